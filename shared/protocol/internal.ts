@@ -1,0 +1,205 @@
+/**
+ * The internal API between rooms, `/v1/*` on control's private listener, JSON over HTTP, every call signed (signature.ts).
+ * The member key may call everything; the gateway key only the `routes` calls. Errors are `errorResponse` bodies.
+ *
+ *   POST /v1/routes/resolve                         ResolveRequest  → Route            gateway, member
+ *   GET  /v1/routes                                                 → RouteSnapshot    gateway, member
+ *   GET  /v1/routes/stream?from=<revision>                          → SSE              gateway, member
+ *        `id: <revision>` `event: routes`   `data: RouteChange[]`
+ *        `id: <revision>` `event: progress` `data: {}`  at least every streamProgressMs
+ *        410 when the revision is too old: take the snapshot
+ *   POST /v1/workers                                RegisterRequest → RegisterResponse  member
+ *   POST /v1/workers/<incarnation>/beats            BeatRequest     → BeatResponse      member
+ *   GET  /v1/workers/<incarnation>/assignments/<tenant>             → Assignment        member
+ *   POST /v1/workers/<incarnation>/reports          ReportRequest   → {}                member
+ *   POST /v1/workers/<incarnation>/exit             ExitRequest     → {}                member
+ */
+import { z } from "zod";
+import {
+  parseDatabaseName,
+  parseEpoch,
+  parseIncarnation,
+  parseLogSeq,
+  parseRevision,
+  parseSlug,
+  parseTenantId,
+  parseTxid,
+} from "../ids.ts";
+
+/** A zod schema from one of the branded parsers, so that wire and code share one rule. */
+const branded = <T>(parse: (raw: never) => T): z.ZodType<T> =>
+  z.unknown().transform((raw, context) => {
+    try {
+      return parse(raw as never);
+    } catch (error) {
+      context.addIssue({ code: "custom", message: (error as Error).message });
+      return z.NEVER;
+    }
+  });
+
+export const tenantIdSchema = branded(parseTenantId);
+export const slugSchema = branded(parseSlug);
+export const databaseNameSchema = branded(parseDatabaseName);
+export const incarnationSchema = branded(parseIncarnation);
+export const epochSchema = branded(parseEpoch);
+export const txidSchema = branded(parseTxid);
+export const logSeqSchema = branded(parseLogSeq);
+export const revisionSchema = branded(parseRevision);
+
+export const TENANT_STATES = [
+  "created",
+  "assigning",
+  "deploying",
+  "active",
+  "idle",
+  "evicted",
+  "archived",
+  "deleted",
+] as const;
+export const tenantStateSchema = z.enum(TENANT_STATES);
+export type TenantState = z.infer<typeof tenantStateSchema>;
+
+export const durabilitySchema = z.enum(["durable", "async"]);
+export type Durability = z.infer<typeof durabilitySchema>;
+
+/** Where a tenant is served; `worker` is absent while nobody serves it. */
+export const routeSchema = z.object({
+  tenant: tenantIdSchema,
+  slug: slugSchema,
+  state: tenantStateSchema,
+  suspended: z.boolean(),
+  epoch: z.number().int().min(0),
+  worker: z.object({ incarnation: incarnationSchema, url: z.url() }).optional(),
+  /** Revision of control at which this was true. */
+  revision: revisionSchema,
+});
+export type Route = z.infer<typeof routeSchema>;
+
+/** A removed tenant leaves `{slug, deleted: true}`, so that caches drop it. */
+export const routeChangeSchema = z.union([
+  routeSchema,
+  z.object({ slug: slugSchema, deleted: z.literal(true) }),
+]);
+export type RouteChange = z.infer<typeof routeChangeSchema>;
+
+export const routeSnapshotSchema = z.object({ revision: revisionSchema, routes: z.array(routeSchema) });
+export type RouteSnapshot = z.infer<typeof routeSnapshotSchema>;
+
+/**
+ * Asks for a route with a live worker; assigns one when there is none, and takes the tenant over from a dead one.
+ * `failed` says what the caller saw of the route that it had: control checks the worker before it believes it.
+ */
+export const resolveRequestSchema = z.object({
+  slug: slugSchema,
+  failed: z
+    .object({
+      incarnation: incarnationSchema,
+      epoch: epochSchema,
+      reason: z.enum(["refused", "broken", "not_owner"]),
+    })
+    .optional(),
+});
+export type ResolveRequest = z.infer<typeof resolveRequestSchema>;
+
+export const registerRequestSchema = z.object({
+  /** Where gateways and control reach this worker, e.g. `http://127.0.0.1:7500`. */
+  url: z.url(),
+  /** Random per registration: the same nonce twice is the same registration (a retry). Also the writer nonce of its log. */
+  nonce: z.string().regex(/^[a-f0-9]{32}$/),
+  /** An earlier incarnation that this process knows to be gone (its predecessor on the same data directory). */
+  replaces: incarnationSchema.optional(),
+  region: z.string().max(64).optional(),
+  version: z.string().max(32),
+  /** The worker's wall clock; control refuses one that is more than clockSkewMsMax off. */
+  nowMs: z.number(),
+});
+export type RegisterRequest = z.infer<typeof registerRequestSchema>;
+
+export const registerResponseSchema = z.object({
+  incarnation: incarnationSchema,
+  clusterId: z.string(),
+  leaseMs: z.number(),
+  beatMs: z.number(),
+});
+export type RegisterResponse = z.infer<typeof registerResponseSchema>;
+
+export const beatRequestSchema = z.object({
+  /** Highest slot of the log known durable; where a sealer starts to look. */
+  seq: logSeqSchema,
+  tenants: z.number().int().min(0),
+  rssBytes: z.number().min(0),
+  draining: z.boolean(),
+});
+export type BeatRequest = z.infer<typeof beatRequestSchema>;
+
+/** `dead`: control has given this incarnation up; it must stop and register anew. */
+export const beatResponseSchema = z.object({ state: z.enum(["live", "dead"]), leaseMs: z.number() });
+export type BeatResponse = z.infer<typeof beatResponseSchema>;
+
+/** A position of one database, with the hash chain of its entries in that epoch (base64url; empty at the start of an epoch). */
+export const positionSchema = z.object({ txid: txidSchema, entryHash: z.string() });
+export type Position = z.infer<typeof positionSchema>;
+
+/** Positions by database file name. */
+export const positionsSchema = z.record(z.string(), positionSchema);
+export type Positions = z.infer<typeof positionsSchema>;
+
+/** A sealed log that still holds entries of the tenant that are not in its own prefix. Entries at or above endSeq are void. */
+export const tailSchema = z.object({ incarnation: incarnationSchema, endSeq: logSeqSchema });
+export type Tail = z.infer<typeof tailSchema>;
+
+/** What a worker must know to load a tenant (replication.md §6). */
+export const assignmentSchema = z.object({
+  tenant: tenantIdSchema,
+  slug: slugSchema,
+  epoch: epochSchema,
+  incarnation: incarnationSchema,
+  durability: durabilitySchema,
+  /** A load that ends below this is an error. */
+  base: positionsSchema,
+  /** Oldest first. */
+  tails: z.array(tailSchema),
+  /** Creation is allowed, provided that prefix and all tails are empty. */
+  virgin: z.boolean(),
+});
+export type Assignment = z.infer<typeof assignmentSchema>;
+
+/** What a worker tells of a tenant that it owns; control compares the epoch and ignores what is stale. */
+export const reportRequestSchema = z.object({
+  reports: z
+    .array(
+      z.object({
+        tenant: tenantIdSchema,
+        epoch: epochSchema,
+        /** `serving`: loaded. `materialised`: everything up to base is under the tenant's prefix; `cleared` tails are not needed. */
+        kind: z.enum(["serving", "materialised"]),
+        base: positionsSchema.optional(),
+        cleared: z.array(incarnationSchema).optional(),
+      }),
+    )
+    .max(1000),
+});
+export type ReportRequest = z.infer<typeof reportRequestSchema>;
+
+/** Clean exit: the worker sealed its own log at endSeq and these tenants are fully under their prefix. */
+export const exitRequestSchema = z.object({
+  endSeq: logSeqSchema,
+  released: z.array(z.object({ tenant: tenantIdSchema, epoch: epochSchema, base: positionsSchema })),
+});
+export type ExitRequest = z.infer<typeof exitRequestSchema>;
+
+/** 421 body details of a worker that does not own the tenant at the granted epoch. */
+export const notOwnerSchema = z.object({
+  incarnation: incarnationSchema,
+  /** The epoch that the worker has, if it has the tenant at all. */
+  epoch: epochSchema.optional(),
+});
+
+/**
+ * Tenant operations of the platform, on the tenant's worker below `/_manybase/`, by a ticket instead of a user's token:
+ *   POST /_manybase/import       body: tar of a pb_data directory         → ImportReport
+ *   POST /_manybase/superusers   {email, password}                        → {id, email, created: boolean}
+ * A ticket is made by control for one tenant and one action, is valid for minutes and signed with the member key.
+ */
+export const TICKET_ACTIONS = ["import", "superuser"] as const;
+export type TicketAction = (typeof TICKET_ACTIONS)[number];
