@@ -7,6 +7,8 @@ export const HEADERS = {
   /** Optional tenant choice by id or slug, only where the operator allows it. */
   tenantId: "x-tenant-id",
   requestId: "x-request-id",
+  /** Worker → gateway: nothing of the request ran, so that it may be sent again; never reaches the client. */
+  notRun: "x-manybase-not-run",
   /** Response: the replication position that the answer observed, `data.db=17` (comma separated per database). */
   txid: "x-txid",
   /** Response: `1` when that position was durable before the answer left, `0` for async tenants. */

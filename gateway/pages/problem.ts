@@ -1,0 +1,32 @@
+import { SystemError, UserError, errorResponse } from "../../shared/errors.ts";
+import { page } from "./page.ts";
+
+const TITLES: Partial<Record<string, string>> = {
+  tenant_not_found: "There is nothing here",
+  invalid_host: "This is not an address of this platform",
+  tenant_suspended: "This application is suspended",
+  tenant_moving: "One moment",
+  worker_starting: "One moment",
+  no_worker: "No server is free",
+  control_unreachable: "The platform cannot be asked just now",
+  worker_lost: "The answer was lost",
+};
+
+/** A page for browsers, JSON for every other client. Unexpected errors never show their text. */
+export async function problem(request: Request, error: unknown): Promise<Response> {
+  const json = errorResponse(error);
+  const known = error instanceof UserError || error instanceof SystemError;
+  if (!wantsHtml(request)) return json;
+  const lines = known
+    ? [error.message, ...(error.hint === undefined ? [] : [error.hint])]
+    : ["An internal error was logged."];
+  const code = known ? error.code : "internal";
+  const shown = await page(json.status, TITLES[code] ?? "This did not work", lines, code);
+  const retryAfter = json.headers.get("retry-after");
+  if (retryAfter !== null) shown.headers.set("retry-after", retryAfter);
+  return shown;
+}
+
+function wantsHtml(request: Request): boolean {
+  return request.method === "GET" && (request.headers.get("accept") ?? "").includes("text/html");
+}

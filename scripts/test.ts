@@ -1,0 +1,78 @@
+import { join, resolve } from "node:path";
+import { helpText, parseOptions } from "../shared/options.ts";
+import { ensureS3Server, stopS3Server } from "./s3-server.ts";
+
+/** A step of `npm test`: a name and the words to run. */
+interface Step {
+  name: string;
+  command: string[];
+}
+
+const OPTIONS = {
+  only: { value: "<step>", help: "Run one step: format, lint, types, or a folder of tests." },
+};
+
+const root = resolve(import.meta.dir, "..");
+const bin = (name: string): string => join(root, "node_modules", ".bin", name);
+const CHECKS: readonly Step[] = [
+  { name: "format", command: [bin("oxfmt"), "--check", "."] },
+  { name: "lint", command: [bin("oxlint"), "--type-aware", "."] },
+  { name: "types", command: [bin("tsc"), "--noEmit", "-p", "."] },
+  { name: "types of shared (Web standards only)", command: [bin("tsc"), "--noEmit", "-p", "shared"] },
+  { name: "types of gateway (Web standards only)", command: [bin("tsc"), "--noEmit", "-p", "gateway"] },
+  { name: "types of gateway on Deno", command: [bin("deno"), "check", "--quiet", "gateway/main.ts"] },
+];
+const SUITES = ["shared", "control", "worker", "gateway", "scripts", "test"];
+
+const { values, help } = parseOptions(OPTIONS, process.argv.slice(2), process.env);
+if (help) {
+  process.stdout.write(
+    helpText("npm test -- [options]", "Checks style, boundaries and types, and runs every suite.", OPTIONS),
+  );
+  process.exit(0);
+}
+
+const s3 = await ensureS3Server();
+if ("skip" in s3) process.stdout.write(`\n!!! The S3 suites are skipped: ${s3.skip}\n`);
+const failed: string[] = [];
+let passedTests = 0;
+let failedTests = 0;
+const startedMs = performance.now();
+for (const step of [...CHECKS, ...SUITES.map(suite)].filter(
+  ({ name }) => values.only === undefined || name.startsWith(values.only),
+)) {
+  await run(step);
+}
+stopS3Server();
+const seconds = ((performance.now() - startedMs) / 1000).toFixed(0);
+process.stdout.write(
+  failed.length === 0
+    ? `\nAll steps passed in ${seconds} s.\n`
+    : `\nFailed after ${seconds} s: ${failed.join(", ")}\n`,
+);
+process.stdout.write(`${passedTests} passed, ${failedTests} failed\n`);
+process.exit(failed.length === 0 && passedTests > 0 ? 0 : 1);
+
+function suite(folder: string): Step {
+  return { name: folder, command: [process.execPath, "test", "--timeout", "120000", `./${folder}/`] };
+}
+
+async function run({ name, command }: Step): Promise<void> {
+  process.stdout.write(`\n--- ${name}\n`);
+  const stepMs = performance.now();
+  const child = Bun.spawn(command, { cwd: root, stdin: "ignore", stdout: "inherit", stderr: "pipe" });
+  let errors = "";
+  const decoder = new TextDecoder();
+  for await (const chunk of child.stderr) {
+    const text = decoder.decode(chunk, { stream: true });
+    errors = (errors + text).slice(-100_000);
+    process.stderr.write(text);
+  }
+  const status = await child.exited;
+  passedTests += Number(/^ *(\d+) pass$/m.exec(errors)?.[1] ?? 0);
+  failedTests += Number(/^ *(\d+) fail$/m.exec(errors)?.[1] ?? 0);
+  if (status !== 0) failed.push(name);
+  process.stdout.write(
+    `--- ${name}: ${status === 0 ? "ok" : `failed (${status})`} in ${((performance.now() - stepMs) / 1000).toFixed(1)} s\n`,
+  );
+}

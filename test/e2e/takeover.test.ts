@@ -1,0 +1,123 @@
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { mkdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import PocketBase, { type ClientResponseError } from "pocketbase";
+import { temporaryDirectory } from "./all-in-one.ts";
+import { type Running, bin, eventually, finish, killAll, run } from "./process.ts";
+
+/** Every part started by its own command, as README says for several machines. */
+const data = temporaryDirectory();
+const token = `mbo_${"t".repeat(40)}`;
+let control: Running;
+let controlUrl: string;
+let gatewayUrl: string;
+const workers: Running[] = [];
+
+async function startWorker(name: string): Promise<Running> {
+  const options = [
+    "--data",
+    data,
+    "--worker-data",
+    join(data, name),
+    "--listen",
+    "127.0.0.1:0",
+    "--control",
+    controlUrl,
+  ];
+  const worker = run([bin("bun"), "run", "worker", ...options]);
+  await worker.line("worker ready on ");
+  workers.push(worker);
+  return worker;
+}
+
+const manybase = (...words: string[]) =>
+  finish([bin("bun"), "run", "--silent", "manybase", ...words, "--json"], {
+    MANYBASE_CONTROL: gatewayUrl.replace("127.0.0.1", "admin.localhost"),
+    MANYBASE_TOKEN: token,
+  });
+
+const tenantUrl = (slug: string): string => gatewayUrl.replace("127.0.0.1", `${slug}.localhost`);
+
+beforeAll(async () => {
+  mkdirSync(data, { recursive: true });
+  control = run([bin("bun"), "run", "control", "--data", data, "--listen", "127.0.0.1:0"], {
+    MANYBASE_OPERATOR_TOKEN: token,
+  });
+  controlUrl = await control.line("control ready on ");
+  await startWorker("worker-a");
+  const gateway = run([bin("deno"), "run", "gateway", "--listen", "127.0.0.1:0", "--control", controlUrl], {
+    MANYBASE_GATEWAY_KEY: await Bun.file(join(data, "keys/gateway.key")).text(),
+  });
+  gatewayUrl = await gateway.line("gateway ready on ");
+});
+
+afterAll(async () => {
+  await killAll();
+  rmSync(data, { recursive: true, force: true });
+});
+
+test("every acknowledged create survives kill -9 of its worker, and none is there twice", async () => {
+  expect((await manybase("tenants", "create", "acme")).status).toBe(0);
+  expect((await manybase("tenants", "superuser", "acme", "root@example.com", "root-password-1")).status).toBe(
+    0,
+  );
+  const client = new PocketBase(tenantUrl("acme"));
+  client.autoCancellation(false);
+  await client.collection("_superusers").authWithPassword("root@example.com", "root-password-1");
+  await client.collections.create({
+    name: "notes",
+    type: "base",
+    fields: [{ name: "n", type: "number" }],
+  });
+  await startWorker("worker-b");
+
+  const acknowledged = new Set<string>();
+  const open = new Set<string>();
+  let next = 0;
+  const creator = async (): Promise<void> => {
+    while (acknowledged.size < 200) {
+      const n = next++;
+      const id = `note${String(n).padStart(11, "0")}`;
+      if (n === 60) workers[0]?.kill("SIGKILL");
+      try {
+        await client.collection("notes").create({ id, n });
+        acknowledged.add(id);
+      } catch (error) {
+        // Its worker died while it ran: nobody was told that it is kept.
+        expect([502, 503]).toContain((error as ClientResponseError).status);
+        open.add(id);
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: 8 }, creator));
+
+  const kept = (await client.collection("notes").getFullList({ batch: 500 })).map(({ id }) => id);
+  expect(new Set(kept).size).toBe(kept.length);
+  expect([...acknowledged].filter((id) => !kept.includes(id))).toEqual([]);
+  expect(kept.filter((id) => !acknowledged.has(id) && !open.has(id))).toEqual([]);
+  expect(open.size).toBeLessThan(16);
+  const listed = JSON.parse((await manybase("workers", "list")).output) as { state: string }[];
+  expect(listed.filter(({ state }) => state === "live")).toHaveLength(1);
+});
+
+test("a worker that left cleanly leaves its tenants to the next one", async () => {
+  const client = new PocketBase(tenantUrl("acme"));
+  await client.collection("_superusers").authWithPassword("root@example.com", "root-password-1");
+  const before = (await client.collection("notes").getFullList({ batch: 500 })).length;
+  const last = workers[1];
+  last?.kill("SIGTERM");
+  expect(await last?.exited).toBe(0);
+  await startWorker("worker-c");
+  const after = await eventually(
+    async () => (await client.collection("notes").getFullList({ batch: 500 })).length,
+  );
+  expect(after).toBe(before);
+});
+
+test("a worker refuses whoever comes without a grant", async () => {
+  const listed = JSON.parse((await manybase("workers", "list")).output) as { state: string; url: string }[];
+  const url = listed.find(({ state }) => state === "live")?.url;
+  const answer = await fetch(`${url}/api/health`);
+  expect(answer.status).toBe(401);
+  expect(await answer.json()).toMatchObject({ error: { code: "unauthorized" } });
+});

@@ -1,0 +1,119 @@
+import type { Server } from "bun";
+import { SystemError, UserError, errorResponse } from "../../shared/errors.ts";
+import { limits } from "../../shared/limits.ts";
+import { type Grant, verifyGrant } from "../../shared/protocol/grant.ts";
+import { HEADERS } from "../../shared/protocol/headers.ts";
+import type { Keyring } from "../../shared/protocol/keys.ts";
+import type { Log } from "../log.ts";
+import type { Session } from "../session.ts";
+import type { TenantApp, TenantRequest } from "./contract.ts";
+import { leave } from "./leave.ts";
+
+export interface WorkerServerOptions {
+  hostname: string;
+  /** 0: any free port. */
+  port: number;
+  /** Keys whose grants are believed: the gateways' and the members'. */
+  keys: Keyring;
+  app: TenantApp;
+  /** Platform operations below `/_manybase/`. */
+  platform: TenantApp;
+  /** Undefined while there is no incarnation (starting, fenced, stopping). */
+  session: () => Session | undefined;
+  log: Log;
+}
+
+/** Serves granted requests of this worker's tenants. Without a valid grant nothing of a tenant can be reached. */
+export function startWorkerServer(options: WorkerServerOptions): Server<undefined> {
+  const { app, platform, session, log } = options;
+
+  async function answer(request: Request): Promise<Response> {
+    const path = pathAndQuery(request.url);
+    if (path === "/v1/health") {
+      const live = session();
+      return Response.json({ ok: live !== undefined, incarnation: live?.incarnation ?? null });
+    }
+    let context: TenantRequest;
+    try {
+      context = await admit(options, request, path);
+    } catch (error) {
+      const refused = failure(error, log);
+      refused.headers.set(HEADERS.notRun, "1");
+      return refused;
+    }
+    if (path === "/_manybase/owner") return Response.json({ epoch: context.tenant.epoch });
+    const response = await (path.startsWith("/_manybase/") ? platform : app)(context);
+    return leave(context, response);
+  }
+
+  return Bun.serve({
+    hostname: options.hostname,
+    port: options.port,
+    // Realtime connections end by that feature's own limits, and uploads may pause.
+    idleTimeout: 0,
+    maxRequestBodySize: limits.importBytesMax,
+    fetch: (request) => answer(request).catch((error: unknown) => failure(error, log)),
+    error: (error) => failure(error, log),
+  });
+}
+
+/**
+ * The granted tenant, loaded. Whatever is thrown here happened before anything of the request ran, so a gateway may send it again.
+ *
+ * @throws UserError `unauthorized`, or `not_owner` for a grant that names another incarnation or epoch than this worker's
+ */
+async function admit(
+  { keys, session, log }: WorkerServerOptions,
+  request: Request,
+  path: string,
+): Promise<TenantRequest> {
+  const { headers } = request;
+  const live = session();
+  if (live === undefined) {
+    throw new SystemError("worker_starting", "Cannot serve: this worker has no incarnation now", {
+      retryAfterMs: 1000,
+    });
+  }
+  const grant: Grant | string = verifyGrant(
+    keys,
+    headers.get(HEADERS.grant),
+    request.method,
+    path,
+    Date.now(),
+  );
+  if (typeof grant === "string") {
+    log.warn({ why: grant, method: request.method }, "refused a request without a valid grant");
+    throw new UserError("unauthorized", "Cannot serve: this worker answers gateways only");
+  }
+  if (grant.incarnation !== live.incarnation) {
+    throw new UserError("not_owner", "Cannot serve this tenant: the route names another incarnation", {
+      details: { incarnation: live.incarnation },
+    });
+  }
+  const acquired = live.host.acquire(grant.tenant, grant.epoch);
+  const tenant = acquired instanceof Promise ? await acquired : acquired;
+  const host = headers.get(HEADERS.forwardedHost) ?? headers.get("host") ?? "";
+  return {
+    request,
+    tenant,
+    seen: tenant.observe(),
+    clientIp: headers.get(HEADERS.forwardedFor) ?? "",
+    origin: `${headers.get(HEADERS.forwardedProto) ?? "http"}://${host}`,
+    requestId: headers.get(HEADERS.requestId) ?? crypto.randomUUID(),
+  };
+}
+
+function failure(error: unknown, log: Log): Response {
+  if (error instanceof SystemError) log.warn({ code: error.code, error: error.message }, "cannot serve");
+  else if (!(error instanceof UserError)) log.error({ error: describe(error) }, "unexpected");
+  return errorResponse(error);
+}
+
+function describe(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}
+
+function pathAndQuery(url: string): string {
+  const { pathname, search } = new URL(url);
+  return pathname + search;
+}

@@ -1,0 +1,190 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { SystemError, UserError } from "../shared/errors.ts";
+import { limits } from "../shared/limits.ts";
+import { helpText, parseListen, parseOptions } from "../shared/options.ts";
+import { type Keyring, parseKeyring } from "../shared/protocol/keys.ts";
+import { createTenantApp } from "./app.ts";
+import { ControlClient } from "./control-client/control-client.ts";
+import { startWorkerServer } from "./http/server.ts";
+import { claimDirectory } from "./claim-directory.ts";
+import { createLog } from "./log.ts";
+import { bootstrap } from "./model/bootstrap.ts";
+import { openObjectStore } from "./objects/open.ts";
+import { probeStore } from "./objects/probe.ts";
+import { createPlatformApp } from "./platform/app.ts";
+import { type Session, startSession } from "./session.ts";
+
+const OPTIONS = {
+  control: {
+    value: "<url>",
+    env: "MANYBASE_CONTROL_URL",
+    default: "http://127.0.0.1:7400",
+    help: "The control service.",
+  },
+  listen: {
+    value: "<host:port>",
+    env: "MANYBASE_WORKER_LISTEN",
+    default: "127.0.0.1:7500",
+    help: "Where gateways reach it; port 0 takes a free one.",
+  },
+  advertise: {
+    value: "<url>",
+    env: "MANYBASE_WORKER_URL",
+    help: "The address told to gateways, when it is not the one it listens on.",
+  },
+  data: {
+    value: "<dir>",
+    env: "MANYBASE_DATA",
+    default: "./data",
+    help: "Keys are read from <dir>/keys; local copies are kept in <dir>/worker.",
+  },
+  "worker-data": {
+    value: "<dir>",
+    env: "MANYBASE_WORKER_DATA",
+    help: "Another place for local copies (one worker each).",
+  },
+  store: {
+    value: "<url>",
+    env: "MANYBASE_STORE",
+    help: "Object store: file:<dir> or s3://bucket/prefix?endpoint=… (default file:<data>/store).",
+  },
+  region: { value: "<name>", env: "MANYBASE_REGION", help: "Told to control for placement." },
+  "unsafe-no-fencing": {
+    env: "MANYBASE_UNSAFE_NO_FENCING",
+    help: "Start although the store fails the probe: two workers may then both acknowledge.",
+  },
+};
+
+const { values, help } = read();
+if (help) {
+  process.stdout.write(
+    helpText(
+      "bun run worker [options]",
+      "Serves tenants: their databases, files and PocketBase API.",
+      OPTIONS,
+    ),
+  );
+  process.exit(0);
+}
+const log = createLog("worker");
+await run().catch((error: unknown) => fail(error));
+
+async function run(): Promise<void> {
+  const data = values.data ?? "./data";
+  const directory = values["worker-data"] ?? join(data, "worker");
+  const listen = parseListen(values.listen ?? "", "--listen");
+  const memberKeys = readKeys("MANYBASE_MEMBER_KEY", join(data, "keys", "member.key"));
+  const gatewayKeys = readKeys("MANYBASE_GATEWAY_KEY", join(data, "keys", "gateway.key"));
+  const claim = claimDirectory(directory);
+  const stopping = new AbortController();
+
+  const store = await openObjectStore(values.store ?? `file:${join(data, "store")}`, process.env);
+  if (values["unsafe-no-fencing"] === undefined) await probeStore(store, { signal: stopping.signal });
+
+  let session: Session | undefined;
+  const server = startWorkerServer({
+    ...listen,
+    keys: {
+      signing: memberKeys.signing,
+      byId: new Map([...memberKeys.byId, ...gatewayKeys.byId]),
+    },
+    app: createTenantApp(),
+    platform: createPlatformApp({ keys: memberKeys }),
+    session: () => session,
+    log,
+  });
+  const url = values.advertise ?? `http://${server.hostname}:${server.port}`;
+  const control = new ControlClient({
+    url: values.control ?? "",
+    keys: memberKeys,
+    timeoutMs: limits.controlRequestMs,
+  });
+
+  const stop = (): void =>
+    stopping.abort(new SystemError("tenant_stopped", "Cannot go on: the worker is stopping"));
+  process.once("SIGTERM", stop);
+  process.once("SIGINT", stop);
+  // Our standard input is a pipe from the supervisor: it closes when that one dies, however it dies.
+  if (process.env["MANYBASE_SUPERVISED"] !== undefined) process.stdin.once("end", stop).resume();
+
+  let replaces = claim.previous();
+  let announced = false;
+  while (!stopping.signal.aborted) {
+    const live = await startSession(
+      {
+        control,
+        store,
+        directory,
+        url,
+        bootstrap,
+        log,
+        ...(replaces === undefined ? {} : { replaces }),
+        ...(values.region === undefined ? {} : { region: values.region }),
+      },
+      stopping.signal,
+    );
+    claim.note(live.incarnation);
+    session = live;
+    if (!announced) process.stdout.write(`worker ready on ${url}\n`);
+    announced = true;
+    await Promise.race([aborted(live.over), aborted(stopping.signal)]);
+    if (stopping.signal.aborted) break;
+    log.error(
+      { incarnation: live.incarnation, why: String(live.over.reason) },
+      "this incarnation is over; registering anew",
+    );
+    session = undefined;
+    live.abandon();
+    replaces = live.incarnation;
+  }
+  const last = session;
+  if (last !== undefined) {
+    await Promise.race([last.stop(), timeout(limits.stopMsMax)]);
+    claim.left();
+  }
+  await server.stop(true);
+  await store.close();
+  process.exit(0);
+}
+
+function readKeys(variable: string, file: string): Keyring {
+  const text = process.env[variable];
+  if (text !== undefined && text !== "") return parseKeyring(text, variable);
+  try {
+    return parseKeyring(readFileSync(file, "utf8"), file);
+  } catch (cause) {
+    if (cause instanceof UserError) throw cause;
+    throw new UserError("invalid_option", `Cannot read ${file}: ${(cause as Error).message}`, {
+      hint: `Start \`bun run control\` first (it makes the keys), copy its keys here, or set ${variable}.`,
+    });
+  }
+}
+
+function read() {
+  try {
+    return parseOptions(OPTIONS, process.argv.slice(2), process.env);
+  } catch (error) {
+    return fail(error);
+  }
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+}
+
+function timeout(ms: number): Promise<never> {
+  return new Promise((_, reject) => {
+    setTimeout(() => reject(new SystemError("internal", `Cannot stop cleanly within ${ms} ms`)), ms).unref();
+  });
+}
+
+function fail(error: unknown): never {
+  const known = error instanceof UserError || error instanceof SystemError;
+  process.stderr.write(known ? `${error.message}\n` : `Cannot run the worker: ${String(error)}\n`);
+  if (known && error.hint !== undefined) process.stderr.write(`${error.hint}\n`);
+  process.exit(1);
+}

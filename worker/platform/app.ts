@@ -1,0 +1,49 @@
+import { UserError } from "../../shared/errors.ts";
+import { superuserRequestSchema } from "../../shared/protocol/cp.ts";
+import type { TicketAction } from "../../shared/protocol/internal.ts";
+import type { Keyring } from "../../shared/protocol/keys.ts";
+import { verifyTicket } from "../../shared/protocol/ticket.ts";
+import { upsertSuperuser } from "../auth/superuser.ts";
+import type { TenantApp, TenantRequest } from "../http/contract.ts";
+import { importTenant } from "./import-tenant.ts";
+
+/** Platform operations on one tenant, by ticket (shared/protocol/internal.ts). Errors are thrown: the server answers them. */
+export function createPlatformApp(options: { keys: Keyring; temporary?: string }): TenantApp {
+  const { keys, temporary } = options;
+  return async (context) => {
+    const { pathname } = new URL(context.request.url);
+    const action = `${context.request.method} ${pathname}`;
+    if (action === "POST /_manybase/import") {
+      authorize(context, keys, "import");
+      return Response.json(await importTenant(context, temporary));
+    }
+    if (action === "POST /_manybase/superusers") {
+      authorize(context, keys, "superuser");
+      const body = superuserRequestSchema.safeParse(await context.request.json().catch(() => undefined));
+      if (!body.success) {
+        throw new UserError(
+          "invalid_body",
+          `Cannot make a superuser: ${body.error.issues[0]?.message ?? "bad body"}`,
+        );
+      }
+      return Response.json(
+        await upsertSuperuser(context.tenant, context.seen, body.data.email, body.data.password),
+      );
+    }
+    throw new UserError("not_found", `Cannot ${context.request.method} ${pathname}: no such operation`);
+  };
+}
+
+function authorize(context: TenantRequest, keys: Keyring, action: TicketAction): void {
+  const [scheme, text] = (context.request.headers.get("authorization") ?? "").split(" ");
+  const ticket = scheme === "Ticket" && text !== undefined ? verifyTicket(keys, text, Date.now()) : undefined;
+  if (ticket === undefined || ticket.tenant !== context.tenant.id || ticket.action !== action) {
+    throw new UserError(
+      "unauthorized",
+      "Cannot do this: the ticket is missing, expired or for something else",
+      {
+        hint: "Ask control for one: POST /api/cp/tenants/<slug>/tickets.",
+      },
+    );
+  }
+}
