@@ -43,7 +43,7 @@ for (const step of [...CHECKS, ...SUITES.map(suite)].filter(
 )) {
   await run(step);
 }
-stopS3Server();
+await stopS3Server();
 const seconds = ((performance.now() - startedMs) / 1000).toFixed(0);
 process.stdout.write(
   failed.length === 0

@@ -5,6 +5,7 @@ import type { ObjectStore } from "../shared/objects/contract.ts";
 import type { ControlClient } from "./control-client/control-client.ts";
 import { Lease } from "./control-client/lease.ts";
 import type { Log } from "./log.ts";
+import { SQL_FUNCTIONS } from "./query/functions.ts";
 import { type TenantHost, createTenantHost } from "./tenant/host.ts";
 import type { Tenant } from "./tenant/contract.ts";
 import { VERSION } from "../shared/version.ts";
@@ -66,6 +67,9 @@ export async function startSession(options: SessionOptions, signal: AbortSignal)
     incarnation,
     nonce,
     bootstrap: options.bootstrap,
+    sqlFunctions: SQL_FUNCTIONS,
+    onError: (error, tenant) =>
+      log.error({ tenant, error: error instanceof Error ? error.stack : String(error) }, "in the background"),
     control: {
       assignment: (tenant, abort) => control.assignment(incarnation, tenant, abort),
       report: (reports) => control.report(incarnation, reports),

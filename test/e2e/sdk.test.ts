@@ -51,7 +51,7 @@ describe("collections and records", () => {
       ],
       indexes: ["CREATE UNIQUE INDEX `idx_posts_title` ON `posts` (`title`)"],
     });
-    expect(posts.fields.map((field) => String(field["name"]))).toEqual([
+    expect(posts.fields.map((field) => field["name"])).toEqual([
       "id",
       "title",
       "views",

@@ -2,7 +2,7 @@
  * The tenant's data model as features see it: collections, records and what happens when they change; no HTTP and no access rules.
  * worker/model implements it, worker/query turns filters into SQL, worker/features/* add rules and HTTP.
  */
-import type { Collection, Schema } from "../../shared/schema/collection.ts";
+import type { Collection, Field, Schema } from "../../shared/schema/collection.ts";
 import type { SqlReader } from "../sqlite/contract.ts";
 import type { Tenant, WriteTransaction } from "../tenant/contract.ts";
 
@@ -71,12 +71,24 @@ export interface RecordChange {
 }
 export type RecordChangeListener = (tx: WriteTransaction, change: RecordChange) => void;
 
+/** A collection was created, changed (perhaps renamed) or deleted with all its records, which are not told one by one. */
+export interface CollectionChange {
+  action: ChangeAction;
+  /** After the change; for a delete, before it. */
+  collection: Collection;
+  before: Collection | undefined;
+}
+export type CollectionChangeListener = (tx: WriteTransaction, change: CollectionChange) => void;
+
 /** One per loaded tenant: `modelOf(tenant)` in worker/model/model.ts. */
 export interface TenantModel {
   /** The newest committed schema (inside a transaction that changed it: `schemaIn(tx)`). */
   readonly schema: Schema;
   schemaIn(tx: WriteTransaction): Schema;
+  /** Reads the schema again at its next use: call it after raw SQL may have changed `_collections`. */
+  forgetSchema(): void;
   listen(listener: RecordChangeListener): void;
+  listenCollections(listener: CollectionChangeListener): void;
 
   find(db: SqlReader, collection: Collection, id: string): RecordData | undefined;
   findMany(db: SqlReader, collection: Collection, ids: readonly string[]): RecordData[];
@@ -93,17 +105,32 @@ export interface TenantModel {
   ): PendingRecord;
   /** Replaces plain passwords in `values` by bcrypt hashes; off the main thread. @throws ValidationFailure for rule breaks */
   hashPasswords(pending: PendingRecord): Promise<void>;
-  /** Checks everything that needs no database. @throws ValidationFailure */
-  validate(pending: PendingRecord): void;
-  /** Validates (relations and uniqueness too), inserts or updates, runs PocketBase's consequences (token keys, …), tells listeners. */
+  /** Checks everything that needs no database; with one, relations and clashing ids too. @throws ValidationFailure */
+  validate(pending: PendingRecord, db?: SqlReader): void;
+  /**
+   * Validates (relations and uniqueness too), inserts or updates, runs PocketBase's consequences (token keys, …), tells listeners.
+   * @throws ValidationFailure; UserError `not_found` when the record was deleted meanwhile
+   */
   save(tx: WriteTransaction, pending: PendingRecord): RecordData;
-  /** Deletes with cascades and unsets. @throws ValidationFailure when a required relation forbids it */
+  /**
+   * Deletes with cascades and unsets.
+   * @throws ValidationFailure without field errors when a required relation forbids it; UserError `last_superuser`
+   */
   remove(tx: WriteTransaction, record: RecordData): void;
 
+  /** Collection changes throw ValidationFailure, InvalidInput for values of a wrong JSON type, or what SQLite says. */
   createCollection(tx: WriteTransaction, input: Record<string, unknown>): Collection;
   updateCollection(tx: WriteTransaction, current: Collection, input: Record<string, unknown>): Collection;
   deleteCollection(tx: WriteTransaction, collection: Collection): void;
   truncateCollection(tx: WriteTransaction, collection: Collection): void;
+  /** Saves all given collections as one change; `deleteMissing` also removes collections and fields that are not given. */
+  importCollections(
+    tx: WriteTransaction,
+    inputs: readonly Readonly<Record<string, unknown>>[],
+    deleteMissing: boolean,
+  ): void;
+  /** Fields and sample rows of a view with this query; the caller rolls the transaction back. */
+  dryRunView(tx: WriteTransaction, query: string): { fields: Field[]; sample: RecordData[] };
 }
 
 /** Makes an empty data.db a PocketBase one (system collections, `users`, settings), or upgrades an imported one; idempotent. */

@@ -7,7 +7,6 @@ import { limits } from "../../shared/limits.ts";
 import { storageKey } from "../../shared/objects/layout.ts";
 import type { ImportReport } from "../../shared/protocol/cp.ts";
 import type { TenantRequest } from "../http/contract.ts";
-import { bootstrap } from "../model/bootstrap.ts";
 import { modelOf } from "../model/model.ts";
 import type { Tenant } from "../tenant/contract.ts";
 import { type StoredFile, receivePbData } from "./receive-pb-data.ts";
@@ -30,7 +29,6 @@ export async function importTenant(
       seen,
       new Map([...received.databases].map(([name, path]) => [parseDatabaseName(name), path])),
     );
-    await bootstrap(tenant);
     return {
       ...count(context),
       files: received.files.length,

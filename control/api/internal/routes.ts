@@ -1,0 +1,26 @@
+import { Hono } from "hono";
+import { parseRevision } from "../../../shared/ids.ts";
+import { limits } from "../../../shared/limits.ts";
+import { resolveRequestSchema } from "../../../shared/protocol/internal.ts";
+import type { Control } from "../../service.ts";
+import { readBody } from "../http.ts";
+import { routeSnapshot } from "./route-snapshot.ts";
+import { RouteStreams } from "./route-stream.ts";
+
+export function routesApp(control: Control): Hono {
+  const { table, runner, resolver } = control;
+  const streams = new RouteStreams(control);
+  const app = new Hono();
+  app.post("/resolve", async (context) => {
+    const request = await readBody(context, resolveRequestSchema);
+    return context.json(await resolver.resolve(request));
+  });
+  app.get("/", () => routeSnapshot(table));
+  app.get("/stream", async (context) => {
+    const from = parseRevision(context.req.query("from"));
+    // A reader may be ahead of a replica that lags, but not of the newest state.
+    if (from > table.revision) await runner.confirm(AbortSignal.timeout(limits.controlRequestMs));
+    return streams.open(from, context.req.raw.signal);
+  });
+  return app;
+}

@@ -1,0 +1,82 @@
+/** What control keeps in its replicated store, by key (keys.ts). Values are JSON. */
+import type { Epoch, Incarnation, LogSeq, Slug, TenantId } from "../../shared/ids.ts";
+import type { WorkerView } from "../../shared/protocol/cp.ts";
+import type { Durability, Positions, Tail, TenantState } from "../../shared/protocol/internal.ts";
+
+export interface TenantRecord {
+  id: TenantId;
+  slug: Slug;
+  state: TenantState;
+  suspended: boolean;
+  durability: Durability;
+  /** 0 until the first owner; +1 at every change of owner. */
+  epoch: Epoch;
+  owner?: { incarnation: Incarnation };
+  /** A load that ends below this has lost something. */
+  base: Positions;
+  /** Sealed logs that may hold entries above `base`, oldest first. */
+  tails: Tail[];
+  /** Nothing is known to lie under the tenant's prefix: a load that finds nothing may create. */
+  virgin: boolean;
+  /** ISO 8601. */
+  created: string;
+  updated: string;
+}
+
+export type WorkerState = WorkerView["state"];
+
+export interface WorkerRecord {
+  incarnation: Incarnation;
+  url: string;
+  nonce: string;
+  state: WorkerState;
+  region?: string;
+  version: string;
+  registered: string;
+  /** When `state` was entered. */
+  changed: string;
+  /** Highest slot of its log known durable when it died: where a sealer starts to look. */
+  seq?: LogSeq;
+}
+
+/** The end of a log, a fact of the object store that control repeats (replication.md §5). */
+export interface SealRecord {
+  endSeq: LogSeq;
+}
+
+/** The newest block of incarnation numbers whose claim was intended, and how many of it are given away. */
+export interface BlocksRecord {
+  block: number;
+  used: number;
+}
+
+export const OPERATOR_SCOPES = ["read", "write", "tenant-admin"] as const;
+/** `read`: views. `write`: creates. `tenant-admin`: acts inside a tenant (tickets, superusers). */
+export type OperatorScope = (typeof OPERATOR_SCOPES)[number];
+
+export interface TokenRecord {
+  name: string;
+  scopes: OperatorScope[];
+  created: string;
+}
+
+export interface IdempotencyRecord {
+  /** Digest of the request that used the key. */
+  request: string;
+  tenant: TenantId;
+  atMs: number;
+}
+
+export interface AuditRecord {
+  at: string;
+  /** `operator:<token name>`, `worker:<incarnation>` or `control`. */
+  who: string;
+  action: string;
+  subject: string;
+  details: Record<string, unknown>;
+}
+
+export interface ClusterRecord {
+  id: string;
+  created: string;
+}

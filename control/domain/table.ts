@@ -1,0 +1,136 @@
+import type { Incarnation, Revision, TenantId } from "../../shared/ids.ts";
+import type { Change, Kv } from "../store/contract.ts";
+import { type Key, PREFIXES } from "./keys.ts";
+import type { TenantRecord, WorkerRecord } from "./records.ts";
+import type { View } from "./view.ts";
+
+/** What one revision did to a key; `before` and `after` are the records, undefined where there is none. */
+export interface Applied {
+  key: string;
+  before: unknown;
+  after: unknown;
+}
+
+/** Told after every revision, in order; `reset` when the table was loaded anew and the steps between are unknown. */
+export type TableListener = (event: { rev: Revision; applied: Applied[] } | { reset: Revision }) => void;
+
+const NOBODY: ReadonlySet<TenantId> = new Set();
+
+/**
+ * One replica's copy of the state with the indexes that commands need, fed by follow.ts. Invariant: after `apply` it equals
+ * the store at `revision`. Audit entries are counted, not kept.
+ */
+export class Table implements View {
+  #revision = 0 as Revision;
+  readonly #rows = new Map<string, { value: unknown; modRev: Revision }>();
+  readonly #workers = new Map<string, WorkerRecord>();
+  readonly #owned = new Map<Incarnation, Set<TenantId>>();
+  readonly #listeners = new Set<TableListener>();
+  #auditEntries = 0;
+
+  get revision(): Revision {
+    return this.#revision;
+  }
+
+  get auditEntries(): number {
+    return this.#auditEntries;
+  }
+
+  get<T>(key: Key<T>): T | undefined {
+    return this.#rows.get(key)?.value as T | undefined;
+  }
+
+  modRev(key: string): Revision {
+    return this.#rows.get(key)?.modRev ?? (0 as Revision);
+  }
+
+  tenantsOf(incarnation: Incarnation): ReadonlySet<TenantId> {
+    return this.#owned.get(incarnation) ?? NOBODY;
+  }
+
+  workers(): Iterable<WorkerRecord> {
+    return this.#workers.values();
+  }
+
+  /** Live: a walk in slices over turns of the event loop sees newer records too. */
+  *tenants(): Generator<TenantRecord> {
+    for (const [key, row] of this.#rows) {
+      if (key.startsWith(PREFIXES.tenant)) yield row.value as TenantRecord;
+    }
+  }
+
+  /** @returns how to stop listening */
+  listen(listener: TableListener): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Replaces everything. Rows may be newer than `revision` when they were read in pages: later changes repeat them. */
+  load(rows: Iterable<Kv>, revision: Revision): void {
+    this.#rows.clear();
+    this.#workers.clear();
+    this.#owned.clear();
+    this.#auditEntries = 0;
+    for (const { key, value, modRev } of rows) this.#set(key, value, modRev);
+    this.#revision = revision;
+    this.#tell({ reset: revision });
+  }
+
+  /** All changes of one revision. What a page of `load` already held is skipped. */
+  apply(changes: readonly Change[]): void {
+    const applied: Applied[] = [];
+    for (const change of changes) {
+      const key = change.kind === "put" ? change.kv.key : change.key;
+      if (change.rev <= this.modRev(key)) continue;
+      const before = this.#rows.get(key)?.value;
+      const after = change.kind === "put" ? change.kv.value : undefined;
+      this.#set(key, after, change.rev);
+      applied.push({ key, before, after });
+    }
+    const rev = changes.at(-1)?.rev;
+    if (rev === undefined || rev <= this.#revision) return;
+    this.#revision = rev;
+    this.#tell({ rev, applied });
+  }
+
+  /** There was nothing new up to here. */
+  progress(rev: Revision): void {
+    if (rev <= this.#revision) return;
+    this.#revision = rev;
+    this.#tell({ rev, applied: [] });
+  }
+
+  #set(key: string, value: unknown, modRev: Revision): void {
+    if (key.startsWith(PREFIXES.audit)) {
+      this.#auditEntries += value === undefined ? -1 : 1;
+      return;
+    }
+    if (key.startsWith(PREFIXES.tenant)) {
+      this.#own(this.#rows.get(key)?.value as TenantRecord | undefined, value as TenantRecord | undefined);
+    }
+    if (key.startsWith(PREFIXES.worker)) {
+      if (value === undefined) this.#workers.delete(key);
+      else this.#workers.set(key, value as WorkerRecord);
+    }
+    if (value === undefined) this.#rows.delete(key);
+    else this.#rows.set(key, { value, modRev });
+  }
+
+  #own(before: TenantRecord | undefined, after: TenantRecord | undefined): void {
+    const from = before?.owner?.incarnation;
+    const to = after?.owner?.incarnation;
+    if (from === to) return;
+    if (from !== undefined && before !== undefined) {
+      const left = this.#owned.get(from);
+      left?.delete(before.id);
+      if (left?.size === 0) this.#owned.delete(from);
+    }
+    if (to === undefined || after === undefined) return;
+    const set = this.#owned.get(to) ?? new Set();
+    this.#owned.set(to, set.add(after.id));
+  }
+
+  #tell(event: Parameters<TableListener>[0]): void {
+    for (const listener of this.#listeners) listener(event);
+  }
+}

@@ -1,0 +1,413 @@
+import { describe, expect, test } from "bun:test";
+import { mayLeaveEarly, RaftCore } from "./raft.ts";
+import type { Entry, InitialState, Message, MessageBody, NodeId, RaftOptions } from "./types.ts";
+
+const EMPTY = new Uint8Array();
+
+function options(id: NodeId, over: Partial<RaftOptions> = {}): RaftOptions {
+  return {
+    id,
+    electionTicks: 10,
+    heartbeatTicks: 1,
+    random: () => 0,
+    messageBytesMax: 1_000,
+    inflightMessagesMax: 4,
+    inflightBytesMax: 10_000,
+    entryBytesMax: 500,
+    uncommittedBytesMax: 1_000,
+    committedBytesMax: 1_000,
+    pendingReadsMax: 4,
+    promoteLagMax: 2,
+    snapshotTicks: 50,
+    ...over,
+  };
+}
+
+function initial(voters: NodeId[], over: Partial<InitialState> = {}): InitialState {
+  return {
+    hardState: { term: 0, vote: null, commit: 0 },
+    snapshot: { index: 0, term: 0, membership: { voters, learners: [] }, data: EMPTY },
+    entries: [],
+    ...over,
+  };
+}
+
+function data(index: number, term: number, size = 1): Entry {
+  return { index, term, kind: "data", data: new Uint8Array(size) };
+}
+
+/** Does what a ready asks for at once; gives the messages and what was applied. */
+function drain(core: RaftCore): { messages: Message[]; applied: Entry[]; reads: string[] } {
+  const out = { messages: [] as Message[], applied: [] as Entry[], reads: [] as string[] };
+  while (core.hasReady()) {
+    const ready = core.ready();
+    out.messages.push(...ready.messages);
+    out.applied.push(...ready.committed);
+    out.reads.push(...ready.readStates.map((read) => read.context));
+    core.advance();
+  }
+  return out;
+}
+
+function from(core: RaftCore, sender: NodeId, term: number, body: MessageBody): Message[] {
+  core.step({ from: sender, to: core.status().id, term, ...body });
+  return drain(core).messages;
+}
+
+/** `a` of a, b, c leads in term 1, its opening entry not yet answered. */
+function leader(over: Partial<RaftOptions> = {}): RaftCore {
+  const core = new RaftCore(options("a", over), initial(["a", "b", "c"]));
+  core.campaign();
+  drain(core);
+  from(core, "b", 1, { kind: "pre_vote_response", granted: true });
+  from(core, "b", 1, { kind: "vote_response", granted: true });
+  expect(core.status().role).toBe("leader");
+  return core;
+}
+
+function committedLeader(over: Partial<RaftOptions> = {}): RaftCore {
+  const core = leader(over);
+  from(core, "b", 1, { kind: "append_response", index: 1 });
+  from(core, "c", 1, { kind: "append_response", index: 1 });
+  expect(core.status().commit).toBe(1);
+  return core;
+}
+
+const append = (previous: [number, number], entries: Entry[], commit: number): MessageBody => {
+  return { kind: "append", previousIndex: previous[0], previousTerm: previous[1], entries, commit };
+};
+
+describe("RaftCore: alone", () => {
+  test("leads at once, and commits only what advance said is on disk", () => {
+    const core = new RaftCore(options("a"), initial(["a"]));
+    core.campaign();
+    expect(core.status()).toMatchObject({ role: "leader", term: 1, commit: 0 });
+    const first = core.ready();
+    expect(first).toMatchObject({
+      hardState: { term: 1, vote: "a", commit: 0 },
+      entries: [{ index: 1, term: 1, kind: "noop" }],
+      committed: [],
+      mustSync: true,
+    });
+    expect(core.propose(new Uint8Array([7]))).toEqual({ accepted: true, index: 2, term: 1 });
+    expect(core.status().commit).toBe(0);
+    core.advance();
+    expect(core.status().commit).toBe(1);
+    const second = core.ready();
+    expect(second.committed.map((entry) => entry.index)).toEqual([1]);
+    expect(second.entries.map((entry) => entry.index)).toEqual([2]);
+    core.advance();
+    const third = core.ready();
+    expect(third).toMatchObject({ committed: [{ index: 2 }], entries: [], mustSync: false });
+    core.advance();
+    expect(core.hasReady()).toBe(false);
+  });
+
+  test("answers a read only after an entry of its own term is committed", () => {
+    const core = new RaftCore(options("a"), initial(["a"]));
+    core.campaign();
+    expect(core.readIndex("r")).toBe(true);
+    expect(core.ready().readStates).toEqual([]);
+    core.advance();
+    expect(core.ready().readStates).toEqual([{ context: "r", index: 1 }]);
+  });
+
+  test("ready and advance alternate", () => {
+    const core = new RaftCore(options("a"), initial(["a"]));
+    expect(() => core.advance()).toThrow("no ready is outstanding");
+    core.campaign();
+    core.ready();
+    expect(core.hasReady()).toBe(false);
+    expect(() => core.ready()).toThrow("not advanced");
+  });
+});
+
+describe("RaftCore: elections", () => {
+  test("a follower asks first without spending a term, then for real", () => {
+    const core = new RaftCore(options("a"), initial(["a", "b", "c"]));
+    for (let i = 0; i < 9; i++) core.tick();
+    expect(core.status().role).toBe("follower");
+    core.tick();
+    const asked = core.ready();
+    expect(asked.hardState).toBeNull();
+    expect(asked.messages.map(({ kind, to, term }) => ({ kind, to, term }))).toEqual([
+      { kind: "pre_vote", to: "b", term: 1 },
+      { kind: "pre_vote", to: "c", term: 1 },
+    ]);
+    core.advance();
+    core.step({ from: "c", to: "a", term: 1, kind: "pre_vote_response", granted: true });
+    const real = core.ready();
+    expect(real.hardState).toEqual({ term: 1, vote: "a", commit: 0 });
+    expect(real.mustSync).toBe(true);
+    expect(real.messages.every((message) => message.kind === "vote" && !mayLeaveEarly(real, message))).toBe(true);
+  });
+
+  test("votes once a term, and never for a log older than its own", () => {
+    const core = new RaftCore(
+      options("a"),
+      initial(["a", "b", "c"], { hardState: { term: 2, vote: null, commit: 0 }, entries: [data(1, 2)] }),
+    );
+    const ask = (sender: NodeId, term: number, lastIndex: number, lastTerm: number): unknown =>
+      from(core, sender, term, { kind: "vote", lastIndex, lastTerm, transfer: false })[0];
+    expect(ask("b", 3, 5, 1)).toMatchObject({ kind: "vote_response", granted: false });
+    expect(ask("b", 3, 1, 2)).toMatchObject({ granted: true });
+    expect(ask("c", 3, 9, 2)).toMatchObject({ granted: false });
+    expect(ask("b", 3, 1, 2)).toMatchObject({ granted: true });
+  });
+
+  test("a node with a live leader ignores votes, unless the leader asked for them", () => {
+    const core = new RaftCore(options("b"), initial(["a", "b", "c"]));
+    from(core, "a", 1, { kind: "heartbeat", commit: 0, read: 0 });
+    const vote = { kind: "vote", lastIndex: 9, lastTerm: 1 } as const;
+    expect(from(core, "c", 5, { ...vote, transfer: false })).toEqual([]);
+    expect(core.status().term).toBe(1);
+    expect(from(core, "c", 5, { ...vote, transfer: true })[0]).toMatchObject({ granted: true, term: 5 });
+  });
+
+  test("a leader that hears from no majority steps down", () => {
+    const core = committedLeader();
+    for (let i = 0; i < 20; i++) core.tick();
+    expect(core.status()).toMatchObject({ role: "follower", leader: null, term: 1 });
+    expect(core.propose(EMPTY)).toEqual({ accepted: false, reason: "not_leader", leader: null });
+  });
+
+  test("a leader of an old term learns of the new one", () => {
+    const core = new RaftCore(options("b"), initial(["a", "b", "c"], { hardState: { term: 7, vote: null, commit: 0 } }));
+    const [answer] = from(core, "a", 3, { kind: "heartbeat", commit: 0, read: 0 });
+    expect(answer).toMatchObject({ to: "a", term: 7 });
+  });
+
+  test("hands leadership to a node that has everything, and refuses proposals meanwhile", () => {
+    const core = committedLeader();
+    expect(core.transferLeader("nobody")).toBe(false);
+    expect(core.transferLeader("c")).toBe(true);
+    expect(drain(core).messages).toMatchObject([{ kind: "timeout_now", to: "c" }]);
+    expect(core.propose(EMPTY)).toEqual({ accepted: false, reason: "transferring" });
+    const target = new RaftCore(options("c"), initial(["a", "b", "c"]));
+    from(target, "a", 1, { kind: "timeout_now" });
+    expect(target.status()).toMatchObject({ role: "candidate", term: 2 });
+  });
+});
+
+describe("RaftCore: replication", () => {
+  test("nobody hears of a leader's entries before its own vote is on disk", () => {
+    const core = new RaftCore(
+      options("a"),
+      initial(["a"], { snapshot: { index: 0, term: 0, membership: { voters: ["a"], learners: ["l"] }, data: EMPTY } }),
+    );
+    core.campaign();
+    const opening = core.ready();
+    expect(opening.messages.map((message) => [message.kind, mayLeaveEarly(opening, message)])).toEqual([
+      ["append", false],
+    ]);
+    core.advance();
+    drain(core);
+    from(core, "l", 1, { kind: "append_response", index: 1 });
+    core.propose(EMPTY);
+    const later = core.ready();
+    expect(later.messages.map((message) => [message.kind, mayLeaveEarly(later, message)])).toEqual([
+      ["append", true],
+    ]);
+  });
+
+  test("proposals of one turn leave in one message", () => {
+    const core = committedLeader();
+    for (let i = 0; i < 5; i++) core.propose(new Uint8Array(10));
+    const appends = drain(core).messages.filter((message) => message.kind === "append");
+    expect(appends.map((message) => message.entries.length)).toEqual([5, 5]);
+  });
+
+  test("the window bounds what is under way, and answers open it", () => {
+    const core = committedLeader({ messageBytesMax: 10, uncommittedBytesMax: 100_000 });
+    for (let i = 0; i < 8; i++) core.propose(new Uint8Array(10));
+    const toB = drain(core).messages.filter((message) => message.kind === "append" && message.to === "b");
+    expect(toB).toHaveLength(4);
+    const more = from(core, "b", 1, { kind: "append_response", index: 3 });
+    expect(more.filter((message) => message.kind === "append" && message.to === "b")).toHaveLength(2);
+  });
+
+  test("refuses what is too large or too much", () => {
+    const core = committedLeader();
+    expect(core.propose(new Uint8Array(501))).toEqual({ accepted: false, reason: "too_large" });
+    expect(core.propose(new Uint8Array(500)).accepted).toBe(true);
+    expect(core.propose(new Uint8Array(500)).accepted).toBe(true);
+    expect(core.propose(new Uint8Array(1))).toEqual({ accepted: false, reason: "busy" });
+    drain(core);
+    from(core, "b", 1, { kind: "append_response", index: 3 });
+    expect(core.propose(new Uint8Array(1)).accepted).toBe(true);
+  });
+
+  test("a follower answers for what matches, not for what it happens to have", () => {
+    const core = new RaftCore(
+      options("b"),
+      initial(["a", "b", "c"], {
+        hardState: { term: 1, vote: null, commit: 1 },
+        entries: [data(1, 1), data(2, 1), data(3, 1)],
+      }),
+    );
+    expect(from(core, "a", 2, append([1, 1], [], 3))).toMatchObject([{ kind: "append_response", index: 1 }]);
+    expect(core.status().commit).toBe(1);
+    from(core, "a", 2, append([1, 1], [data(2, 2)], 2));
+    expect(core.status()).toMatchObject({ commit: 2, lastIndex: 2 });
+    expect(core.termAt(2)).toBe(2);
+  });
+
+  test("a rejection names where the logs can match, and the leader jumps there", () => {
+    const follower = new RaftCore(
+      options("b"),
+      initial(["a", "b", "c"], {
+        hardState: { term: 3, vote: null, commit: 0 },
+        entries: [data(1, 1), data(2, 3), data(3, 3), data(4, 3)],
+      }),
+    );
+    const [rejection] = from(follower, "a", 5, append([4, 2], [], 0));
+    expect(rejection).toMatchObject({ kind: "append_rejected", previousIndex: 4, hintIndex: 1, hintTerm: 1 });
+  });
+
+  test("gives out committed entries only once they are on its own disk", () => {
+    const core = new RaftCore(options("b"), initial(["a", "b", "c"]));
+    core.step({ from: "a", to: "b", term: 1, ...append([0, 0], [data(1, 1), data(2, 1)], 2) });
+    const first = core.ready();
+    expect(first).toMatchObject({ committed: [], hardState: { commit: 0 } });
+    core.advance();
+    expect(core.ready()).toMatchObject({ committed: [{ index: 1 }, { index: 2 }], hardState: { commit: 2 } });
+  });
+
+  test("entries replaced while they were being written do not count as written", () => {
+    const core = new RaftCore(options("b"), initial(["a", "b", "c"]));
+    core.step({ from: "a", to: "b", term: 1, ...append([0, 0], [data(1, 1), data(2, 1)], 0) });
+    core.ready();
+    core.step({ from: "c", to: "b", term: 2, ...append([0, 0], [data(1, 2), data(2, 2)], 2) });
+    core.advance();
+    const next = core.ready();
+    expect(next.committed).toEqual([]);
+    expect(next.entries.map((entry) => entry.term)).toEqual([2, 2]);
+  });
+
+  test("entries of earlier terms commit only through one of the leader's own", () => {
+    const core = new RaftCore(
+      options("a"),
+      initial(["a", "b", "c"], { hardState: { term: 1, vote: null, commit: 0 }, entries: [data(1, 1)] }),
+    );
+    core.campaign();
+    drain(core);
+    from(core, "b", 2, { kind: "pre_vote_response", granted: true });
+    from(core, "b", 2, { kind: "vote_response", granted: true });
+    from(core, "b", 2, { kind: "append_response", index: 1 });
+    expect(core.status().commit).toBe(0);
+    from(core, "b", 2, { kind: "append_response", index: 2 });
+    expect(core.status().commit).toBe(2);
+  });
+
+  test("sends a snapshot to a node that lacks compacted entries, and the log after it", () => {
+    const core = committedLeader();
+    for (let i = 0; i < 4; i++) core.propose(EMPTY);
+    drain(core);
+    from(core, "b", 1, { kind: "append_response", index: 5 });
+    core.compact(core.describeSnapshot(5, new Uint8Array([9]))!, 0);
+    const sent = from(core, "c", 1, { kind: "append_rejected", previousIndex: 5, hintIndex: 0, hintTerm: 0 });
+    const answered = sent.length > 0 ? sent : from(core, "c", 1, { kind: "heartbeat_response", read: 0 });
+    const snapshot = answered.find((message) => message.kind === "snapshot")!;
+    expect(snapshot).toMatchObject({ to: "c", snapshot: { index: 5, term: 1 } });
+    const follower = new RaftCore(options("c"), initial(["a", "b", "c"]));
+    follower.step(snapshot);
+    const ready = follower.ready();
+    expect(ready).toMatchObject({ snapshot: { index: 5 }, committed: [], mustSync: true });
+    expect(ready.messages).toMatchObject([{ kind: "append_response", index: 5 }]);
+    follower.advance();
+    expect(follower.status()).toMatchObject({ commit: 5, applied: 5, lastIndex: 5 });
+  });
+});
+
+describe("RaftCore: reads", () => {
+  test("wait for a majority that answers after they were asked", () => {
+    const core = committedLeader();
+    expect(core.readIndex("r1")).toBe(true);
+    const [beat] = drain(core).messages;
+    expect(beat).toMatchObject({ kind: "heartbeat", read: 1 });
+    core.readIndex("r2");
+    core.step({ from: "b", to: "a", term: 1, kind: "heartbeat_response", read: 1 });
+    expect(drain(core).reads).toEqual(["r1"]);
+    core.step({ from: "c", to: "a", term: 1, kind: "heartbeat_response", read: 2 });
+    expect(drain(core).reads).toEqual(["r2"]);
+  });
+
+  test("of a follower are asked of the leader", () => {
+    const core = new RaftCore(options("b"), initial(["a", "b", "c"]));
+    expect(core.readIndex("r")).toBe(false);
+    from(core, "a", 1, { kind: "heartbeat", commit: 0, read: 0 });
+    expect(core.readIndex("r")).toBe(true);
+    expect(drain(core).messages).toMatchObject([{ kind: "read_index", to: "a", context: "r" }]);
+    core.step({ from: "a", to: "b", term: 1, kind: "read_index_response", context: "r", index: 4 });
+    expect(core.ready().readStates).toEqual([{ context: "r", index: 4 }]);
+  });
+
+  test("are bounded", () => {
+    const core = committedLeader({ pendingReadsMax: 2 });
+    expect([core.readIndex("1"), core.readIndex("2"), core.readIndex("3")]).toEqual([true, true, false]);
+  });
+});
+
+describe("RaftCore: membership", () => {
+  test("waits for an entry of the leader's own term, then changes one server at a time", () => {
+    const core = leader();
+    expect(core.proposeMembership({ kind: "add_learner", id: "d" })).toMatchObject({ reason: "not_ready" });
+    from(core, "b", 1, { kind: "append_response", index: 1 });
+    expect(core.proposeMembership({ kind: "add_learner", id: "d" })).toMatchObject({ accepted: true, index: 2 });
+    expect(core.status().membership).toEqual({ voters: ["a", "b", "c"], learners: ["d"] });
+    expect(core.proposeMembership({ kind: "remove", id: "c" })).toMatchObject({ reason: "not_ready" });
+  });
+
+  test("promotes a learner only when it has caught up", () => {
+    const core = committedLeader();
+    core.proposeMembership({ kind: "add_learner", id: "d" });
+    for (let i = 0; i < 3; i++) core.propose(EMPTY);
+    drain(core);
+    from(core, "b", 1, { kind: "append_response", index: 5 });
+    expect(core.proposeMembership({ kind: "promote", id: "d" })).toMatchObject({ reason: "not_ready" });
+    from(core, "d", 1, { kind: "append_response", index: 5 });
+    expect(core.proposeMembership({ kind: "promote", id: "d" })).toMatchObject({ accepted: true });
+    expect(core.status().membership).toEqual({ voters: ["a", "b", "c", "d"], learners: [] });
+  });
+
+  test("a removed leader leads until its removal is committed, by the others alone", () => {
+    const core = committedLeader();
+    core.proposeMembership({ kind: "remove", id: "a" });
+    drain(core);
+    from(core, "b", 1, { kind: "append_response", index: 2 });
+    expect(core.status()).toMatchObject({ role: "leader", commit: 1 });
+    from(core, "c", 1, { kind: "append_response", index: 2 });
+    expect(core.status()).toMatchObject({ role: "follower", commit: 2 });
+    for (let i = 0; i < 50; i++) core.tick();
+    expect(core.status().role).toBe("follower");
+  });
+
+  test("goes back to what it was when the entry is replaced", () => {
+    const core = new RaftCore(options("b"), initial(["a", "b", "c"]));
+    const change: Entry = {
+      index: 1,
+      term: 1,
+      kind: "membership",
+      membership: { voters: ["a", "b", "c"], learners: ["d"] },
+    };
+    from(core, "a", 1, append([0, 0], [change], 0));
+    expect(core.status().membership.learners).toEqual(["d"]);
+    from(core, "c", 2, append([0, 0], [data(1, 2)], 0));
+    expect(core.status().membership.learners).toEqual([]);
+  });
+
+  test("refuses nonsense", () => {
+    const core = committedLeader();
+    for (const change of [
+      { kind: "add_learner", id: "b" },
+      { kind: "promote", id: "b" },
+      { kind: "remove", id: "x" },
+    ] as const) {
+      expect(core.proposeMembership(change)).toMatchObject({ accepted: false, reason: "invalid_change" });
+    }
+    const alone = new RaftCore(options("a"), initial(["a"]));
+    alone.campaign();
+    drain(alone);
+    expect(alone.proposeMembership({ kind: "remove", id: "a" })).toMatchObject({ reason: "invalid_change" });
+  });
+});

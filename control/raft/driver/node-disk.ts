@@ -1,0 +1,39 @@
+import { constants } from "node:fs";
+import { open, readdir, readFile, rename, rm } from "node:fs/promises";
+import { join } from "node:path";
+import type { Disk, DiskFile } from "../log/disk.ts";
+
+/** A directory of the real file system, which must exist. */
+export function nodeDisk(directory: string): Disk {
+  return {
+    list: () => readdir(directory),
+    read: (name) => readFile(join(directory, name)),
+    open: (name) => openFile(join(directory, name)),
+    rename: (from, to) => rename(join(directory, from), join(directory, to)),
+    remove: (name) => rm(join(directory, name), { force: true }),
+    async syncDirectory() {
+      const handle = await open(directory, "r");
+      try {
+        await handle.sync();
+      } finally {
+        await handle.close();
+      }
+    },
+  };
+}
+
+async function openFile(path: string): Promise<DiskFile> {
+  const handle = await open(path, constants.O_RDWR | constants.O_CREAT, 0o600);
+  return {
+    async write(bytes, position) {
+      let written = 0;
+      while (written < bytes.length) {
+        const step = await handle.write(bytes, written, bytes.length - written, position + written);
+        written += step.bytesWritten;
+      }
+    },
+    truncate: (length) => handle.truncate(length),
+    sync: () => handle.datasync(),
+    close: () => handle.close(),
+  };
+}

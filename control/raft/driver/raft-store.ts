@@ -1,0 +1,118 @@
+/** ReplicatedStore over one member of a Raft cluster. */
+import type { Revision } from "../../../shared/ids.ts";
+import { limits } from "../../../shared/limits.ts";
+import { commandOf, encodeCommand } from "../../store/command.ts";
+import type { Kv, Member, RangeOptions, ReplicatedStore, Txn, TxnResult } from "../../store/contract.ts";
+import type { Row } from "../../store/remembered-results.ts";
+import { watchHistory, type WatchSource } from "../../store/watch.ts";
+import type { Clock } from "./clock.ts";
+import type { Replica } from "./replica.ts";
+
+export class RaftStore implements ReplicatedStore {
+  readonly #replica: Replica;
+  readonly #clock: Clock;
+  readonly #closed: () => void;
+  #closing: Promise<void> | undefined;
+
+  constructor(replica: Replica, clock: Clock, closed: () => void) {
+    this.#replica = replica;
+    this.#clock = clock;
+    this.#closed = closed;
+  }
+
+  async txn(txn: Txn, signal?: AbortSignal): Promise<TxnResult> {
+    signal?.throwIfAborted();
+    const result = await this.#replica.propose(encodeCommand(commandOf(txn)), signal);
+    const rev = result.rev as Revision;
+    return result.ok ? { ok: true, rev } : { ok: false, rev, seen: result.seen.map(toKv) };
+  }
+
+  async get(key: string, options: { stale?: boolean } = {}): Promise<Kv | undefined> {
+    await this.#freshen(options.stale);
+    const row = this.#replica.machine.get(key);
+    return row === undefined ? undefined : toKv(row);
+  }
+
+  async range(
+    prefix: string,
+    options: RangeOptions = {},
+  ): Promise<{ kvs: Kv[]; next?: string; rev: Revision }> {
+    await this.#freshen(options.stale);
+    const { machine } = this.#replica;
+    const { rows, next } = machine.range(prefix, options.from, options.limit ?? limits.rangePageMax);
+    const rev = machine.revision as Revision;
+    return { kvs: rows.map(toKv), rev, ...(next === undefined ? {} : { next }) };
+  }
+
+  watch(prefix: string, fromRev: Revision, signal: AbortSignal): ReturnType<ReplicatedStore["watch"]> {
+    return watchHistory(this.#watchSource(), prefix, fromRev, signal);
+  }
+
+  async *leadership(signal: AbortSignal): AsyncGenerator<{ leader: boolean; term: number }, void, void> {
+    let told: { leader: boolean; term: number } | undefined;
+    while (!signal.aborted) {
+      const { leader, term } = this.#replica.leadership();
+      if (told?.leader !== leader || told.term !== term) {
+        told = { leader, term };
+        yield told;
+        continue;
+      }
+      if (this.#replica.stopped) return;
+      await this.#wait((call) => this.#replica.leadershipChanged.next(call), limits.streamProgressMs, signal);
+    }
+  }
+
+  members(): Promise<Member[]> {
+    return Promise.resolve(this.#replica.members());
+  }
+
+  health(): Promise<{ ok: boolean; leader?: string; rev: Revision }> {
+    const { ok, leader } = this.#replica.health();
+    const rev = this.#replica.machine.revision as Revision;
+    return Promise.resolve({ ok, rev, ...(leader === undefined ? {} : { leader }) });
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#replica.close().finally(() => this.#closed());
+    return this.#closing;
+  }
+
+  async #freshen(stale: boolean | undefined): Promise<void> {
+    this.#replica.throwIfStopped();
+    if (stale !== true) await this.#replica.barrier();
+  }
+
+  #watchSource(): WatchSource {
+    const { machine, applied } = this.#replica;
+    return {
+      history: () => machine.history,
+      revision: () => machine.revision,
+      changed: async (rev, waitMs, signal) => {
+        this.#replica.throwIfStopped();
+        if (machine.revision <= rev) await this.#wait((call) => applied.next(call), waitMs, signal);
+        this.#replica.throwIfStopped();
+        return machine.revision > rev;
+      },
+    };
+  }
+
+  /** Until `subscribe` calls, the time passes or the signal aborts. */
+  #wait(subscribe: (call: () => void) => () => void, waitMs: number, signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      const done = (): void => {
+        unsubscribe();
+        cancel();
+        signal.removeEventListener("abort", done);
+        resolve();
+      };
+      const unsubscribe = subscribe(done);
+      const cancel = this.#clock.after(waitMs, done);
+      signal.addEventListener("abort", done);
+      if (signal.aborted) done();
+    });
+  }
+}
+
+function toKv({ key, text, modRev }: Row): Kv {
+  return { key, value: JSON.parse(text) as unknown, modRev: modRev as Revision };
+}

@@ -1,0 +1,321 @@
+/** One member at work: the event loop around core, log and state machine. */
+import { SystemError } from "../../../shared/errors.ts";
+import { limits } from "../../../shared/limits.ts";
+import { decodeCommand } from "../../store/command.ts";
+import type { Member } from "../../store/contract.ts";
+import type { StoredResult } from "../../store/remembered-results.ts";
+import { StateMachine } from "../../store/state-machine.ts";
+import { Wake } from "../../store/wake.ts";
+import { mayLeaveEarly, RaftCore } from "../core/raft.ts";
+import type { Entry, HardState, Message, Ready, Snapshot } from "../core/types.ts";
+import type { Batch } from "../log/batch.ts";
+import type { LogStore } from "../log/log-store.ts";
+import type { Durable } from "../log/recover.ts";
+import type { SnapshotStore } from "../log/snapshot-store.ts";
+import type { Clock } from "./clock.ts";
+import { coreOptions } from "./core-options.ts";
+import { Proposals, unknownFate } from "./proposals.ts";
+import { ReadBarrier } from "./read-barrier.ts";
+import type { Transport } from "./transport.ts";
+
+export interface ReplicaParts {
+  log: LogStore;
+  durable: Durable;
+  snapshots: SnapshotStore;
+  transport: Transport;
+  clock: Clock;
+  /** Evenly in [0, 1). */
+  random: () => number;
+  /** Entries between snapshots. */
+  snapshotEvery: number;
+  /** Called once when the member had to stop by itself: its disk failed or an invariant broke. */
+  onFailure: (error: SystemError) => void;
+}
+
+export class Replica {
+  readonly machine = new StateMachine();
+  readonly applied = new Wake();
+  readonly leadershipChanged = new Wake();
+  readonly #parts: ReplicaParts;
+  readonly #core: RaftCore;
+  readonly #proposals = new Proposals();
+  readonly #reads: ReadBarrier;
+  readonly #stop = new AbortController();
+  #stopped: SystemError | undefined;
+  #appliedIndex = 0;
+  #appliedTerm = 0;
+  #told = "";
+  /** Changed without need of an fsync: goes out with the next batch that has one. */
+  #hardState: HardState | undefined;
+  #pump: Promise<void> | undefined;
+  #snapshotting: Promise<void> | undefined;
+  /** Taken here, on disk, not yet in the log. */
+  #taken: Snapshot | undefined;
+  #newestSnapshot: number;
+  #cancelTick: () => void = () => {};
+
+  private constructor(parts: ReplicaParts) {
+    this.#parts = parts;
+    this.#core = new RaftCore(coreOptions(parts.log.identity.memberId, parts.random), parts.durable);
+    const nonce = `${parts.log.identity.memberId}-${Math.floor(parts.random() * 2 ** 48).toString(36)}`;
+    const retryMs = limits.raftTickMs * limits.raftElectionTicks;
+    this.#reads = new ReadBarrier((context) => this.#core.readIndex(context), nonce, retryMs);
+    this.#newestSnapshot = parts.durable.snapshot.index;
+  }
+
+  /** @throws SystemError `log_corrupt` when the snapshot is damaged */
+  static async start(parts: ReplicaParts): Promise<Replica> {
+    const replica = new Replica(parts);
+    await replica.#restore(parts.durable.snapshot);
+    parts.transport.onMessage((message, chunks) => void replica.#receive(message, chunks));
+    parts.transport.onUnreachable((id) => replica.#input(() => replica.#core.reportUnreachable(id)));
+    const { voters } = parts.durable.snapshot.membership;
+    if (voters.length === 1) replica.#input(() => replica.#core.campaign());
+    replica.#scheduleTick();
+    return replica;
+  }
+
+  /**
+   * Resolves with the result once the txn is applied here.
+   * @throws SystemError `control_no_leader` (certainly not applied) or `control_state_unknown`
+   */
+  async propose(data: Uint8Array, signal?: AbortSignal): Promise<StoredResult> {
+    this.throwIfStopped();
+    const proposed = this.#core.propose(data);
+    if (!proposed.accepted) throw refused(proposed.reason);
+    const deadline = this.#parts.clock.now() + limits.controlRequestMs;
+    const result = this.#proposals.add(proposed, deadline, signal);
+    this.#kick();
+    return result;
+  }
+
+  /** Resolves when the machine holds all that was acknowledged before the call. */
+  barrier(): Promise<void> {
+    const now = this.#parts.clock.now();
+    const done = this.#reads.wait(now, now + limits.controlRequestMs);
+    this.#kick();
+    return done;
+  }
+
+  /** Leading counts from when this member's own state is current: everything that its predecessors acknowledged is applied. */
+  leadership(): { leader: boolean; term: number } {
+    const { role, term } = this.#core.status();
+    return { leader: this.#stopped === undefined && role === "leader" && this.#appliedTerm === term, term };
+  }
+
+  members(): Member[] {
+    const { membership, leader } = this.#core.status();
+    const voters = membership.voters.map((id): Member => {
+      return { id, url: "", role: id === leader ? "leader" : "follower" };
+    });
+    return [...voters, ...membership.learners.map((id): Member => ({ id, url: "", role: "learner" }))];
+  }
+
+  health(): { ok: boolean; leader?: string } {
+    const { leader } = this.#core.status();
+    const ok = this.#stopped === undefined && leader !== null;
+    return leader === null ? { ok } : { ok, leader };
+  }
+
+  get stopped(): boolean {
+    return this.#stopped !== undefined;
+  }
+
+  throwIfStopped(): void {
+    if (this.#stopped !== undefined) throw this.#stopped;
+  }
+
+  /** Waits for the write under way; what is not acknowledged by then is of unknown fate. */
+  async close(): Promise<void> {
+    this.#halt(new SystemError("control_no_leader", "Cannot use the store: it is closed"));
+    await this.#pump;
+    await this.#snapshotting;
+    await this.#parts.transport.close();
+    await this.#parts.log.close();
+  }
+
+  #input(change: () => void): void {
+    if (this.#stopped !== undefined) return;
+    try {
+      change();
+    } catch (error) {
+      this.#fail(error);
+      return;
+    }
+    this.#kick();
+  }
+
+  async #receive(message: Message, chunks: readonly Uint8Array[] | undefined): Promise<void> {
+    if (message.kind !== "snapshot" || chunks === undefined) {
+      this.#input(() => this.#core.step(message));
+      return;
+    }
+    try {
+      const data = await this.#parts.snapshots.save(message.snapshot, chunks, this.#stop.signal);
+      const snapshot = { ...message.snapshot, data };
+      this.#input(() => this.#core.step({ ...message, snapshot }));
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  /** A tick that comes late counts once: a stalled event loop must not look like a silent leader. */
+  #scheduleTick(): void {
+    this.#cancelTick = this.#parts.clock.after(limits.raftTickMs, () => {
+      const now = this.#parts.clock.now();
+      this.#proposals.expire(now);
+      this.#input(() => {
+        this.#core.tick();
+        this.#reads.tick(now);
+      });
+      if (this.#stopped === undefined) this.#scheduleTick();
+    });
+  }
+
+  /** Starts the pump in a microtask, so that everything proposed in this turn shares one write. */
+  #kick(): void {
+    this.#pump ??= Promise.resolve()
+      .then(() => this.#run())
+      .catch((error: unknown) => this.#fail(error))
+      .finally(() => {
+        this.#pump = undefined;
+        if (this.#stopped === undefined && this.#hasWork()) this.#kick();
+      });
+  }
+
+  #hasWork(): boolean {
+    return this.#core.hasReady() || this.#taken !== undefined;
+  }
+
+  async #run(): Promise<void> {
+    while (this.#stopped === undefined && this.#hasWork()) {
+      if (this.#core.hasReady()) await this.#step(this.#core.ready());
+      await this.#recordSnapshot();
+      this.#tellLeadership();
+    }
+  }
+
+  async #step(ready: Ready): Promise<void> {
+    const early = ready.messages.filter((message) => mayLeaveEarly(ready, message));
+    for (const message of early) this.#send(message);
+    this.#apply(ready.committed);
+    for (const { context, index } of ready.readStates) this.#reads.confirmed(context, index);
+    this.#reads.reached(this.#appliedIndex, this.#parts.clock.now());
+    await this.#persist(ready);
+    if (ready.snapshot !== null) await this.#restore(ready.snapshot);
+    for (const message of ready.messages) {
+      if (!mayLeaveEarly(ready, message)) this.#send(message);
+    }
+    this.#core.advance();
+    if (this.#appliedIndex - this.#newestSnapshot >= this.#parts.snapshotEvery) this.#takeSnapshot();
+  }
+
+  async #persist(ready: Ready): Promise<void> {
+    this.#hardState = ready.hardState ?? this.#hardState;
+    if (!ready.mustSync) return;
+    const batch: Batch = { entries: ready.entries };
+    if (this.#hardState !== undefined) batch.hardState = this.#hardState;
+    if (ready.snapshot !== null) batch.snapshot = { snapshot: ready.snapshot, replacesLog: true };
+    this.#hardState = undefined;
+    await this.#parts.log.append(batch);
+  }
+
+  #apply(entries: readonly Entry[]): void {
+    if (entries.length === 0) return;
+    for (const entry of entries) {
+      const result = entry.kind === "data" ? this.machine.apply(decodeCommand(entry.data)) : undefined;
+      this.#appliedIndex = entry.index;
+      this.#appliedTerm = entry.term;
+      this.#proposals.applied(entry, result);
+    }
+    this.applied.wake();
+  }
+
+  async #restore(snapshot: Snapshot): Promise<void> {
+    const chunks = await this.#parts.snapshots.load(snapshot);
+    if (chunks.length > 0) this.machine.restore(chunks);
+    this.#appliedIndex = snapshot.index;
+    this.#appliedTerm = snapshot.term;
+    this.#newestSnapshot = snapshot.index;
+    this.#proposals.skippedTo(snapshot.index);
+    this.applied.wake();
+  }
+
+  #takeSnapshot(): void {
+    if (this.#snapshotting !== undefined) return;
+    // The position and the state are of this very turn; the writing may take its time.
+    const described = this.#core.describeSnapshot(this.#appliedIndex, new Uint8Array());
+    if (described === null) return;
+    this.#newestSnapshot = described.index;
+    const chunks = this.machine.snapshot();
+    this.#snapshotting = this.#parts.snapshots
+      .save(described, chunks, this.#stop.signal)
+      .then((data) => {
+        this.#taken = { ...described, data };
+        this.#kick();
+      })
+      .catch((error: unknown) => this.#fail(error))
+      .finally(() => {
+        this.#snapshotting = undefined;
+      });
+  }
+
+  /** The log names the snapshot before anything that it replaces goes. */
+  async #recordSnapshot(): Promise<void> {
+    const snapshot = this.#taken;
+    if (snapshot === undefined) return;
+    this.#taken = undefined;
+    if (snapshot.index < this.#newestSnapshot) return;
+    await this.#parts.log.append({ snapshot: { snapshot, replacesLog: false } });
+    this.#core.compact(snapshot, limits.raftKeepEntries);
+    await this.#parts.log.compact(snapshot.index);
+    await this.#parts.snapshots.removeBefore(snapshot);
+  }
+
+  #send(message: Message): void {
+    if (message.kind === "snapshot") {
+      this.#parts.transport.send(message, () => this.#parts.snapshots.load(message.snapshot));
+    } else {
+      this.#parts.transport.send(message);
+    }
+  }
+
+  #tellLeadership(): void {
+    const { leader, term } = this.leadership();
+    const now = `${term} ${leader}`;
+    if (now === this.#told) return;
+    this.#told = now;
+    this.leadershipChanged.wake();
+  }
+
+  /** The disk did not do what it must, or an invariant broke: nothing may be acknowledged any more. */
+  #fail(cause: unknown): void {
+    if (this.#stopped !== undefined) return;
+    const error =
+      cause instanceof SystemError
+        ? cause
+        : new SystemError("internal", "Cannot go on with the control log: this member stopped", { cause });
+    this.#halt(error);
+    this.#parts.onFailure(error);
+  }
+
+  #halt(error: SystemError): void {
+    if (this.#stopped !== undefined) return;
+    this.#stopped = error;
+    this.#cancelTick();
+    this.#stop.abort();
+    this.#proposals.rejectAll(unknownFate("this member stopped", error));
+    this.#reads.rejectAll(error);
+    this.applied.wake();
+    this.leadershipChanged.wake();
+  }
+}
+
+function refused(reason: string): SystemError {
+  return reason === "busy"
+    ? new SystemError("overloaded", "Cannot apply txn: too many are waiting to be written", { retryAfterMs: 200 })
+    : new SystemError("control_no_leader", `Cannot apply txn: this member does not lead (${reason})`, {
+        hint: "It was not applied: send it again.",
+        retryAfterMs: 200,
+      });
+}

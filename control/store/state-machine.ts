@@ -1,0 +1,158 @@
+/**
+ * The pure key-value state machine under every replica: the same commands in the same order give the same state and results.
+ */
+import { Packr } from "msgpackr";
+import BTree from "sorted-btree";
+import { limits } from "../../shared/limits.ts";
+import { compareByteOrder } from "./byte-order.ts";
+import type { Command } from "./command.ts";
+import { RememberedResults, type Row, type StoredResult } from "./remembered-results.ts";
+import { WatchHistory } from "./watch-history.ts";
+
+interface Cell {
+  text: string;
+  modRev: number;
+}
+
+interface SnapshotHeader {
+  version: 1;
+  revision: number;
+  keys: number;
+}
+
+const packr = new Packr({ useRecords: false });
+
+export class StateMachine {
+  #revision = 0;
+  #cells = emptyCells();
+  #remembered = new RememberedResults();
+  #history = new WatchHistory(0);
+
+  get revision(): number {
+    return this.#revision;
+  }
+
+  get history(): WatchHistory {
+    return this.#history;
+  }
+
+  get size(): number {
+    return this.#cells.size;
+  }
+
+  /**
+   * The revision rises by one when anything changes; deleting what is not there changes nothing. Result of a failed compare:
+   * the rows that its compared keys have now.
+   */
+  apply(command: Command): StoredResult {
+    const before = this.#remembered.get(command.id);
+    if (before !== undefined) return before;
+    const result = this.#evaluate(command);
+    this.#remembered.add(command.id, result);
+    return result;
+  }
+
+  get(key: string): Row | undefined {
+    const cell = this.#cells.get(key);
+    return cell === undefined ? undefined : { key, ...cell };
+  }
+
+  /** In byte order; keys strictly after `from`; `next` is the last key given when more follow. */
+  range(prefix: string, from: string | undefined, limit: number): { rows: Row[]; next?: string } {
+    const rows: Row[] = [];
+    const start = from !== undefined && compareByteOrder(from, prefix) > 0 ? from : prefix;
+    for (const [key, cell] of this.#cells.entries(start)) {
+      if (!key.startsWith(prefix)) break;
+      if (key === from) continue;
+      if (rows.length >= limit) return { rows, next: rows.at(-1)!.key };
+      rows.push({ key, ...cell });
+    }
+    return { rows };
+  }
+
+  /**
+   * The state as it is now, in chunks of bounded size; the iterator may be drained at leisure while commands are applied
+   * (the tree is copied on write). Chunks: a header, then rows, then remembered results, each one msgpack value.
+   */
+  snapshot(): Iterable<Uint8Array> {
+    const cells = this.#cells.clone();
+    const header: SnapshotHeader = { version: 1, revision: this.#revision, keys: cells.size };
+    return chunks(header, cells, this.#remembered.entries());
+  }
+
+  /** Replaces the state by what `snapshot` gave. The history starts there. @throws TypeError on an unknown version */
+  restore(snapshot: Iterable<Uint8Array>): void {
+    const cells = emptyCells();
+    const remembered = new RememberedResults();
+    let header: SnapshotHeader | undefined;
+    for (const chunk of snapshot) {
+      const value = packr.unpack(chunk) as SnapshotHeader | Row[] | { results: [string, StoredResult][] };
+      if (header === undefined) header = checkHeader(value);
+      else if (Array.isArray(value)) {
+        for (const { key, text, modRev } of value) cells.set(key, { text, modRev });
+      } else if ("results" in value) {
+        for (const [id, result] of value.results) remembered.add(id, result);
+      }
+    }
+    if (header === undefined || header.keys !== cells.size) {
+      throw new TypeError("Cannot restore snapshot: it is not complete");
+    }
+    this.#revision = header.revision;
+    this.#cells = cells;
+    this.#remembered = remembered;
+    this.#history = new WatchHistory(header.revision);
+  }
+
+  #evaluate(command: Command): StoredResult {
+    const holds = command.cmp.every(({ key, modRev }) => (this.#cells.get(key)?.modRev ?? 0) === modRev);
+    if (!holds) {
+      const keys = new Set(command.cmp.map((c) => c.key));
+      const seen = [...keys].map((key) => this.get(key)).filter((row) => row !== undefined);
+      return { ok: false, rev: this.#revision, seen };
+    }
+    const changes = command.then.filter((op) => op.text !== null || this.#cells.has(op.key));
+    if (changes.length === 0) return { ok: true, rev: this.#revision };
+    const rev = ++this.#revision;
+    for (const { key, text } of changes) {
+      if (text === null) this.#cells.delete(key);
+      else this.#cells.set(key, { text, modRev: rev });
+    }
+    this.#history.append({ rev, changes });
+    return { ok: true, rev };
+  }
+}
+
+function emptyCells(): BTree<string, Cell> {
+  return new BTree<string, Cell>(undefined, compareByteOrder);
+}
+
+function checkHeader(value: unknown): SnapshotHeader {
+  const header = value as SnapshotHeader;
+  if (header.version !== 1) {
+    throw new TypeError(`Cannot restore snapshot: version ${String(header.version)} is not known`);
+  }
+  return header;
+}
+
+function* chunks(
+  header: SnapshotHeader,
+  cells: BTree<string, Cell>,
+  results: [string, StoredResult][],
+): Generator<Uint8Array> {
+  yield packr.pack(header);
+  let rows: Row[] = [];
+  let characters = 0;
+  for (const [key, { text, modRev }] of cells.entries()) {
+    rows.push({ key, text, modRev });
+    characters += key.length + text.length;
+    if (rows.length >= limits.raftSnapshotChunkRows || characters >= limits.raftSnapshotChunkCharacters) {
+      yield packr.pack(rows);
+      rows = [];
+      characters = 0;
+    }
+  }
+  if (rows.length > 0) yield packr.pack(rows);
+  for (let i = 0; i < results.length; i += limits.raftSnapshotChunkRows) {
+    yield packr.pack({ results: results.slice(i, i + limits.raftSnapshotChunkRows) });
+  }
+}

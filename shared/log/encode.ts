@@ -1,0 +1,71 @@
+import { limits } from "../limits.ts";
+import { encodeBody } from "./body.ts";
+import { ByteWriter } from "./bytes.ts";
+import { encodeMeta, entryFlags, logMisuse, writeFooter, writeHeaderFacts } from "./footer.ts";
+import {
+  ENTRY_KINDS,
+  LOG_CRC_BYTES,
+  LOG_ENTRY_HEADER_BYTES,
+  LOG_FOOTER_LENGTH_BYTES,
+  LOG_HEADER_BYTES,
+  type LogEntry,
+  type LogHeader,
+  type LogIndexItem,
+} from "./log.ts";
+
+/**
+ * One object of the log. Entries keep their order, which is the order of acknowledgement; none at all is legal (a proof of life).
+ *
+ * @throws SystemError `internal` for what a reader would refuse, and when the object exceeds logObjectBytesMax or a DATA entry
+ *   logInlineEntryBytesMax: the writer must split or use a REF
+ */
+export function encodeLogObject(header: LogHeader, entries: readonly LogEntry[]): Uint8Array {
+  if (header.kind === "seal" && entries.length > 0) throw logMisuse("a SEAL with entries");
+  const out = new ByteWriter(entries.reduce((sum, entry) => sum + logEntryBytes(entry), LOG_OVERHEAD_BYTES));
+  writeHeaderFacts(out, header);
+  out.u64(0).crc(0);
+  const index = entries.map((entry) => writeEntry(out, entry));
+  const footerStart = out.length;
+  writeFooter(out, { header, index });
+  out.u32(out.length - footerStart);
+  if (out.length > limits.logObjectBytesMax) throw logMisuse(`${out.length} bytes are too many`);
+  return out.finish();
+}
+
+function writeEntry(out: ByteWriter, entry: LogEntry): LogIndexItem {
+  const start = out.length;
+  const meta = encodeMeta(entry);
+  const body = encodeBody(entry);
+  if (entry.kind === "data" && body.length > limits.logInlineEntryBytesMax) {
+    throw logMisuse(`an entry of ${body.length} bytes must be a REF`);
+  }
+  out.u8(ENTRY_KINDS[entry.kind]).u8(entryFlags(entry)).u16(meta.length).u32(body.length);
+  out.raw(meta).raw(body).crc(start);
+  return { ...facts(entry), offset: start, length: out.length - start };
+}
+
+function facts(entry: LogEntry): Omit<LogIndexItem, "offset" | "length"> {
+  switch (entry.kind) {
+    case "data":
+    case "ref": {
+      const { kind, tenant, database, epoch, txid, entryHash } = entry;
+      const encrypted = entry.encrypted === true ? ({ encrypted: true } as const) : {};
+      return { kind, tenant, database, epoch, txid, entryHash, ...encrypted };
+    }
+    case "footers":
+    case "directory":
+      return { kind: entry.kind };
+    default:
+      return { kind: entry.kind, tenant: entry.tenant, epoch: entry.epoch };
+  }
+}
+
+/** Most bytes of an object without entries. */
+export const LOG_OVERHEAD_BYTES = LOG_HEADER_BYTES + 4 + 48 + 8 + LOG_CRC_BYTES + LOG_FOOTER_LENGTH_BYTES;
+
+/** Most bytes that an entry adds to an object, its line in the footer included: for a writer that fills objects. */
+export function logEntryBytes(entry: LogEntry): number {
+  const inFooter = 2 + 2 + 8 + 8;
+  const body = entry.kind === "data" ? entry.ltx.length : encodeBody(entry).length;
+  return LOG_ENTRY_HEADER_BYTES + LOG_CRC_BYTES + inFooter + encodeMeta(entry).length * 2 + body;
+}

@@ -1,0 +1,130 @@
+import { SystemError } from "../errors.ts";
+import { Crc64 } from "./crc64.ts";
+import {
+  LTX_HEADER_BYTES,
+  LTX_PAGE_HEADER_BYTES,
+  LTX_TRAILER_BYTES,
+  type LtxHeader,
+  type LtxPage,
+  type Lz4,
+  headerDefect,
+  lockPage,
+} from "./ltx.ts";
+import { lz4Block } from "./lz4-block.ts";
+
+/** Flags of every file that we write: no checksums of the database before and after, only one of the file. */
+const NO_CHECKSUM = 2;
+const SIZE_FOLLOWS = 1;
+const UVARINT_BYTES_MAX = 8;
+
+/**
+ * One LTX file. Pages ascend, none is the lock page or above `commit`; with minTxid 1 none may be missing (`completePages`).
+ * The CRC covers the pages uncompressed, so any LZ4 implementation gives a file with the same checksum.
+ *
+ * @throws SystemError `internal` when header or pages break those rules: the caller's defect, nothing was written
+ */
+export function encodeLtx(
+  header: LtxHeader,
+  pages: Iterable<LtxPage>,
+  options: { lz4?: Lz4 } = {},
+): Uint8Array {
+  const defect = headerDefect(header);
+  if (defect !== undefined) throw misuse(defect);
+  const lz4 = options.lz4 ?? lz4Block;
+  const { pageSize, commit } = header;
+  const lock = lockPage(pageSize);
+  const snapshot = header.minTxid === 1;
+  const crc = new Crc64();
+  const index: number[] = [];
+  let target = new Uint8Array(16_384);
+  let out = LTX_HEADER_BYTES;
+  writeHeader(target, header);
+  crc.update(target, 0, out);
+
+  let previous = 0;
+  for (const { pgno, data } of pages) {
+    if (!Number.isSafeInteger(pgno) || pgno <= previous || pgno > commit || pgno === lock) {
+      throw misuse(`page ${pgno} of ${commit} after page ${previous}`);
+    }
+    if (snapshot && pgno !== following(previous, lock))
+      throw misuse(`a snapshot without page ${previous + 1}`);
+    if (data.length !== pageSize) throw misuse(`page ${pgno} has ${data.length} bytes`);
+    previous = pgno;
+    const block = lz4.compressBlock(data);
+    target = ensure(target, out, LTX_PAGE_HEADER_BYTES + block.length);
+    const start = out;
+    writeU32(target, out, pgno);
+    target[out + 4] = 0;
+    target[out + 5] = SIZE_FOLLOWS;
+    writeU32(target, out + 6, block.length);
+    out += LTX_PAGE_HEADER_BYTES;
+    crc.update(target, start, out).update(data);
+    target.set(block, out);
+    out += block.length;
+    index.push(pgno, start, out - start);
+  }
+  if (snapshot && following(previous, lock) <= commit)
+    throw misuse(`a snapshot without page ${previous + 1}`);
+
+  target = ensure(target, out, 6 + index.length * UVARINT_BYTES_MAX + 1 + 8 + LTX_TRAILER_BYTES);
+  const tail = out;
+  target.fill(0, out, out + 6);
+  out += 6;
+  const indexStart = out;
+  for (const value of index) out = writeUvarint(target, out, value);
+  target[out++] = 0;
+  writeU64(target, out, out - indexStart);
+  out += 8;
+  target.fill(0, out, out + 8);
+  out += 8;
+  crc.update(target, tail, out);
+  writeU32(target, out, (crc.high | 0x8000_0000) >>> 0);
+  writeU32(target, out + 4, crc.low);
+  return target.slice(0, out + 8);
+}
+
+function writeHeader(target: Uint8Array, header: LtxHeader): void {
+  target.set([0x4c, 0x54, 0x58, 0x31]); // LTX1
+  writeU32(target, 4, NO_CHECKSUM);
+  writeU32(target, 8, header.pageSize);
+  writeU32(target, 12, header.commit);
+  writeU64(target, 16, header.minTxid);
+  writeU64(target, 24, header.maxTxid);
+  writeU64(target, 32, header.timestampMs);
+  writeU64(target, 48, header.walOffset);
+  writeU64(target, 56, header.walSize);
+  writeU32(target, 64, header.salt1);
+  writeU32(target, 68, header.salt2);
+  writeU64(target, 72, header.epoch);
+}
+
+const following = (pgno: number, lock: number): number => (pgno + 1 === lock ? pgno + 2 : pgno + 1);
+
+function ensure(target: Uint8Array<ArrayBuffer>, used: number, more: number): Uint8Array<ArrayBuffer> {
+  if (used + more <= target.length) return target;
+  const grown = new Uint8Array(Math.max(target.length * 2, used + more));
+  grown.set(target.subarray(0, used));
+  return grown;
+}
+
+function writeU32(target: Uint8Array, at: number, value: number): void {
+  target[at] = value >>> 24;
+  target[at + 1] = value >>> 16;
+  target[at + 2] = value >>> 8;
+  target[at + 3] = value;
+}
+
+function writeU64(target: Uint8Array, at: number, value: number): void {
+  writeU32(target, at, Math.floor(value / 0x1_0000_0000));
+  writeU32(target, at + 4, value >>> 0);
+}
+
+function writeUvarint(target: Uint8Array, at: number, value: number): number {
+  let out = at;
+  let rest = value;
+  for (; rest >= 128; rest = Math.floor(rest / 128)) target[out++] = (rest % 128) | 128;
+  target[out++] = rest;
+  return out;
+}
+
+const misuse = (state: string): SystemError => new SystemError("internal", `Cannot write LTX file: ${state}`);

@@ -1,0 +1,189 @@
+import type { Lz4 } from "./ltx.ts";
+
+/**
+ * The LZ4 block format (github.com/lz4/lz4, doc/lz4_Block_format.md) in plain TypeScript: greedy matching through one hash
+ * table, as the reference's fast level does. No dictionary, no frames.
+ */
+const MIN_MATCH = 4;
+/** The last bytes of a block are always literals, and no match starts within the last 12: rules of the format. */
+const LAST_LITERALS = 5;
+const MATCH_START_LIMIT = 12;
+const HASH_BITS = 13;
+const MAX_OFFSET = 65_535;
+
+/** `base` + position of the last occurrence of each hash. What is below `base` is from an earlier block: so nothing need be cleared. */
+const table = new Uint32Array(1 << HASH_BITS);
+const BASE_MAX = 0x4000_0000;
+let base = 1;
+let scratch = new Uint8Array(0);
+
+export const lz4Block: Lz4 = {
+  compressBlock(source) {
+    const bound = source.length + Math.floor(source.length / 255) + 16;
+    if (scratch.length < bound) scratch = new Uint8Array(bound);
+    return scratch.subarray(0, compressInto(source, scratch));
+  },
+
+  decompressBlock(source, size) {
+    const target = new Uint8Array(size);
+    decompressInto(source, target);
+    return target;
+  },
+};
+
+/** @returns bytes written; `target` must hold source.length * 256 / 255 + 16 */
+function compressInto(source: Uint8Array, target: Uint8Array): number {
+  const end = source.length;
+  const words = new DataView(source.buffer, source.byteOffset, end);
+  const matchLimit = end - LAST_LITERALS;
+  const startLimit = end - MATCH_START_LIMIT;
+  let anchor = 0;
+  let position = 0;
+  let out = 0;
+  let misses = 0;
+  if (base + end > BASE_MAX) {
+    table.fill(0);
+    base = 1;
+  }
+  const first = base;
+  base += end;
+  while (position <= startLimit) {
+    const sequence = words.getInt32(position, true);
+    const hash = Math.imul(sequence, 0x9e37_79b1) >>> (32 - HASH_BITS);
+    let match = (table[hash] as number) - first;
+    table[hash] = first + position;
+    if (match < 0 || position - match > MAX_OFFSET || words.getInt32(match, true) !== sequence) {
+      // Incompressible stretches are skipped faster and faster, as the reference does.
+      position += 1 + (misses++ >>> 6);
+      continue;
+    }
+    misses = 0;
+    while (position > anchor && match > 0 && source[position - 1] === source[match - 1]) {
+      position--;
+      match--;
+    }
+    let length = MIN_MATCH;
+    while (
+      position + length + 4 <= matchLimit &&
+      words.getInt32(position + length, true) === words.getInt32(match + length, true)
+    ) {
+      length += 4;
+    }
+    while (position + length < matchLimit && source[position + length] === source[match + length]) length++;
+    out = writeSequence(source, anchor, position, target, out, length - MIN_MATCH);
+    const offset = position - match;
+    // The offset stands between the literals and the longer part of the match length.
+    out = writeMatch(target, out, offset, length - MIN_MATCH);
+    position += length;
+    anchor = position;
+    if (position <= startLimit) {
+      const inside = position - 2;
+      table[Math.imul(words.getInt32(inside, true), 0x9e37_79b1) >>> (32 - HASH_BITS)] = first + inside;
+    }
+  }
+  return writeSequence(source, anchor, end, target, out, 0);
+}
+
+/** Token and literals [from, to). The token's low half is the (capped) match length; 0 in the last sequence, which has no match. */
+function writeSequence(
+  source: Uint8Array,
+  from: number,
+  to: number,
+  target: Uint8Array,
+  at: number,
+  matchLength: number,
+): number {
+  const literals = to - from;
+  let out = at;
+  target[out++] = (Math.min(literals, 15) << 4) | Math.min(matchLength, 15);
+  if (literals >= 15) out = writeLength(target, out, literals - 15);
+  if (literals > 32) {
+    target.set(source.subarray(from, to), out);
+    return out + literals;
+  }
+  for (let i = from; i < to; i++) target[out++] = source[i] as number;
+  return out;
+}
+
+function writeMatch(target: Uint8Array, at: number, offset: number, length: number): number {
+  target[at] = offset & 255;
+  target[at + 1] = offset >>> 8;
+  return length >= 15 ? writeLength(target, at + 2, length - 15) : at + 2;
+}
+
+function writeLength(target: Uint8Array, at: number, length: number): number {
+  let out = at;
+  let rest = length;
+  for (; rest >= 255; rest -= 255) target[out++] = 255;
+  target[out++] = rest;
+  return out;
+}
+
+/** Fills `target` exactly. @throws RangeError when the block is damaged or of another size */
+function decompressInto(source: Uint8Array, target: Uint8Array): void {
+  const end = source.length;
+  const size = target.length;
+  let position = 0;
+  let out = 0;
+  for (;;) {
+    if (position >= end) throw damaged();
+    const token = source[position++] as number;
+    let literals = token >>> 4;
+    if (literals === 15) {
+      let more = 255;
+      while (more === 255) {
+        if (position >= end) throw damaged();
+        more = source[position++] as number;
+        literals += more;
+      }
+    }
+    if (literals > end - position || literals > size - out) throw damaged();
+    if (literals > 32) {
+      target.set(source.subarray(position, position + literals), out);
+      position += literals;
+      out += literals;
+    } else {
+      for (let i = 0; i < literals; i++) target[out++] = source[position++] as number;
+    }
+    if (position === end) break;
+    if (end - position < 2) throw damaged();
+    const offset = (source[position] as number) | ((source[position + 1] as number) << 8);
+    position += 2;
+    let length = token & 15;
+    if (length === 15) {
+      let more = 255;
+      while (more === 255) {
+        if (position >= end) throw damaged();
+        more = source[position++] as number;
+        length += more;
+      }
+    }
+    length += MIN_MATCH;
+    if (offset === 0 || offset > out || length > size - out) throw damaged();
+    out = copyMatch(target, out, offset, length);
+  }
+  if (out !== size) throw damaged();
+}
+
+function copyMatch(target: Uint8Array, at: number, offset: number, length: number): number {
+  const from = at - offset;
+  if (length > 32 && offset >= length) {
+    target.copyWithin(at, from, from + length);
+  } else if (length > 32 && offset === 1) {
+    target.fill(target[from] as number, at, at + length);
+  } else {
+    for (let i = 0; i < length; i++) target[at + i] = target[from + i] as number;
+  }
+  return at + length;
+}
+
+function read32(bytes: Uint8Array, at: number): number {
+  return (
+    (bytes[at] as number) |
+    ((bytes[at + 1] as number) << 8) |
+    ((bytes[at + 2] as number) << 16) |
+    ((bytes[at + 3] as number) << 24)
+  );
+}
+
+const damaged = (): RangeError => new RangeError("the LZ4 block is damaged or has another size");

@@ -1,0 +1,149 @@
+import type { Disk, DiskFile } from "../../../control/raft/log/disk.ts";
+import type { Random } from "../random.ts";
+
+const SECTOR_BYTES = 512;
+
+export class PowerCut extends Error {
+  override readonly name = "PowerCut";
+}
+
+interface File {
+  /** What a reader sees now. */
+  content: Uint8Array;
+  /** What certainly survives a power cut. */
+  durable: Uint8Array;
+}
+
+/**
+ * A directory with a page cache: what was not synced is lost by a power cut in whole or by sectors, names that were not synced
+ * are there or not. The power goes before or after the operation that `cutAt` names.
+ */
+export class SimulatedDisk implements Disk {
+  readonly #random: Random;
+  #names = new Map<string, File>();
+  #durableNames = new Map<string, File>();
+  #operations = 0;
+  #cutAt = Number.POSITIVE_INFINITY;
+  #dead = false;
+  /** Makes the next sync fail. */
+  failSync = false;
+
+  constructor(random: Random) {
+    this.#random = random;
+  }
+
+  get operations(): number {
+    return this.#operations;
+  }
+
+  cutAt(operation: number): void {
+    this.#cutAt = this.#operations + operation;
+  }
+
+  /** The disk as it is found when the power is back. */
+  restart(): void {
+    const survived = new Map<string, File>();
+    // A file system keeps its order of directory changes; how far it got is chance.
+    const names = this.#random.chance(0.5) ? this.#names : this.#durableNames;
+    for (const [name, file] of names) {
+      const content = this.#afterCut(file);
+      survived.set(name, { content, durable: content.slice() });
+    }
+    this.#names = survived;
+    this.#durableNames = new Map(survived);
+    this.#dead = false;
+    this.#cutAt = Number.POSITIVE_INFINITY;
+  }
+
+  list(): Promise<string[]> {
+    return this.#do(() => [...this.#names.keys()]);
+  }
+
+  read(name: string): Promise<Uint8Array> {
+    return this.#do(() => this.#file(name).content.slice());
+  }
+
+  open(name: string): Promise<DiskFile> {
+    return this.#do(() => {
+      const file = this.#names.get(name) ?? { content: new Uint8Array(), durable: new Uint8Array() };
+      this.#names.set(name, file);
+      return this.#handle(file);
+    });
+  }
+
+  rename(from: string, to: string): Promise<void> {
+    return this.#do(() => {
+      this.#names.set(to, this.#file(from));
+      this.#names.delete(from);
+    });
+  }
+
+  remove(name: string): Promise<void> {
+    return this.#do(() => {
+      this.#names.delete(name);
+    });
+  }
+
+  syncDirectory(): Promise<void> {
+    return this.#do(() => {
+      this.#durableNames = new Map(this.#names);
+    });
+  }
+
+  #handle(file: File): DiskFile {
+    return {
+      write: (bytes, position) =>
+        this.#do(() => {
+          const length = Math.max(file.content.length, position + bytes.length);
+          const content = new Uint8Array(length);
+          content.set(file.content);
+          content.set(bytes, position);
+          file.content = content;
+        }),
+      truncate: (length) =>
+        this.#do(() => {
+          file.content = file.content.slice(0, length);
+        }),
+      sync: () =>
+        this.#do(() => {
+          if (this.failSync) throw Object.assign(new Error("simulated"), { code: "EIO" });
+          file.durable = file.content.slice();
+        }),
+      close: () => Promise.resolve(),
+    };
+  }
+
+  #file(name: string): File {
+    const file = this.#names.get(name);
+    if (file === undefined) throw Object.assign(new Error(`no file ${name}`), { code: "ENOENT" });
+    return file;
+  }
+
+  /** The length is anywhere between old and new; each sector that changed is old, new, or (beyond the old end) empty. */
+  #afterCut({ content, durable }: File): Uint8Array {
+    if (content.length < durable.length) return this.#random.chance(0.5) ? content.slice() : durable.slice();
+    const grown = content.length - durable.length;
+    const length = durable.length + (this.#random.chance(0.5) ? grown : this.#random.below(grown + 1));
+    const found = new Uint8Array(length);
+    found.set(durable.subarray(0, length));
+    for (let start = 0; start < length; ) {
+      const end = Math.min(start - (start % SECTOR_BYTES) + SECTOR_BYTES, length);
+      if (this.#random.chance(0.7)) found.set(content.subarray(start, end), start);
+      start = end;
+    }
+    return found;
+  }
+
+  async #do<T>(operation: () => T): Promise<T> {
+    if (this.#dead) throw new PowerCut("no power");
+    this.#operations += 1;
+    const cut = this.#operations >= this.#cutAt;
+    if (cut) {
+      this.#dead = true;
+      if (this.#random.chance(0.5)) operation();
+      throw new PowerCut("no power");
+    }
+    await Promise.resolve();
+    return operation();
+  }
+}

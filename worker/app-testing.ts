@@ -1,0 +1,55 @@
+/** The whole API of a tenant behind a real HTTP server, with the real tenant, gate and store below: for tests and benches. */
+import type { Server } from "bun";
+import { createTenantApp } from "./app.ts";
+import { upsertSuperuser } from "./auth/superuser.ts";
+import { leave } from "./http/leave.ts";
+import { bootstrap } from "./model/bootstrap.ts";
+import { SQL_FUNCTIONS } from "./query/functions.ts";
+import type { Tenant } from "./tenant/contract.ts";
+import { TestWorld } from "./tenant/test-world.ts";
+
+export const SUPERUSER = { email: "root@example.com", password: "1234567890" };
+
+export interface TestApi {
+  url: string;
+  tenant: Tenant;
+  world: TestWorld;
+  server: Server<undefined>;
+  close(): Promise<void>;
+}
+
+/** A new tenant with `SUPERUSER` in it. */
+export async function startTestApi(durability: "durable" | "async" = "durable"): Promise<TestApi> {
+  const world = await TestWorld.open();
+  const host = world.host({ bootstrap, sqlFunctions: SQL_FUNCTIONS });
+  const tenant = await world.at(host, world.create(host, durability));
+  await upsertSuperuser(tenant, tenant.observe(), SUPERUSER.email, SUPERUSER.password);
+  const app = createTenantApp();
+  const server = Bun.serve({
+    hostname: "127.0.0.1",
+    port: 0,
+    idleTimeout: 0,
+    async fetch(request) {
+      const { origin } = new URL(request.url);
+      const context = {
+        request,
+        tenant,
+        seen: tenant.observe(),
+        clientIp: "127.0.0.1",
+        origin,
+        requestId: "test",
+      };
+      return leave(context, await app(context));
+    },
+  });
+  return {
+    url: `http://127.0.0.1:${server.port}`,
+    tenant,
+    world,
+    server,
+    close: async () => {
+      await server.stop(true);
+      world.close();
+    },
+  };
+}

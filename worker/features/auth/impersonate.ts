@@ -1,0 +1,34 @@
+import { newStaticAuthToken } from "../../auth/tokens.ts";
+import { modelOf } from "../../model/model.ts";
+import { badRequest, notFound } from "../../pb/api-error.ts";
+import { findAuthCollection } from "../../pb/find-collection.ts";
+import { LOAD_FAILED, failForm, formBody } from "../../pb/form-body.ts";
+import type { PbContext } from "../../pb/route.ts";
+import { answerAuth } from "./auth-response.ts";
+
+/** `POST …/impersonate/{id}`: `{duration?}` in seconds; for superusers. */
+export async function impersonate(context: PbContext): Promise<Response> {
+  context.requireSuperuser();
+  const collection = findAuthCollection(context);
+  const model = modelOf(context.tenant);
+  const record = context.tenant.data.read(context.seen, (db) =>
+    model.find(db, collection, context.params["id"] ?? ""),
+  );
+  if (record === undefined) throw notFound();
+  const duration = (await formBody(context)).values["duration"] ?? 0;
+  if (typeof duration !== "number" || !Number.isSafeInteger(duration)) throw badRequest(LOAD_FAILED);
+  failForm({
+    duration:
+      duration >= 0
+        ? undefined
+        : {
+            code: "validation_min_greater_equal_than_required",
+            message: "Must be no less than 0.",
+            params: { threshold: 0 },
+          },
+  });
+  return answerAuth(context, {
+    record,
+    token: newStaticAuthToken(record, duration === 0 ? undefined : duration),
+  });
+}

@@ -1,0 +1,75 @@
+/** The requests of a batch, as submitted. */
+import type { UploadedFile } from "../../model/contract.ts";
+import { badRequest } from "../../pb/api-error.ts";
+import type { BoundBody } from "../../pb/route.ts";
+
+export interface BatchItem {
+  method: string;
+  url: string;
+  headers: Readonly<Record<string, string>>;
+  body: BoundBody;
+}
+
+/** @throws ApiError 400 for a shape that is not a batch, for none and for too many requests */
+export function parseBatch({ values, files }: BoundBody, requestsMax: number): BatchItem[] {
+  const requests = values["requests"] ?? [];
+  if (!Array.isArray(requests)) throw unreadable();
+  if (requests.length === 0) {
+    throw invalid({ code: "validation_required", message: "Cannot be blank." });
+  }
+  if (requests.length > requestsMax) {
+    throw invalid({
+      code: "validation_length_too_long",
+      message: `The length must be no more than ${requestsMax}.`,
+      params: { max: requestsMax, min: 0 },
+    });
+  }
+  return requests.map((request: unknown, index) => {
+    if (!isObject(request)) throw unreadable();
+    return {
+      method: text(request["method"]).toUpperCase(),
+      url: text(request["url"]),
+      headers: texts(request["headers"]),
+      body: { values: objectOf(request["body"]), files: filesOf(files, index) },
+    };
+  });
+}
+
+/** Files come as `requests.N.field` or `requests[N].field`. */
+function filesOf(files: BoundBody["files"], index: number): Map<string, readonly UploadedFile[]> {
+  const own = new Map<string, readonly UploadedFile[]>();
+  for (const [key, list] of files) {
+    for (const prefix of [`requests.${index}.`, `requests[${index}].`]) {
+      if (key.startsWith(prefix)) own.set(key.slice(prefix.length), list);
+    }
+  }
+  return own;
+}
+
+function unreadable() {
+  return badRequest("Failed to read the submitted batch data.");
+}
+
+function invalid(error: Record<string, unknown>) {
+  return badRequest("Invalid batch request data.", { requests: error });
+}
+
+function text(value: unknown): string {
+  if (value === undefined || value === null) return "";
+  if (typeof value !== "string") throw unreadable();
+  return value;
+}
+
+function texts(value: unknown): Record<string, string> {
+  return Object.fromEntries(Object.entries(objectOf(value)).map(([name, item]) => [name, text(item)]));
+}
+
+function objectOf(value: unknown): Record<string, unknown> {
+  if (value === undefined || value === null) return {};
+  if (!isObject(value)) throw unreadable();
+  return value;
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,185 @@
+/** `/api/collections*`: superusers only (pocketbase.md §1, §3). Records below a collection belong to the records feature. */
+import type { Collection } from "../../../shared/schema/collection.ts";
+import { collectionToJson } from "../../model/collections/json.ts";
+import { newCollection } from "../../model/collections/defaults.ts";
+import { referencesTo } from "../../model/collections/schema.ts";
+import type { TenantModel } from "../../model/contract.ts";
+import { modelOf } from "../../model/model.ts";
+import { EVERYTHING, recordToJson } from "../../model/records/to-json.ts";
+import { ApiError, badRequest, notFound } from "../../pb/api-error.ts";
+import type { FeatureRoute, PbContext } from "../../pb/route.ts";
+import type { WriteTransaction } from "../../tenant/contract.ts";
+import { randomText } from "../../../shared/ids.ts";
+import { SystemError, UserError } from "../../../shared/errors.ts";
+import { listCollections } from "./list.ts";
+import { orRefuse } from "./write.ts";
+
+type Handler = FeatureRoute["handle"];
+
+const ID_ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789";
+
+const forSuperusers =
+  (handle: Handler): Handler =>
+  (context) => {
+    context.requireSuperuser();
+    return handle(context);
+  };
+
+const create: Handler = async (context) => {
+  const { values } = await context.body();
+  const created = await orRefuse("Failed to create collection.", () =>
+    inTransaction(context, (tx, model) => model.createCollection(tx, { ...values })),
+  );
+  return context.json(200, collectionToJson(created));
+};
+
+const view: Handler = (context) =>
+  context.json(200, collectionToJson(named(modelOf(context.tenant).schema, context)));
+
+const update: Handler = async (context) => {
+  named(modelOf(context.tenant).schema, context);
+  const { values } = await context.body();
+  const updated = await orRefuse("Failed to update collection.", () =>
+    inTransaction(context, (tx, model) =>
+      model.updateCollection(tx, named(model.schemaIn(tx), context), { ...values }),
+    ),
+  );
+  return context.json(200, collectionToJson(updated));
+};
+
+const remove: Handler = async (context) => {
+  const { schema } = modelOf(context.tenant);
+  const collection = named(schema, context);
+  try {
+    await inTransaction(context, (tx, model) =>
+      model.deleteCollection(tx, named(model.schemaIn(tx), context)),
+    );
+  } catch (cause) {
+    if (isOwn(cause)) throw cause;
+    const names = referencesTo(schema, collection)
+      .map((reference) => reference.collection.name)
+      .filter((name) => name !== collection.name);
+    const because = names.length === 0 ? "" : ` probably due to existing reference in ${names.join(", ")}`;
+    throw badRequest(`Failed to delete collection${because}`, {}, cause);
+  }
+  return context.noContent();
+};
+
+const truncate: Handler = async (context) => {
+  const collection = named(modelOf(context.tenant).schema, context);
+  if (collection.type === "view") {
+    throw badRequest("View collections cannot be truncated since they don't store their own records.");
+  }
+  try {
+    await inTransaction(context, (tx, model) =>
+      model.truncateCollection(tx, named(model.schemaIn(tx), context)),
+    );
+  } catch (cause) {
+    if (cause instanceof SystemError || cause instanceof ApiError) throw cause;
+    throw badRequest(
+      "Failed to truncate collection (most likely due to required cascade delete record references).",
+      {},
+      cause,
+    );
+  }
+  return context.noContent();
+};
+
+const importAll: Handler = async (context) => {
+  const { values } = await context.body();
+  const { collections, deleteMissing } = values;
+  if (
+    collections === undefined ||
+    collections === null ||
+    (Array.isArray(collections) && collections.length === 0)
+  ) {
+    throw badRequest("An error occurred while validating the submitted data.", {
+      collections: { code: "validation_required", message: "Cannot be blank." },
+    });
+  }
+  if (!isListOfObjects(collections) || (deleteMissing !== undefined && typeof deleteMissing !== "boolean")) {
+    throw badRequest("An error occurred while loading the submitted data.");
+  }
+  await orRefuse("Failed to import collections.", () =>
+    inTransaction(context, (tx, model) => model.importCollections(tx, collections, deleteMissing === true)),
+  );
+  return context.noContent();
+};
+
+const scaffolds: Handler = (context) => {
+  // A random id, so that default index names differ from one new collection to the next; shown without it.
+  const id = randomText(10, ID_ALPHABET);
+  const scaffold = (type: Collection["type"]): unknown => ({
+    ...collectionToJson(newCollection(type, "", id)),
+    id: "",
+  });
+  return context.json(200, { auth: scaffold("auth"), base: scaffold("base"), view: scaffold("view") });
+};
+
+const dryRunView: Handler = async (context) => {
+  const { values } = await context.body();
+  const query = values["query"];
+  if (typeof query !== "string" || query === "") {
+    throw badRequest("An error occurred while validating the submitted data.", {
+      query: { code: "validation_required", message: "Cannot be blank." },
+    });
+  }
+  const { fields, sample } = await tryView(context, query);
+  return context.json(200, { fields, sample: sample.map((record) => recordToJson(record, EVERYTHING)) });
+};
+
+/** Runs in a transaction that is always rolled back. */
+async function tryView(context: PbContext, query: string): Promise<ReturnType<TenantModel["dryRunView"]>> {
+  const undo = new Error("Cannot keep a dry run: it is undone");
+  let result: ReturnType<TenantModel["dryRunView"]> | undefined;
+  try {
+    await inTransaction(context, (tx, model) => {
+      result = model.dryRunView(tx, query);
+      throw undo;
+    });
+  } catch (error) {
+    if (error === undo && result !== undefined) return result;
+    if (isOwn(error)) throw error;
+    throw badRequest(
+      `Invalid view query. Raw error: ${error instanceof Error ? error.message : String(error)}`,
+    );
+  }
+  throw new SystemError("internal", "Cannot try the view: its transaction was not undone");
+}
+
+export const collectionRoutes: readonly FeatureRoute[] = (
+  [
+    { method: "GET", path: "/api/collections", handle: listCollections },
+    { method: "POST", path: "/api/collections", handle: create },
+    { method: "PUT", path: "/api/collections/import", handle: importAll },
+    { method: "GET", path: "/api/collections/meta/scaffolds", handle: scaffolds },
+    { method: "POST", path: "/api/collections/meta/dry-run-view", handle: dryRunView },
+    { method: "GET", path: "/api/collections/:collection", handle: view },
+    { method: "PATCH", path: "/api/collections/:collection", handle: update },
+    { method: "DELETE", path: "/api/collections/:collection", handle: remove },
+    { method: "DELETE", path: "/api/collections/:collection/truncate", handle: truncate },
+  ] satisfies readonly FeatureRoute[]
+).map((route) => ({ ...route, handle: forSuperusers(route.handle) }));
+
+function inTransaction<T>(
+  { tenant, seen }: PbContext,
+  change: (tx: WriteTransaction, model: TenantModel) => T,
+): T | Promise<Awaited<T>> {
+  const model = modelOf(tenant);
+  return tenant.data.write(seen, (tx) => change(tx, model));
+}
+
+/** @throws ApiError 404 */
+function named(schema: TenantModel["schema"], { params }: PbContext): Collection {
+  const found = schema.find(params["collection"] ?? "");
+  if (found === undefined) throw notFound();
+  return found;
+}
+
+function isListOfObjects(value: unknown): value is Record<string, unknown>[] {
+  return Array.isArray(value) && value.every((item) => typeof item === "object" && item !== null);
+}
+
+function isOwn(error: unknown): boolean {
+  return error instanceof ApiError || error instanceof SystemError || error instanceof UserError;
+}

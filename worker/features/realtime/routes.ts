@@ -1,0 +1,79 @@
+/** `/api/realtime`: GET opens the event stream, POST says what the client wants to hear. */
+import { limits } from "../../../shared/limits.ts";
+import type { FieldError } from "../../model/contract.ts";
+import { badRequest, forbidden, notFound } from "../../pb/api-error.ts";
+import { lengthError } from "../../pb/form-body.ts";
+import type { FeatureRoute, PbContext } from "../../pb/route.ts";
+import { realtimeHub } from "./hub.ts";
+
+export const realtimeRoutes: readonly FeatureRoute[] = [
+  { method: "GET", path: "/api/realtime", handle: connect },
+  { method: "POST", path: "/api/realtime", handle: subscribe },
+];
+
+function connect(context: PbContext): Response {
+  const client = context.tenant.slot(realtimeHub).connect(context.clientIp);
+  context.request.signal.addEventListener("abort", () => client.close(), { once: true });
+  return new Response(client.stream, {
+    headers: {
+      "content-type": "text/event-stream",
+      "cache-control": "no-store",
+      "x-accel-buffering": "no",
+    },
+  });
+}
+
+async function subscribe(context: PbContext): Promise<Response> {
+  const { clientId, subscriptions } = validated((await context.body()).values);
+  const hub = context.tenant.slot(realtimeHub);
+  const client = hub.find(clientId);
+  if (client === undefined) throw notFound("Missing or invalid client id.");
+  if (client.clientIp !== context.clientIp) {
+    throw badRequest("The current and the previous request IPs don't match.");
+  }
+  const known = client.auth?.record;
+  const now = context.auth?.record;
+  if (known !== undefined && (known.id !== now?.id || known.collection.id !== now.collection.id)) {
+    throw forbidden("The current and the previous request authorization don't match.");
+  }
+  hub.subscribe(client, subscriptions, now);
+  return context.noContent();
+}
+
+function validated(values: Readonly<Record<string, unknown>>): { clientId: string; subscriptions: string[] } {
+  const clientId = asText(values["clientId"] ?? "");
+  const given = values["subscriptions"] ?? [];
+  const subscriptions = (Array.isArray(given) ? given : [given]).map(asText);
+  const errors: Record<string, unknown> = {};
+  const idError =
+    clientId === ""
+      ? { code: "validation_required", message: "Cannot be blank." }
+      : lengthError(clientId, 1, 255);
+  if (idError !== undefined) errors["clientId"] = idError;
+  if (subscriptions.length > limits.realtimeTopicsMax) {
+    errors["subscriptions"] = tooLong(limits.realtimeTopicsMax);
+  } else {
+    const items: Record<string, FieldError> = {};
+    for (const [index, topic] of subscriptions.entries()) {
+      if (Array.from(topic).length > limits.realtimeTopicCharactersMax)
+        items[index] = tooLong(limits.realtimeTopicCharactersMax);
+    }
+    if (Object.keys(items).length > 0) errors["subscriptions"] = items;
+  }
+  if (Object.keys(errors).length > 0) throw badRequest("", errors);
+  return { clientId, subscriptions };
+}
+
+function tooLong(max: number): FieldError {
+  return {
+    code: "validation_length_too_long",
+    message: `The length must be no more than ${max}.`,
+    params: { max, min: 0 },
+  };
+}
+
+function asText(value: unknown): string {
+  if (typeof value === "string") return value;
+  if (typeof value === "number" || typeof value === "boolean") return String(value);
+  throw badRequest();
+}

@@ -1,0 +1,83 @@
+/** `/api/collections/{collection}/records`: list, view, create, update, delete. */
+import { modelOf } from "../../model/model.ts";
+import { forbidden, notFound } from "../../pb/api-error.ts";
+import { findCollection, findWritableCollection } from "../../pb/find-collection.ts";
+import { enrichRecord, enrichRecords } from "../../pb/records/enrich.ts";
+import { listRecords } from "../../pb/records/list.ts";
+import { findUnderRule } from "../../pb/records/rules.ts";
+import { recordScope } from "../../pb/records/scope.ts";
+import { prepareCreate, prepareDelete, prepareUpdate, remove } from "../../pb/records/write.ts";
+import type { FeatureRoute, PbContext } from "../../pb/route.ts";
+import { bodyLimitOf } from "./body-limit.ts";
+import { listThrottle } from "./list-throttle.ts";
+import { runWrite } from "./run-write.ts";
+
+const LOCKED = "Only superusers can perform this action.";
+const COLLECTION = "/api/collections/:collection/records";
+
+export const recordRoutes: readonly FeatureRoute[] = [
+  { method: "GET", path: COLLECTION, handle: list },
+  { method: "GET", path: `${COLLECTION}/:id`, handle: view },
+  { method: "POST", path: COLLECTION, handle: create },
+  { method: "PATCH", path: `${COLLECTION}/:id`, handle: update },
+  { method: "DELETE", path: `${COLLECTION}/:id`, handle: destroy },
+];
+
+function list(context: PbContext): Response | Promise<Response> {
+  const collection = findCollection(context);
+  const model = modelOf(context.tenant);
+  const answer = context.tenant.data.read(context.seen, (db) => {
+    const scope = recordScope(db, model, context.info);
+    if (collection.listRule === null && !scope.isSuperuser) throw forbidden(LOCKED);
+    const { records, page, perPage, totalItems, totalPages } = listRecords(scope, collection, context.query);
+    const items = enrichRecords(scope, records, scope.info.query["expand"]);
+    return { items, page, perPage, totalItems, totalPages };
+  });
+  const isProbe =
+    answer.items.length === 0 &&
+    context.auth?.isSuperuser !== true &&
+    (collection.listRule ?? "") !== "" &&
+    (context.query.get("filter") ?? "") !== "";
+  const waitMs = isProbe
+    ? context.tenant.slot(listThrottle).delayMs(context.clientIp, collection.id, Date.now())
+    : 0;
+  const response = context.json(200, answer);
+  return waitMs === 0 ? response : Bun.sleep(waitMs).then(() => response);
+}
+
+function view(context: PbContext): Response {
+  const collection = findCollection(context);
+  const model = modelOf(context.tenant);
+  const json = context.tenant.data.read(context.seen, (db) => {
+    const scope = recordScope(db, model, context.info);
+    if (collection.viewRule === null && !scope.isSuperuser) throw forbidden(LOCKED);
+    const record = findUnderRule(scope, collection, context.params["id"] ?? "", collection.viewRule);
+    if (record === undefined) throw notFound();
+    return enrichRecord(scope, record, scope.info.query["expand"]);
+  });
+  return context.json(200, json);
+}
+
+async function create(context: PbContext): Promise<Response> {
+  const collection = findWritableCollection(context);
+  const body = await context.body(bodyLimitOf(collection));
+  return context.json(200, await runWrite(context, (scope) => prepareCreate(scope, collection, body)));
+}
+
+async function update(context: PbContext): Promise<Response> {
+  const collection = findWritableCollection(context);
+  const body = await context.body(bodyLimitOf(collection));
+  const id = context.params["id"] ?? "";
+  return context.json(200, await runWrite(context, (scope) => prepareUpdate(scope, collection, id, body)));
+}
+
+async function destroy(context: PbContext): Promise<Response> {
+  const collection = findWritableCollection(context);
+  const model = modelOf(context.tenant);
+  await context.body();
+  await context.tenant.data.write(context.seen, (tx) => {
+    const scope = recordScope(tx, model, context.info);
+    remove(scope, tx, prepareDelete(scope, collection, context.params["id"] ?? ""));
+  });
+  return context.noContent();
+}

@@ -1,0 +1,43 @@
+/** `/api/settings`: read and change a tenant's settings; secrets go in and never come out. */
+import { badRequest } from "../../pb/api-error.ts";
+import type { FeatureRoute, PbContext } from "../../pb/route.ts";
+import { type SettingsObject, loadSettings, mergeSettings, saveSettings } from "../../pb/settings.ts";
+import { validateSettings } from "./validate.ts";
+
+export const settingsRoutes: readonly FeatureRoute[] = [
+  { method: "GET", path: "/api/settings", handle: read },
+  { method: "PATCH", path: "/api/settings", handle: update },
+];
+
+const SAVE_FAILED = "An error occurred while saving the new settings.";
+
+function read(context: PbContext): Response {
+  context.requireSuperuser();
+  return context.json(200, withoutSecrets(context.tenant.data.read(context.seen, loadSettings)));
+}
+
+async function update(context: PbContext): Promise<Response> {
+  context.requireSuperuser();
+  const { values } = await context.body().catch((error: unknown) => {
+    throw badRequest("An error occurred while loading the submitted data.", undefined, error);
+  });
+  const saved = await context.tenant.data.write(context.seen, (tx) => {
+    const settings = mergeSettings(loadSettings(tx), values);
+    const errors = validateSettings(settings);
+    if (Object.keys(errors).length > 0) throw badRequest(SAVE_FAILED, errors);
+    saveSettings(tx, settings, new Date().toISOString().replace("T", " "));
+    return settings;
+  });
+  return context.json(200, withoutSecrets(saved));
+}
+
+/** `secret` and `password` are left out wherever they stand. */
+function withoutSecrets(settings: SettingsObject): SettingsObject {
+  const shown: SettingsObject = {};
+  for (const [key, value] of Object.entries(settings)) {
+    if (key === "secret" || key === "password") continue;
+    const isGroup = typeof value === "object" && value !== null && !Array.isArray(value);
+    shown[key] = isGroup ? withoutSecrets(value) : value;
+  }
+  return shown;
+}

@@ -1,0 +1,114 @@
+/** `PUT /api/collections/import`: all given collections saved as one change, optionally removing everything that is not given. */
+import type { Collection } from "../../../shared/schema/collection.ts";
+import type { WriteTransaction } from "../../tenant/contract.ts";
+import { ValidationFailure } from "../contract.ts";
+import { fieldError } from "../field-error.ts";
+import { addField } from "../fields/options.ts";
+import { mergeCollection, readNewCollection, type CollectionDraft } from "./input.ts";
+import { collectionErrors, normalise, storeCollection } from "./save.ts";
+import type { SchemaState } from "./state.ts";
+
+const FAILURE = "validation_collections_import_failure";
+
+interface Change extends CollectionDraft {
+  before: Collection | undefined;
+}
+
+/**
+ * Views are saved last, because they may select from the others; validation follows when all are there.
+ * `remove` deletes a collection without looking for references to it.
+ * @throws ValidationFailure with one error under `collections`
+ */
+export function importCollections(
+  tx: WriteTransaction,
+  state: SchemaState,
+  inputs: readonly Readonly<Record<string, unknown>>[],
+  deleteMissing: boolean,
+  remove: (collection: Collection) => void,
+): void {
+  try {
+    if (inputs.length === 0) throw new Error("no collections to import");
+    const existing = new Map(state.in(tx).collections.map((collection) => [collection.id, collection]));
+    const changes = inputs.map((input) => readChange(state, tx, input, deleteMissing)).toSorted(viewsLast);
+    const kept = new Set(changes.map((change) => change.collection.id));
+    if (deleteMissing) {
+      for (const collection of existing.values()) {
+        if (!kept.has(collection.id) && !collection.system) remove(collection);
+      }
+    }
+    for (const change of changes) store(tx, state, change);
+    for (const { collection, before } of changes) validate(tx, state, collection, before);
+  } catch (error) {
+    if (error instanceof ValidationFailure) throw error;
+    const reason = error instanceof Error ? error.message : String(error);
+    throw failure(`Failed to import the collections configuration. Raw error:\n${reason}`);
+  }
+}
+
+function readChange(
+  state: SchemaState,
+  tx: WriteTransaction,
+  input: Readonly<Record<string, unknown>>,
+  deleteMissing: boolean,
+): Change {
+  const identifier = input["id"] || input["name"];
+  const before = typeof identifier === "string" ? state.in(tx).find(identifier) : undefined;
+  if (before === undefined) return { ...readNewCollection(input), before };
+  const fields = input["fields"] ?? (deleteMissing ? [] : undefined);
+  const collection = mergeCollection(before, fields === undefined ? input : { ...input, fields });
+  for (const old of before.fields) {
+    if (!old.system && deleteMissing) continue;
+    if (collection.fields.some((field) => field.id === old.id)) continue;
+    const renumbered = collection.fields.find((field) => field.name === old.name && field.type === old.type);
+    if (renumbered === undefined) addField(collection.fields, old);
+    else renumbered.id = old.id;
+  }
+  return { collection, automaticId: false, before };
+}
+
+function viewsLast(a: Change, b: Change): number {
+  const order = Number(a.collection.type === "view") - Number(b.collection.type === "view");
+  if (order !== 0) return order;
+  return a.collection.created < b.collection.created
+    ? -1
+    : Number(a.collection.created > b.collection.created);
+}
+
+function store(tx: WriteTransaction, state: SchemaState, change: Change): void {
+  const collection = normalise(tx, change, change.before);
+  try {
+    storeCollection(tx, state, collection, change.before);
+  } catch (cause) {
+    if (cause instanceof ValidationFailure) throw cause;
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new Error(`failed to save collection ${JSON.stringify(collection.name)}: ${reason}`, { cause });
+  }
+}
+
+function validate(
+  tx: WriteTransaction,
+  state: SchemaState,
+  collection: Collection,
+  before: Collection | undefined,
+): void {
+  // A new one is there by now: it is checked as an update of itself.
+  const errors = collectionErrors(tx, state, collection, before ?? collection);
+  if (errors === undefined) return;
+  const details = JSON.stringify(shortened(errors), undefined, 2);
+  throw failure(
+    `Data validations failed for collection ${JSON.stringify(collection.name)} (${collection.id}):\n${details}`,
+  );
+}
+
+/** Codes and messages are told as plain sentences inside the one message. */
+function shortened(errors: object): unknown {
+  const entries = Object.entries(errors) as [string, unknown][];
+  const message = entries.find(([key]) => key === "message")?.[1];
+  if (typeof message === "string") return message;
+  return Object.fromEntries(entries.map(([key, value]) => [key, shortened(value as object)]));
+}
+
+function failure(message: string): ValidationFailure {
+  const sentence = /[.!?]$/.test(message) ? message : `${message}.`;
+  return new ValidationFailure({ collections: fieldError(FAILURE, sentence) });
+}

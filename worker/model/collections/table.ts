@@ -1,0 +1,134 @@
+/** The SQL table behind a collection: created, renamed, its columns added, renamed, dropped and migrated (pocketbase.md §3). */
+import { randomText } from "../../../shared/ids.ts";
+import { isMultiple, type Collection, type Field } from "../../../shared/schema/collection.ts";
+import type { SqlWriter } from "../../sqlite/contract.ts";
+import type { WriteTransaction } from "../../tenant/contract.ts";
+import { ValidationFailure, type ErrorData } from "../contract.ts";
+import { fieldError } from "../field-error.ts";
+import { ID_ALPHABET } from "../fields/random-pattern.ts";
+import { typeOf } from "../fields/registry.ts";
+import { buildIndex, isValidIndex, parseIndex } from "./index-expression.ts";
+import { quoteName } from "./sql-text.ts";
+
+const INVALID_INDEX = "validation_invalid_index_expression";
+
+/** Columns stand in alphabetical order. @throws ValidationFailure for an index that SQLite refuses */
+export function createTable(tx: SqlWriter, collection: Collection): void {
+  const columns = collection.fields
+    .map((field) => `${quoteName(field.name)} ${typeOf(field).column(field)}`)
+    .toSorted((a, b) => (a < b ? -1 : 1));
+  tx.exec(`CREATE TABLE ${quoteName(collection.name)} (${columns.join(", ")})`);
+  createIndexes(tx, collection);
+}
+
+/** Brings the table of `before` to `after`. @throws ValidationFailure, or what SQLite says */
+export function changeTable(tx: WriteTransaction, before: Collection, after: Collection): void {
+  const renamed = before.name.toLowerCase() !== after.name.toLowerCase();
+  const fieldsChanged = JSON.stringify(before.fields) !== JSON.stringify(after.fields);
+  const reindex =
+    renamed || fieldsChanged || JSON.stringify(before.indexes) !== JSON.stringify(after.indexes);
+  if (reindex) dropIndexes(tx, before);
+  if (renamed) tx.exec(`ALTER TABLE ${quoteName(before.name)} RENAME TO ${quoteName(after.name)}`);
+  if (fieldsChanged) changeColumns(tx, before, after);
+  if (reindex) createIndexes(tx, after);
+}
+
+function changeColumns(tx: WriteTransaction, before: Collection, after: Collection): void {
+  const table = quoteName(after.name);
+  const old = new Map(before.fields.map((field) => [field.id, field]));
+  const kept = new Set(after.fields.map((field) => field.id));
+  for (const field of before.fields) {
+    if (!kept.has(field.id)) {
+      attempt(`failed to drop column ${field.name}`, () =>
+        tx.exec(`ALTER TABLE ${table} DROP COLUMN ${quoteName(field.name)}`),
+      );
+    }
+  }
+  // By way of temporary names, so that two columns may swap theirs.
+  const toRename = new Map<string, string>();
+  for (const field of after.fields) {
+    const source = old.get(field.id);
+    if (source?.name === field.name) continue;
+    const temporary = temporaryName(field);
+    toRename.set(temporary, field.name);
+    if (source === undefined) {
+      attempt(`failed to add column ${field.name}`, () =>
+        tx.exec(`ALTER TABLE ${table} ADD COLUMN ${quoteName(temporary)} ${typeOf(field).column(field)}`),
+      );
+    } else {
+      attempt(`failed to rename column ${source.name}`, () =>
+        renameColumn(tx, table, source.name, temporary),
+      );
+    }
+  }
+  for (const [temporary, name] of toRename) renameColumn(tx, table, temporary, name);
+  for (const field of after.fields) {
+    const source = old.get(field.id);
+    if (source !== undefined && isMultiple(source) !== isMultiple(field)) migrateValues(tx, table, field);
+  }
+}
+
+function renameColumn(tx: SqlWriter, table: string, from: string, to: string): void {
+  tx.exec(`ALTER TABLE ${table} RENAME COLUMN ${quoteName(from)} TO ${quoteName(to)}`);
+}
+
+function temporaryName(field: Field): string {
+  return `${field.name}${randomText(5, ID_ALPHABET)}`;
+}
+
+/** Single to multiple wraps the value in an array; multiple to single keeps the last one. Views are out of the way meanwhile. */
+function migrateValues(tx: WriteTransaction, table: string, field: Field): void {
+  const views = tx.all<{ name: string; sql: string }>(
+    "SELECT name, sql FROM sqlite_master WHERE type = 'view' AND sql IS NOT NULL ORDER BY _rowid_",
+  );
+  for (const view of views) tx.exec(`DROP VIEW IF EXISTS ${quoteName(view.name)}`);
+  const [column, old] = [quoteName(field.name), quoteName(`_${temporaryName(field)}`)];
+  tx.exec(`ALTER TABLE ${table} RENAME COLUMN ${column} TO ${old}`);
+  tx.exec(`ALTER TABLE ${table} ADD COLUMN ${column} ${typeOf(field).column(field)}`);
+  const isArray = `json_valid(${old}) AND json_type(${old}) = 'array'`;
+  tx.exec(
+    isMultiple(field)
+      ? `UPDATE ${table} SET ${column} = CASE WHEN COALESCE(${old}, '') = '' THEN '[]'
+           WHEN ${isArray} THEN ${old} ELSE json_array(${old}) END`
+      : `UPDATE ${table} SET ${column} = CASE WHEN COALESCE(${old}, '[]') = '[]' THEN ''
+           WHEN ${isArray} THEN COALESCE(json_extract(${old}, '$[#-1]'), '') ELSE ${old} END`,
+  );
+  tx.exec(`ALTER TABLE ${table} DROP COLUMN ${old}`);
+  for (const view of views) tx.exec(view.sql);
+}
+
+function dropIndexes(tx: SqlWriter, collection: Collection): void {
+  for (const expression of collection.indexes) {
+    const { indexName } = parseIndex(expression);
+    if (indexName !== "") tx.exec(`DROP INDEX IF EXISTS ${quoteName(indexName)}`);
+  }
+}
+
+function createIndexes(tx: SqlWriter, collection: Collection): void {
+  const errors: ErrorData = {};
+  collection.indexes.forEach((expression, position) => {
+    const index = { ...parseIndex(expression), tableName: collection.name };
+    if (!isValidIndex(index)) {
+      errors[String(position)] = fieldError(INVALID_INDEX, "Invalid CREATE INDEX expression.");
+      return;
+    }
+    try {
+      tx.exec(buildIndex(index));
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      errors[String(position)] = fieldError(
+        INVALID_INDEX,
+        `Failed to create index ${index.indexName} - ${reason}.`,
+      );
+    }
+  });
+  if (Object.keys(errors).length > 0) throw new ValidationFailure({ indexes: errors });
+}
+
+function attempt(what: string, run: () => void): void {
+  try {
+    run();
+  } catch (cause) {
+    throw new Error(`${what} - ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+  }
+}

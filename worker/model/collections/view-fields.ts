@@ -1,0 +1,137 @@
+/** Fields of a view collection, inferred from its query (pocketbase.md §3). */
+import { randomText } from "../../../shared/ids.ts";
+import type { Collection, Field, Schema } from "../../../shared/schema/collection.ts";
+import type { WriteTransaction } from "../../tenant/contract.ts";
+import { addField, readField } from "../fields/options.ts";
+import { ID_ALPHABET } from "../fields/random-pattern.ts";
+import { DEFAULT_ID_PATTERN } from "../fields/text.ts";
+import { quoteName } from "./sql-text.ts";
+import { parseViewQuery, singleStatement, trimQuery, type Identifier } from "./view-query.ts";
+
+const CAST = /^cast\s*\([\s\S]*\s+as\s+(\w+)\s*\)$/i;
+const CAST_TYPES: Readonly<Record<string, string>> = {
+  real: "number",
+  integer: "number",
+  int: "number",
+  decimal: "number",
+  numeric: "number",
+  text: "text",
+  boolean: "bool",
+  bool: "bool",
+};
+
+interface ColumnInfo {
+  name: string;
+  type: string;
+}
+
+/** A column of a view and where its values come from, if they are a field's. */
+export interface ViewColumn {
+  field: Field;
+  collection: Collection | undefined;
+  original: Field | undefined;
+}
+
+/** @throws Error with PocketBase's text when the query cannot be a view */
+export function viewFields(tx: WriteTransaction, schema: Schema, query: string): Field[] {
+  const suggested = viewColumns(schema, query);
+  const fields: Field[] = [];
+  for (const { name } of queryColumns(tx, query))
+    addField(fields, suggested.get(name)?.field ?? jsonField(name));
+  if (!fields.some((field) => field.name === "id")) {
+    throw new Error(
+      "missing required id column (you can use `(ROW_NUMBER() OVER()) as id` if you don't have one)",
+    );
+  }
+  return fields;
+}
+
+/** By alias. */
+export function viewColumns(schema: Schema, query: string): Map<string, ViewColumn> {
+  const { columns, tables } = parseViewQuery(query);
+  const sources = new Map<string, Collection>();
+  for (const { original, alias } of tables) {
+    const collection = schema.collections.find((one) => one.name === original);
+    if (collection !== undefined) sources.set(alias, collection);
+  }
+  const main = tables[0]?.alias;
+  return new Map(columns.map((column) => [column.alias, resolve(column, sources, main)]));
+}
+
+function resolve(
+  column: Identifier,
+  sources: ReadonlyMap<string, Collection>,
+  main: string | undefined,
+): ViewColumn {
+  const plain = (field: Field): ViewColumn => ({ field, collection: undefined, original: undefined });
+  const { alias, original } = column;
+  if (alias === "id") {
+    return plain(
+      readField({
+        type: "text",
+        name: "id",
+        system: true,
+        required: true,
+        primaryKey: true,
+        pattern: DEFAULT_ID_PATTERN,
+      }),
+    );
+  }
+  if (/^(?:count|total)\(/i.test(original)) return plain(readField({ type: "number", name: alias }));
+  const cast = CAST_TYPES[CAST.exec(original)?.[1]?.toLowerCase() ?? ""];
+  if (cast !== undefined) return plain(readField({ type: cast, name: alias }));
+  const parts = original.split(".");
+  const collection = sources.get(parts.length === 2 ? (parts[0] ?? "") : (main ?? ""));
+  if (collection === undefined) return plain(jsonField(alias));
+  const name = parts.length === 2 ? (parts[1] ?? "") : (parts[0] ?? "");
+  if (name === "*") throw new Error("dynamic column names are not supported");
+  const source = collection.fields.find((field) => field.name.toLowerCase() === name.toLowerCase());
+  if (source === undefined) return { field: jsonField(alias), collection, original: undefined };
+  if (name.toLowerCase() === "id") {
+    const relation = readField({ type: "relation", name: alias, maxSelect: 1, collectionId: collection.id });
+    return { field: relation, collection, original: undefined };
+  }
+  const clone = { ...source, id: `_clone_${randomText(4, ID_ALPHABET)}`, name: alias };
+  return { field: clone, collection, original: source };
+}
+
+function jsonField(name: string): Field {
+  return readField({ type: "json", name, maxSize: 1 });
+}
+
+/** Columns as SQLite sees them: the query is made a view for a moment. @throws what SQLite says of the query */
+function queryColumns(tx: WriteTransaction, query: string): ColumnInfo[] {
+  const name = `_temp_${randomText(6, ID_ALPHABET)}`;
+  return tx.nested(() => {
+    createView(tx, name, query);
+    const columns = tableColumns(tx, name);
+    tx.exec(`DROP VIEW ${quoteName(name)}`);
+    return columns;
+  });
+}
+
+function tableColumns(tx: WriteTransaction, name: string): ColumnInfo[] {
+  return tx.values(`SELECT name, type FROM pragma_table_info(?)`, [name]).map(([column, type]) => ({
+    name: String(column),
+    type: String(type),
+  }));
+}
+
+/** The query is wrapped, which also keeps a second statement from running. @throws what SQLite says */
+export function createView(tx: WriteTransaction, name: string, query: string): void {
+  tx.exec(`DROP VIEW IF EXISTS ${quoteName(name)}`);
+  tx.exec(`CREATE VIEW ${quoteName(name)} AS SELECT * FROM (${singleStatement(query)})`);
+  // Missing tables and columns show only when the view is read.
+  tx.exec(`SELECT * FROM ${quoteName(name)} LIMIT 0`);
+}
+
+/** The query with its id as text, because record ids are texts. @throws what SQLite says */
+export function withTextId(tx: WriteTransaction, query: string): string {
+  const trimmed = trimQuery(query);
+  const id = queryColumns(tx, trimmed).find((column) => column.name.toLowerCase() === "id");
+  if (id?.type.toUpperCase() === "TEXT") return trimmed;
+  const columns = parseViewQuery(trimmed).columns.map(({ alias }) =>
+    alias === "id" ? "CAST(`id` as TEXT) `id`" : quoteName(alias),
+  );
+  return `SELECT ${columns.join(",")} FROM (${trimmed})`;
+}

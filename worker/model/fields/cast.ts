@@ -1,0 +1,95 @@
+/** How any input becomes text, number, truth or a list: the loose conversions that PocketBase applies to request data. */
+
+export function toText(raw: unknown): string {
+  switch (typeof raw) {
+    case "string":
+      return raw;
+    case "number":
+      return numberText(raw);
+    case "boolean":
+      return raw ? "true" : "false";
+    case "bigint":
+      return raw.toString();
+    default:
+      return "";
+  }
+}
+
+const NUMBER = /^[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|0[xX][0-9a-fA-F]+)$/;
+
+export function toNumber(raw: unknown): number {
+  switch (typeof raw) {
+    case "number":
+      return raw;
+    case "boolean":
+      return raw ? 1 : 0;
+    case "bigint":
+      return Number(raw);
+    case "string": {
+      if (NUMBER.test(raw)) return Number(raw);
+      if (/^[+-]?inf(?:inity)?$/i.test(raw)) return raw.startsWith("-") ? -Infinity : Infinity;
+      return /^nan$/i.test(raw) ? Number.NaN : 0;
+    }
+    default:
+      return 0;
+  }
+}
+
+const TRUE_TEXTS = new Set(["1", "t", "T", "TRUE", "true", "True"]);
+
+export function toBool(raw: unknown): boolean {
+  switch (typeof raw) {
+    case "boolean":
+      return raw;
+    case "number":
+      return raw !== 0;
+    case "bigint":
+      return raw !== 0n;
+    case "string":
+      return TRUE_TEXTS.has(raw);
+    default:
+      return false;
+  }
+}
+
+/** Unique non-empty texts in order. A text that is a JSON array of texts is that array. */
+export function toTexts(raw: unknown): string[] {
+  if (raw === null || raw === undefined || raw === "") return [];
+  if (typeof raw === "string") {
+    if (raw.includes("[")) {
+      try {
+        const parsed: unknown = JSON.parse(raw);
+        if (Array.isArray(parsed) && parsed.every((item) => typeof item === "string" || item === null)) {
+          return unique(parsed);
+        }
+      } catch {
+        return [raw];
+      }
+    }
+    return [raw];
+  }
+  if (Array.isArray(raw)) return unique(raw);
+  const text = toText(raw);
+  return text === "" ? [] : [text];
+}
+
+function unique(items: readonly unknown[]): string[] {
+  const seen = new Set<string>();
+  for (const item of items) {
+    const text = toText(item);
+    if (text !== "") seen.add(text);
+  }
+  return [...seen];
+}
+
+/** Never in exponent form, as Go prints a float in decimal. */
+function numberText(value: number): string {
+  const text = String(value);
+  const [mantissa = "", exponent] = text.split("e");
+  if (exponent === undefined) return text;
+  if (Number.isInteger(value)) return BigInt(value).toString();
+  const digits = mantissa.replace(/[-.]/g, "");
+  const point = mantissa.replace("-", "").indexOf(".");
+  const zeros = -Number(exponent) - (point < 0 ? digits.length : point);
+  return `${value < 0 ? "-" : ""}0.${"0".repeat(Math.max(0, zeros))}${digits}`;
+}

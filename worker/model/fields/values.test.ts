@@ -1,0 +1,137 @@
+import { expect, test } from "bun:test";
+import type { Field } from "../../../shared/schema/collection.ts";
+import { toBool, toNumber, toText, toTexts } from "./cast.ts";
+import { parseDateText } from "./date-text.ts";
+import { readField } from "./options.ts";
+import { compilePattern } from "./pattern.ts";
+import { randomByPattern } from "./random-pattern.ts";
+import { typeOf } from "./registry.ts";
+
+const field = (type: string, options: Record<string, unknown> = {}): Field => readField({ type, name: "f", ...options });
+
+test.each<[unknown, string, number, boolean, string[]]>([
+  [undefined, "", 0, false, []],
+  [null, "", 0, false, []],
+  ["", "", 0, false, []],
+  ["abc", "abc", 0, false, ["abc"]],
+  ["true", "true", 0, true, ["true"]],
+  ["1.50", "1.50", 1.5, false, ["1.50"]],
+  [12, "12", 12, true, ["12"]],
+  [1e21, "1000000000000000000000", 1e21, true, ["1000000000000000000000"]],
+  [0.0000001, "0.0000001", 1e-7, true, ["0.0000001"]],
+  [false, "false", 0, false, ["false"]],
+  [["a", "", "b", "a", 3], "", 0, false, ["a", "b", "3"]],
+  ['["a","b"]', '["a","b"]', 0, false, ["a", "b"]],
+  ["[not json", "[not json", 0, false, ["[not json"]],
+  [{ a: 1 }, "", 0, false, []],
+])("casts of %p", (raw, text, number, bool, texts) => {
+  expect([toText(raw), toNumber(raw), toBool(raw), toTexts(raw)]).toEqual([text, number, bool, texts]);
+});
+
+test.each([
+  ["2022-10-10 09:49:46.145Z", "2022-10-10 09:49:46.145Z"],
+  ["2022-10-10T09:49:46Z", "2022-10-10 09:49:46.000Z"],
+  ["2022-10-10T09:49:46.123456+02:00", "2022-10-10 07:49:46.123Z"],
+  ["2022-10-10T09:49:46-0130", "2022-10-10 11:19:46.000Z"],
+  ["2022-10-10 09:49:46", "2022-10-10 09:49:46.000Z"],
+  ["2022-10-10", "2022-10-10 00:00:00.000Z"],
+  ["10 Oct 2022", "2022-10-10 00:00:00.000Z"],
+  ["Mon, 10 Oct 2022 09:49:46 GMT", "2022-10-10 09:49:46.000Z"],
+  ["2022-02-30", ""],
+  ["2022-13-01 00:00:00.000Z", ""],
+  ["2022-10-10 25:00:00", ""],
+  ["tomorrow", ""],
+  ["12345", ""],
+  ["", ""],
+  [1665395386, ""],
+])("parseDateText(%p)", (raw, expected) => {
+  expect(parseDateText(raw)).toBe(expected);
+});
+
+test.each([
+  "[a-z0-9]{15}",
+  "[a-zA-Z0-9_]{50}",
+  "users[0-9]{5}",
+  "^ab(c|d)\\d{2,4}[^a-zA-Z ]?x+$",
+  "(?:a|b|\\-){3}\\w\\.",
+])("randomByPattern(%p) matches the pattern", (pattern) => {
+  const made = new Set(Array.from({ length: 50 }, () => randomByPattern(pattern)));
+  for (const text of made) expect(text).toMatch(new RegExp(`^(?:${pattern})$`));
+  expect(made.size).toBeGreaterThan(10);
+});
+
+test.each(["[a-z", "(ab", "a)", "\\pL{3}"])("randomByPattern(%p) is refused", (pattern) => {
+  expect(() => randomByPattern(pattern)).toThrow("Cannot generate");
+});
+
+test.each<[string, string, boolean]>([
+  ["^\\w+$", "añ", false],
+  ["^[\\w][\\w\\.\\-]*$", "a.b-c", true],
+  ["(?i)^abc$", "ABC", true],
+  ["\\Aab\\z", "ab", true],
+])("compilePattern(%p) on %p", (pattern, text, expected) => {
+  expect(compilePattern(pattern).test(text)).toBe(expected);
+});
+
+/** type, options, input, canonical value, column */
+test.each<[string, Record<string, unknown>, unknown, unknown, unknown]>([
+  ["text", {}, 12, "12", "12"],
+  ["text", {}, null, "", ""],
+  ["number", {}, "4.5", 4.5, 4.5],
+  ["number", {}, "x", 0, 0],
+  ["bool", {}, "true", true, true],
+  ["bool", {}, "yes", false, false],
+  ["date", {}, "2022-10-10", "2022-10-10 00:00:00.000Z", "2022-10-10 00:00:00.000Z"],
+  ["date", {}, "garbage", "", ""],
+  ["select", { values: ["a"] }, ["a", "b"], "b", "b"],
+  ["select", { maxSelect: 2 }, ["a", "a", "", "b"], ["a", "b"], '["a","b"]'],
+  ["select", { maxSelect: 2 }, "a", ["a"], '["a"]'],
+  ["relation", { maxSelect: 2 }, '["x","y"]', ["x", "y"], '["x","y"]'],
+  ["relation", {}, '["x","y"]', "y", "y"],
+  ["json", {}, "", "", '""'],
+  ["json", {}, "true", true, "true"],
+  ["json", {}, "12", 12, "12"],
+  ["json", {}, "-", "-", '"-"'],
+  ["json", {}, "[1,2", "[1,2", '"[1,2"'],
+  ["json", {}, '{"b":1,"a":2}', { b: 1, a: 2 }, '{"b":1,"a":2}'],
+  ["json", {}, { b: { d: 1, c: 2 }, a: [2] }, { a: [2], b: { c: 2, d: 1 } }, '{"a":[2],"b":{"c":2,"d":1}}'],
+  ["json", {}, null, null, null],
+  ["geoPoint", {}, { lat: 2, lon: 1, x: 3 }, { lon: 1, lat: 2 }, '{"lon":1,"lat":2}'],
+  ["geoPoint", {}, '{"lon":3}', { lon: 3, lat: 0 }, '{"lon":3,"lat":0}'],
+  ["geoPoint", {}, "bad", { lon: 0, lat: 0 }, '{"lon":0,"lat":0}'],
+])("%s %p: %p is %p, stored as %p", (type, options, input, value, column) => {
+  const one = field(type, options);
+  const { normalise, toColumn, fromColumn } = typeOf(one);
+  expect(normalise(one, input)).toEqual(value);
+  expect(toColumn(one, value)).toEqual(column as never);
+  expect(fromColumn(one, typeof column === "boolean" ? Number(column) : column)).toEqual(value);
+});
+
+/** Columns that other versions left behind. */
+test.each<[string, Record<string, unknown>, unknown, unknown]>([
+  ["select", { maxSelect: 3 }, "", []],
+  ["select", { maxSelect: 3 }, "a", ["a"]],
+  ["select", {}, '["a","b"]', "b"],
+  ["relation", { maxSelect: 3 }, null, []],
+  ["number", {}, null, 0],
+  ["bool", {}, "true", true],
+  ["date", {}, null, ""],
+  ["json", {}, "not json", "not json"],
+  ["json", {}, "[\r\n  1\r\n]", [1]],
+])("%s %p reads stored %p as %p", (type, options, stored, value) => {
+  const one = field(type, options);
+  expect(typeOf(one).fromColumn(one, stored)).toEqual(value);
+});
+
+test.each<[string, Record<string, unknown>, "f+" | "+f" | "f-", unknown, unknown, unknown]>([
+  ["number", {}, "f+", 1, "2", 3],
+  ["number", {}, "f-", 1, 5, -4],
+  ["select", { maxSelect: 3 }, "f+", ["a"], ["b", "a"], ["a", "b"]],
+  ["select", { maxSelect: 3 }, "+f", ["a"], "b", ["b", "a"]],
+  ["select", { maxSelect: 3 }, "f-", ["a", "b"], "a", ["b"]],
+  ["relation", {}, "f+", "a", "b", "b"],
+  ["relation", {}, "f-", "a", ["a"], ""],
+])("%s %p %s: %p with %p is %p", (type, options, setter, current, raw, expected) => {
+  const one = field(type, options);
+  expect(typeOf(one).setters?.[setter]?.(one, current, raw)).toEqual(expected);
+});

@@ -1,0 +1,54 @@
+/** Names under which uploads are stored (pocketbase.md §11): readable, unguessable, safe in a path and a URL. */
+import { randomText } from "../../../shared/ids.ts";
+import { ALPHANUMERIC } from "../fields/random-pattern.ts";
+import type { UploadedFile } from "../contract.ts";
+
+const BASE_MAX = 100;
+const EXTENSION_MAX = 20;
+
+const EXTENSIONS: Readonly<Record<string, string>> = {
+  "image/png": ".png",
+  "image/jpeg": ".jpg",
+  "image/gif": ".gif",
+  "image/webp": ".webp",
+  "image/svg+xml": ".svg",
+  "image/avif": ".avif",
+  "application/pdf": ".pdf",
+  "application/json": ".json",
+  "application/zip": ".zip",
+  "application/gzip": ".gz",
+  "text/html": ".html",
+  "text/plain": ".txt",
+  "text/csv": ".csv",
+  "text/xml": ".xml",
+  "audio/mpeg": ".mp3",
+  "video/mp4": ".mp4",
+  "video/webm": ".webm",
+};
+
+/** `<snake case base>_<10 random><extension>`; a double extension such as `.tar.gz` is kept. */
+export function storedFileName(file: Pick<UploadedFile, "name" | "mime">): string {
+  const original = extensionOf(file.name);
+  let extension = original.replace(/[^\w.*\-+=#]+/g, "");
+  if (extension === "") extension = EXTENSIONS[file.mime.split(";")[0]?.trim() ?? ""] ?? "";
+  if (extension.length > EXTENSION_MAX) extension = `.${extension.slice(-EXTENSION_MAX)}`;
+  let base = snakeCase(file.name.slice(0, file.name.length - original.length));
+  if (base.length < 3) base += randomText(10, ALPHANUMERIC);
+  return `${base.slice(0, BASE_MAX)}_${randomText(10, ALPHANUMERIC)}${extension}`;
+}
+
+function extensionOf(name: string): string {
+  const last = name.lastIndexOf(".");
+  if (last < 0) return "";
+  const double = /\.[a-zA-Z][a-zA-Z0-9]{1,6}$/.exec(name.slice(0, last));
+  return double !== null && double.index > 0 ? name.slice(double.index) : name.slice(last);
+}
+
+function snakeCase(text: string): string {
+  return text
+    .split(/[^0-9A-Za-z]+/)
+    .filter((word) => word !== "")
+    .map((word) => word.replace(/(?<=[^A-Z])[A-Z]/g, (letter) => `_${letter}`))
+    .join("_")
+    .toLowerCase();
+}

@@ -1,0 +1,162 @@
+/** The validation rules that PocketBase's settings share: each returns the error of one value, or undefined. */
+import type { ErrorData, FieldError } from "./contract.ts";
+import { fieldError } from "./field-error.ts";
+import { compilePattern } from "./fields/pattern.ts";
+
+export type Rule = (value: unknown) => FieldError | ErrorData | undefined;
+
+/** 2^53-1: the largest number that JSON carries exactly. */
+export const SAFE_INTEGER_MAX = Number.MAX_SAFE_INTEGER;
+
+export const cannotBeBlank: FieldError = { code: "validation_required", message: "Cannot be blank." };
+
+/** The first error of `rules`, in order. */
+export function check(
+  value: unknown,
+  ...rules: readonly (Rule | undefined)[]
+): FieldError | ErrorData | undefined {
+  for (const rule of rules) {
+    const error = rule?.(value);
+    if (error !== undefined) return error;
+  }
+  return undefined;
+}
+
+export function isEmpty(value: unknown): boolean {
+  return (
+    value === undefined ||
+    value === null ||
+    value === "" ||
+    value === 0 ||
+    value === false ||
+    (Array.isArray(value) && value.length === 0)
+  );
+}
+
+export const required: Rule = (value) => (isEmpty(value) ? cannotBeBlank : undefined);
+
+export const mustBeEmpty: Rule = (value) =>
+  isEmpty(value) ? undefined : fieldError("validation_empty", "Must be blank.");
+
+export const mustBeNull: Rule = (value) =>
+  value === null ? undefined : fieldError("validation_nil", "Must be blank.");
+
+/** Characters of a text, between `min` and `max`. */
+export const length =
+  (min: number, max: number): Rule =>
+  (value) => {
+    if (isEmpty(value)) return undefined;
+    const count = [...String(value)].length;
+    if (count >= min && count <= max) return undefined;
+    if (min === 0) {
+      return fieldError("validation_length_too_long", "The length must be no more than {{.max}}.", {
+        max,
+        min,
+      });
+    }
+    return fieldError("validation_length_out_of_range", "The length must be between {{.min}} and {{.max}}.", {
+      max,
+      min,
+    });
+  };
+
+export const matches =
+  (pattern: RegExp): Rule =>
+  (value) =>
+    isEmpty(value) || pattern.test(String(value))
+      ? undefined
+      : fieldError("validation_match_invalid", "Must be in a valid format.");
+
+export const oneOf =
+  (values: readonly unknown[], message = "Must be a valid value."): Rule =>
+  (value) =>
+    isEmpty(value) || values.includes(value) ? undefined : fieldError("validation_in_invalid", message);
+
+export const noneOf =
+  (values: readonly unknown[]): Rule =>
+  (value) =>
+    isEmpty(value) || !values.includes(value)
+      ? undefined
+      : fieldError("validation_not_in_invalid", "Must not be in list.");
+
+export const atLeast =
+  (threshold: number): Rule =>
+  (value) =>
+    isEmpty(value) || Number(value) >= threshold
+      ? undefined
+      : fieldError("validation_min_greater_equal_than_required", "Must be no less than {{.threshold}}.", {
+          threshold,
+        });
+
+export const atMost =
+  (threshold: number): Rule =>
+  (value) =>
+    isEmpty(value) || Number(value) <= threshold
+      ? undefined
+      : fieldError("validation_max_less_equal_than_required", "Must be no greater than {{.threshold}}.", {
+          threshold,
+        });
+
+/** Every item of a list, errors by index. */
+export const each =
+  (...rules: readonly Rule[]): Rule =>
+  (value) => {
+    if (!Array.isArray(value)) return undefined;
+    const errors: ErrorData = {};
+    value.forEach((item: unknown, index) => {
+      const error = check(item, ...rules);
+      if (error !== undefined) errors[String(index)] = error;
+    });
+    return Object.keys(errors).length > 0 ? errors : undefined;
+  };
+
+export const equalTo =
+  (expected: unknown): Rule =>
+  (value) =>
+    value === expected ? undefined : fieldError("validation_values_mismatch", "Values don't match.");
+
+export const isPattern: Rule = (value) => {
+  if (isEmpty(value)) return undefined;
+  try {
+    compilePattern(String(value));
+    return undefined;
+  } catch (error) {
+    return fieldError("validation_invalid_regex", error instanceof Error ? error.message : String(error));
+  }
+};
+
+const DOMAIN =
+  /^([a-zA-Z0-9_][a-zA-Z0-9_-]{0,62})(\.[a-zA-Z0-9_][a-zA-Z0-9_-]{0,62})*\.[a-zA-Z][a-zA-Z0-9-]*[a-zA-Z0-9]\.?$/;
+
+export const isDomain: Rule = (value) =>
+  isEmpty(value) || (String(value).length <= 255 && DOMAIN.test(String(value)))
+    ? undefined
+    : fieldError("validation_is_domain", "Must be a valid domain.");
+
+export const isUrl: Rule = (value) =>
+  isEmpty(value) || looksLikeUrl(String(value))
+    ? undefined
+    : fieldError("validation_is_url", "Must be a valid URL.");
+
+const URL_TEXT =
+  /^(?:(?:ftp|tcp|udp|wss?|https?):\/\/)?(?:\S+(?::\S*)?@)?(?:\[[0-9a-fA-F:.]+\]|(?:[a-zA-Z0-9_\u00a1-\uffff](?:[a-zA-Z0-9_\u00a1-\uffff-]{0,62}))(?:\.(?:[a-zA-Z0-9_\u00a1-\uffff](?:[a-zA-Z0-9_\u00a1-\uffff-]{0,62})))*\.?)(?::\d{1,5})?(?:[/?#]\S*)?$/;
+
+/** A scheme is optional, as in PocketBase; a bare word without a dot is only a host when a scheme or `localhost` says so. */
+export function looksLikeUrl(text: string): boolean {
+  if (text.length < 3 || text.length > 2083 || text.startsWith(".") || !URL_TEXT.test(text)) return false;
+  const hasScheme = text.includes("://");
+  try {
+    const { hostname } = new URL(hasScheme ? text : `http://${text}`);
+    return hostname === "localhost" || hostname.includes(".") || hostname.includes(":") || hasScheme;
+  } catch {
+    return false;
+  }
+}
+
+const EMAIL =
+  /^[a-zA-Z0-9.!#$%&'*+/=?^_`{|}~\u00a1-\uffff-]+@[a-zA-Z0-9\u00a1-\uffff](?:[a-zA-Z0-9\u00a1-\uffff-]{0,61}[a-zA-Z0-9\u00a1-\uffff])?(?:\.[a-zA-Z0-9\u00a1-\uffff](?:[a-zA-Z0-9\u00a1-\uffff-]{0,61}[a-zA-Z0-9\u00a1-\uffff])?)+$/;
+
+export function looksLikeEmail(text: string): boolean {
+  if (text.length > 320 || text.includes("..") || text.startsWith(".") || text.includes(".@")) return false;
+  return EMAIL.test(text);
+}

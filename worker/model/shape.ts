@@ -1,0 +1,121 @@
+/**
+ * Shapes of settings objects (field options, auth options): how JSON input merges onto what is there, as Go's decoder merges
+ * into a struct. Objects merge, lists and scalars replace, unknown keys are dropped, null changes only what may be null.
+ */
+import { parseDateText } from "./fields/date-text.ts";
+
+export type Shape =
+  | {
+      kind:
+        | "text"
+        | "integer"
+        | "bool"
+        | "textOrNull"
+        | "numberOrNull"
+        | "boolOrNull"
+        | "textsOrNull"
+        | "date"
+        | "map";
+    }
+  | { kind: "object"; keys: Readonly<Record<string, Shape>> }
+  | { kind: "list"; item: Shape };
+
+export const text = { kind: "text" } as const;
+export const integer = { kind: "integer" } as const;
+export const bool = { kind: "bool" } as const;
+export const textOrNull = { kind: "textOrNull" } as const;
+export const numberOrNull = { kind: "numberOrNull" } as const;
+export const boolOrNull = { kind: "boolOrNull" } as const;
+export const textsOrNull = { kind: "textsOrNull" } as const;
+export const date = { kind: "date" } as const;
+export const map = { kind: "map" } as const;
+export const object = (keys: Readonly<Record<string, Shape>>): Shape => ({ kind: "object", keys });
+export const list = (item: Shape): Shape => ({ kind: "list", item });
+
+/** A value of the wrong JSON type where a setting is expected: the whole body is refused as badly formatted. */
+export class InvalidInput extends Error {
+  override readonly name = "InvalidInput";
+}
+
+export function zeroOf(shape: Shape): unknown {
+  switch (shape.kind) {
+    case "text":
+    case "date":
+      return "";
+    case "integer":
+      return 0;
+    case "bool":
+      return false;
+    case "object":
+      return Object.fromEntries(Object.entries(shape.keys).map(([key, inner]) => [key, zeroOf(inner)]));
+    default:
+      return null;
+  }
+}
+
+/** `input` over `current`; keys in the shape's order. @throws InvalidInput */
+export function merge(shape: Shape, current: unknown, input: unknown, path: string): unknown {
+  if (input === undefined) return current ?? zeroOf(shape);
+  if (shape.kind === "object") return mergeObject(shape.keys, current, input, path);
+  if (input === null) return isNullable(shape) ? null : (current ?? zeroOf(shape));
+  if (shape.kind === "list") {
+    if (!Array.isArray(input)) throw wrongType(path, "a list");
+    return input.map((item: unknown, index) => merge(shape.item, undefined, item, `${path}.${index}`));
+  }
+  return scalar(shape.kind, input, path);
+}
+
+function mergeObject(
+  keys: Readonly<Record<string, Shape>>,
+  current: unknown,
+  input: unknown,
+  path: string,
+): Record<string, unknown> {
+  const old = isPlainObject(current) ? current : {};
+  if (input !== null && !isPlainObject(input)) throw wrongType(path, "an object");
+  const merged: Record<string, unknown> = {};
+  for (const [key, inner] of Object.entries(keys)) {
+    merged[key] = merge(inner, old[key], input?.[key], path === "" ? key : `${path}.${key}`);
+  }
+  return merged;
+}
+
+function scalar(kind: Exclude<Shape["kind"], "object" | "list">, input: unknown, path: string): unknown {
+  switch (kind) {
+    case "text":
+    case "textOrNull":
+      if (typeof input !== "string") throw wrongType(path, "a text");
+      return input;
+    case "integer":
+      if (typeof input !== "number" || !Number.isInteger(input)) throw wrongType(path, "a whole number");
+      return input;
+    case "numberOrNull":
+      if (typeof input !== "number") throw wrongType(path, "a number");
+      return input;
+    case "bool":
+    case "boolOrNull":
+      if (typeof input !== "boolean") throw wrongType(path, "true or false");
+      return input;
+    case "textsOrNull":
+      if (!Array.isArray(input) || !input.every((item) => typeof item === "string"))
+        throw wrongType(path, "a list of texts");
+      return [...input];
+    case "date":
+      return parseDateText(input);
+    case "map":
+      if (!isPlainObject(input)) throw wrongType(path, "an object");
+      return input;
+  }
+}
+
+function isNullable(shape: Shape): boolean {
+  return shape.kind.endsWith("OrNull") || shape.kind === "map" || shape.kind === "list";
+}
+
+export function isPlainObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function wrongType(path: string, expected: string): InvalidInput {
+  return new InvalidInput(`Cannot read ${path}: not ${expected}`);
+}

@@ -1,0 +1,90 @@
+/** A tenant of one worker-local directory for unit tests of the model: real SQLite connections, no replication, no gate. */
+import { cp, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { DATA_DB, type DatabaseName, type Epoch, type Slug, type TenantId } from "../../shared/ids.ts";
+import type { ObjectStore } from "../../shared/objects/contract.ts";
+import type { Connection } from "../sqlite/connection.ts";
+import { openReader, openWriter } from "../sqlite/open.ts";
+import type { Observation, Tenant, TenantDatabase, WriteTransaction } from "../tenant/contract.ts";
+import { isThenable, Transaction } from "../tenant/transaction.ts";
+
+export interface TestTenant extends Tenant {
+  close(): Promise<void>;
+}
+
+const seen: Observation = { settled: () => undefined, headers: () => ({}) };
+
+/** `from`: a data.db to start with (it is copied). */
+export async function openTestTenant(from?: string): Promise<TestTenant> {
+  const directory = await mkdtemp(join(tmpdir(), "model-"));
+  if (from !== undefined) await cp(from, join(directory, DATA_DB));
+  const databases = new Map<DatabaseName, TestDatabase>();
+  const slots = new Map<object, unknown>();
+  const database = (name: DatabaseName): TestDatabase => {
+    const known = databases.get(name) ?? new TestDatabase(name, join(directory, name));
+    databases.set(name, known);
+    return known;
+  };
+  const tenant: TestTenant = {
+    id: "testtenant00000" as TenantId,
+    slug: "test" as Slug,
+    epoch: 1 as Epoch,
+    data: database(DATA_DB),
+    database,
+    observe: () => seen,
+    objects: undefined as unknown as ObjectStore,
+    gone: new AbortController().signal,
+    replaceDatabases: () => Promise.reject(new Error("Cannot replace databases: this is a test tenant")),
+    onReplaced: () => undefined,
+    slot<T>(key: { readonly create: (tenant: Tenant) => T }): T {
+      if (!slots.has(key)) slots.set(key, key.create(tenant));
+      return slots.get(key) as T;
+    },
+    async close() {
+      for (const one of databases.values()) one.close();
+      await rm(directory, { recursive: true, force: true });
+    },
+  };
+  return tenant;
+}
+
+class TestDatabase implements TenantDatabase {
+  readonly name: DatabaseName;
+  readonly #writer: Connection;
+  readonly #reader: Connection;
+
+  constructor(name: DatabaseName, path: string) {
+    this.name = name;
+    this.#writer = openWriter(path);
+    this.#reader = openReader(path);
+  }
+
+  read<T>(_: Observation, fn: (db: Connection) => T): T {
+    return fn(this.#reader);
+  }
+
+  write<T>(_: Observation, fn: (tx: WriteTransaction) => T): T | Promise<Awaited<T>> {
+    this.#writer.exec("BEGIN IMMEDIATE");
+    const tx = new Transaction(this.#writer);
+    let result: T;
+    try {
+      result = fn(tx);
+      if (isThenable(result)) throw new Error("Cannot write: a test transaction is synchronous");
+      this.#writer.exec("COMMIT");
+    } catch (error) {
+      tx.end();
+      if (this.#writer.inTransaction) this.#writer.exec("ROLLBACK");
+      throw error;
+    }
+    const { afterCommit, afterDurable } = tx.end();
+    for (const effect of afterCommit) effect();
+    for (const effect of afterDurable) void effect();
+    return result;
+  }
+
+  close(): void {
+    this.#writer.close();
+    this.#reader.close();
+  }
+}

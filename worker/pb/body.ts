@@ -1,0 +1,100 @@
+/** Reads and binds a request's body by its content type, bounded. */
+import type { UploadedFile } from "../model/contract.ts";
+import { ApiError, badRequest } from "./api-error.ts";
+import { inferValues } from "./form-values.ts";
+import { sniffBlob } from "./mime.ts";
+import type { BoundBody } from "./route.ts";
+
+export const EMPTY_BODY: BoundBody = { values: {}, files: new Map() };
+
+/** @throws ApiError 413 above `bytesMax`, 400 for what cannot be read or an unknown content type */
+export async function bindBody(request: Request, bytesMax: number): Promise<BoundBody> {
+  const length = request.headers.get("content-length");
+  if (request.body === null || length === "0") return EMPTY_BODY;
+  if (length !== null && Number(length) > bytesMax) throw tooLarge();
+  const type = request.headers.get("content-type") ?? "";
+  if (type.startsWith("application/json")) {
+    return { values: parseJson(await readText(request, length, bytesMax)), files: EMPTY_BODY.files };
+  }
+  if (type.startsWith("multipart/form-data")) return bindForm(request, type, length, bytesMax);
+  if (type.startsWith("application/x-www-form-urlencoded")) {
+    const entries = new URLSearchParams(await readText(request, length, bytesMax));
+    return { values: inferOrFail(entries), files: EMPTY_BODY.files };
+  }
+  throw badRequest("Unsupported Content-Type");
+}
+
+function tooLarge(): ApiError {
+  return new ApiError(413, "Request entity too large");
+}
+
+function parseJson(text: string): Record<string, unknown> {
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(text);
+  } catch (cause) {
+    throw badRequest("", undefined, cause);
+  }
+  if (parsed === null) return {};
+  if (typeof parsed !== "object" || Array.isArray(parsed)) throw badRequest();
+  return parsed as Record<string, unknown>;
+}
+
+function inferOrFail(entries: Iterable<readonly [string, string]>): Record<string, unknown> {
+  try {
+    return inferValues(entries);
+  } catch (cause) {
+    throw badRequest("", undefined, cause);
+  }
+}
+
+async function bindForm(
+  request: Request,
+  type: string,
+  length: string | null,
+  bytesMax: number,
+): Promise<BoundBody> {
+  let form: FormData;
+  try {
+    form =
+      length === null
+        ? await new Response(await readBounded(request, bytesMax), {
+            headers: { "content-type": type },
+          }).formData()
+        : await request.formData();
+  } catch (cause) {
+    if (cause instanceof ApiError) throw cause;
+    throw badRequest("", undefined, cause);
+  }
+  const texts: [string, string][] = [];
+  const files = new Map<string, UploadedFile[]>();
+  for (const [key, value] of form) {
+    if (typeof value === "string") {
+      texts.push([key, value]);
+    } else if (value.name === "" && value.size === 0) {
+      texts.push([key, ""]);
+    } else {
+      const file = { name: value.name, size: value.size, mime: await sniffBlob(value), blob: value };
+      const known = files.get(key);
+      if (known === undefined) files.set(key, [file]);
+      else known.push(file);
+    }
+  }
+  return { values: inferOrFail(texts), files };
+}
+
+async function readText(request: Request, length: string | null, bytesMax: number): Promise<string> {
+  return length === null ? new TextDecoder().decode(await readBounded(request, bytesMax)) : request.text();
+}
+
+/** For bodies of unannounced length. */
+async function readBounded(request: Request, bytesMax: number): Promise<Uint8Array<ArrayBuffer>> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of request.body ?? []) {
+    size += chunk.byteLength;
+    if (size > bytesMax) throw tooLarge();
+    chunks.push(chunk);
+  }
+  return new Uint8Array(Buffer.concat(chunks));
+}

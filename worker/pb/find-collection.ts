@@ -1,0 +1,25 @@
+import type { Collection } from "../../shared/schema/collection.ts";
+import { modelOf } from "../model/model.ts";
+import { badRequest, notFound } from "./api-error.ts";
+import type { PbContext } from "./route.ts";
+
+/** The collection that the path names by name or id. @throws ApiError 404 */
+export function findCollection(context: PbContext): Collection {
+  const found = modelOf(context.tenant).schema.find(context.params["collection"] ?? "");
+  if (found === undefined) throw notFound("Missing collection context.");
+  return found;
+}
+
+/** @throws ApiError 404, 400 for a view */
+export function findWritableCollection(context: PbContext): Collection {
+  const found = findCollection(context);
+  if (found.type === "view") throw badRequest("Unsupported collection type.");
+  return found;
+}
+
+/** @throws ApiError 404 also for a collection that is not one of accounts */
+export function findAuthCollection(context: PbContext): Collection {
+  const found = modelOf(context.tenant).schema.find(context.params["collection"] ?? "");
+  if (found?.type !== "auth") throw notFound("Missing or invalid auth collection context.");
+  return found;
+}

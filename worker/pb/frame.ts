@@ -1,0 +1,84 @@
+/** The HTTP frame of the PocketBase API: finds the route, loads who asks, turns throws into PocketBase's errors. */
+import type { TenantApp, TenantRequest } from "../http/contract.ts";
+import type { Log } from "../log.ts";
+import { badRequest, notFound } from "./api-error.ts";
+import { RequestContextState } from "./context.ts";
+import { addCors, preflight } from "./cors.ts";
+import { errorResponse, toApiError } from "./error-response.ts";
+import { loadAuth } from "./load-auth.ts";
+import { compileRoutes } from "./router.ts";
+import type { FeatureRoute } from "./route.ts";
+
+export interface FrameOptions {
+  routes: readonly FeatureRoute[];
+  log: Log;
+  /** Run for every request before its handler, e.g. to attach a feature to the tenant. */
+  prepare?: readonly ((context: TenantRequest) => void)[];
+}
+
+export function createFrame(options: FrameOptions): TenantApp {
+  const find = compileRoutes(options.routes);
+  const { log, prepare = [] } = options;
+
+  function answer(from: TenantRequest): Promise<Response> | Response {
+    const url = new URL(from.request.url);
+    const match = find(from.request.method, url.pathname);
+    if (match === undefined) throw notFound();
+    for (const step of prepare) step(from);
+    const auth = loadAuth(from.request.headers.get("authorization"), from.tenant, from.seen);
+    return match.route.handle(
+      new RequestContextState(from, url, match.params, auth, match.route.bodyBytesMax),
+    );
+  }
+
+  function failure(from: TenantRequest, error: unknown): Response | Promise<Response> {
+    const known = toApiError(error);
+    const place = { tenant: from.tenant.id, request: from.requestId };
+    if (known === undefined) log.error({ err: error, ...place }, "a request failed unexpectedly");
+    else if (known.cause instanceof Error && known.status < 500 && !isExpected(known.cause)) {
+      log.warn({ err: known.cause, ...place }, "a request failed for an inner error");
+    }
+    return finish(from, errorResponse(known ?? badRequest()));
+  }
+
+  return (from) => {
+    if (from.request.method === "OPTIONS") return preflight(from.request);
+    try {
+      const answered = answer(from);
+      return answered instanceof Promise
+        ? answered.then(
+            (response) => finish(from, response),
+            (error: unknown) => failure(from, error),
+          )
+        : finish(from, answered);
+    } catch (error) {
+      return failure(from, error);
+    }
+  };
+}
+
+/** What a client's own input causes. */
+function isExpected(cause: Error): boolean {
+  return toApiError(cause) !== undefined || cause instanceof SyntaxError || cause instanceof TypeError;
+}
+
+/** Headers that every answer carries. A page may frame what is sandboxed by its own policy: uploaded files. */
+function finish(from: TenantRequest, response: Response): Response | Promise<Response> {
+  const { headers } = response;
+  headers.set("x-xss-protection", "1; mode=block");
+  headers.set("x-content-type-options", "nosniff");
+  if (!headers.has("content-security-policy")) headers.set("x-frame-options", "SAMEORIGIN");
+  addCors(from.request, headers);
+  return from.request.method === "HEAD" ? withoutBody(response) : response;
+}
+
+/** The answer to HEAD: the same headers, the length of the body that is not sent. */
+async function withoutBody(response: Response): Promise<Response> {
+  const { headers, status } = response;
+  if (headers.get("content-type") === "application/json") {
+    headers.set("content-length", String((await response.arrayBuffer()).byteLength));
+  } else {
+    await response.body?.cancel();
+  }
+  return new Response(null, { status, headers });
+}

@@ -1,0 +1,61 @@
+/** One page of a collection under its list rule and the client's filter. */
+import type { Collection } from "../../../shared/schema/collection.ts";
+import type { RecordData } from "../../model/contract.ts";
+import { buildList } from "../../query/list.ts";
+import { badRequest } from "../api-error.ts";
+import type { RecordScope } from "./scope.ts";
+import { clientQuery } from "./rules.ts";
+
+export interface RecordPage {
+  records: RecordData[];
+  page: number;
+  perPage: number;
+  /** -1 when the client skipped counting. */
+  totalItems: number;
+  totalPages: number;
+}
+
+/** @throws ApiError 400 for a malformed number, FilterError for the filter or sort */
+export function listRecords(scope: RecordScope, collection: Collection, query: URLSearchParams): RecordPage {
+  const skipTotal = parseBool(query.get("skipTotal"));
+  const statements = buildList(clientQuery(scope, collection), {
+    filter: joinFilters(query.getAll("filter")),
+    sort: query.get("sort") ?? "",
+    page: parseInteger(query.get("page")),
+    perPage: parseInteger(query.get("perPage")),
+    skipTotal,
+    rule: scope.isSuperuser ? undefined : collection.listRule,
+  });
+  const { items, count, page, perPage } = statements;
+  const total = count === undefined ? -1 : Number(scope.db.values(count.sql, count.params)[0]?.[0] ?? 0);
+  const records =
+    total === 0
+      ? []
+      : scope.db.all(items.sql, items.params).map((row) => scope.model.fromRow(collection, row));
+  return {
+    records,
+    page,
+    perPage,
+    totalItems: total,
+    totalPages: total < 0 ? -1 : Math.ceil(total / perPage),
+  };
+}
+
+function joinFilters(filters: readonly string[]): string {
+  const given = filters.filter((filter) => filter.trim() !== "");
+  return given.length <= 1 ? (given[0] ?? "") : given.map((filter) => `(${filter}\n)`).join(" && ");
+}
+
+function parseInteger(text: string | null): number | undefined {
+  if (text === null || text === "") return undefined;
+  if (!/^[+-]?\d{1,15}$/.test(text)) throw badRequest();
+  return Number(text);
+}
+
+/** As Go's `strconv.ParseBool`. */
+function parseBool(text: string | null): boolean {
+  if (text === null || text === "") return false;
+  if (["1", "t", "T", "TRUE", "true", "True"].includes(text)) return true;
+  if (["0", "f", "F", "FALSE", "false", "False"].includes(text)) return false;
+  throw badRequest();
+}

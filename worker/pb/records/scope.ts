@@ -1,0 +1,22 @@
+/** From where and for whom records are read or written. */
+import { SUPERUSERS } from "../../auth/tokens.ts";
+import type { TenantModel } from "../../model/contract.ts";
+import type { RequestContext, RequestInfo } from "../../query/contract.ts";
+import type { SqlReader } from "../../sqlite/contract.ts";
+
+export interface RecordScope {
+  /** The read-only connection, or the open transaction whose rows are to be seen. */
+  readonly db: SqlReader;
+  readonly model: TenantModel;
+  readonly info: RequestInfo;
+  /** Superusers pass every rule and see hidden fields. */
+  readonly isSuperuser: boolean;
+}
+
+export function recordScope(db: SqlReader, model: TenantModel, info: RequestInfo): RecordScope {
+  return { db, model, info, isSuperuser: info.auth?.collection.name === SUPERUSERS };
+}
+
+export function inContext(scope: RecordScope, context: RequestContext): RecordScope {
+  return scope.info.context === context ? scope : { ...scope, info: { ...scope.info, context } };
+}

@@ -1,0 +1,35 @@
+/** What rules see as `@request.body.*` of a create or update: the submitted keys, modifiers resolved. */
+import type { Collection } from "../../../shared/schema/collection.ts";
+import type { PendingRecord } from "../../model/contract.ts";
+import type { BoundBody } from "../route.ts";
+
+export function submittedBody(
+  collection: Collection,
+  body: BoundBody,
+  pending: PendingRecord,
+  isSuperuser: boolean,
+): Record<string, unknown> {
+  const fields = new Map(collection.fields.map((field) => [field.name, field]));
+  const result: Record<string, unknown> = {};
+  for (const key of [...Object.keys(body.values), ...body.files.keys()]) {
+    const name = fieldOfKey(key, (candidate) => fields.has(candidate));
+    const field = fields.get(name);
+    if (
+      field !== undefined &&
+      field.hidden &&
+      !isSuperuser &&
+      !(collection.type === "auth" && name === "password")
+    )
+      continue;
+    const isResolved = name !== key || body.files.has(key);
+    result[name] = isResolved ? pending.values[name] : body.values[key];
+  }
+  return result;
+}
+
+/** `field+`, `+field`, `field-` and `field:autogenerate` speak of `field`; any other key of itself. */
+function fieldOfKey(key: string, isField: (name: string) => boolean): string {
+  if (isField(key)) return key;
+  const candidates = [key.replace(/[+-]$/, ""), key.replace(/^\+/, ""), key.replace(/:autogenerate$/, "")];
+  return candidates.find((name) => name !== key && isField(name)) ?? key;
+}

@@ -1,0 +1,67 @@
+/** Files of records in the object store: durable before the record that names them is saved, removed after it let them go. */
+import { limits } from "../../../shared/limits.ts";
+import type { ObjectBody } from "../../../shared/objects/contract.ts";
+import { listAll } from "../../../shared/objects/read.ts";
+import { storageKey } from "../../../shared/objects/layout.ts";
+import type { PendingRecord, RecordData } from "../../model/contract.ts";
+import type { Tenant } from "../../tenant/contract.ts";
+
+export async function storeUploads(tenant: Tenant, pending: PendingRecord): Promise<void> {
+  const waiting = [...pending.uploads];
+  const signal = AbortSignal.timeout(limits.uploadMs);
+  const lane = async (): Promise<void> => {
+    for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
+      const [name, { file }] = next;
+      const body: ObjectBody =
+        file.size <= limits.storePartBytes
+          ? new Uint8Array(await file.blob.arrayBuffer())
+          : { stream: file.blob.stream(), length: file.size };
+      await tenant.objects.put(keyOf(tenant, pending.collection.id, pending.id, name), body, {
+        contentType: file.mime,
+        signal,
+      });
+    }
+  };
+  await Promise.all(Array.from({ length: limits.uploadsParallel }, lane));
+}
+
+/** After a failed save: nothing names these. */
+export async function dropUploads(tenant: Tenant, pending: PendingRecord): Promise<void> {
+  const keys = [...pending.uploads.keys()].map((name) =>
+    keyOf(tenant, pending.collection.id, pending.id, name),
+  );
+  if (keys.length > 0)
+    await tenant.objects.delete(keys, { signal: AbortSignal.timeout(limits.storeRequestMs) });
+}
+
+/** Removes files and their thumbs. */
+export async function dropFiles(
+  tenant: Tenant,
+  collectionId: string,
+  recordId: string,
+  names: readonly string[],
+): Promise<void> {
+  const signal = AbortSignal.timeout(limits.storeRequestMs);
+  const keys = names.map((name) => keyOf(tenant, collectionId, recordId, name));
+  for (const name of names) {
+    const prefix = keyOf(tenant, collectionId, recordId, `thumbs_${name}/`);
+    for await (const thumb of listAll(tenant.objects, { prefix, signal })) keys.push(thumb.key);
+  }
+  if (keys.length > 0) await tenant.objects.delete(keys, { signal });
+}
+
+/** The names of all files that a record holds. */
+export function filesOf(record: RecordData): string[] {
+  const names: string[] = [];
+  for (const field of record.collection.fields) {
+    if (field.type !== "file") continue;
+    const value = record.values[field.name];
+    if (Array.isArray(value)) names.push(...value.filter((name): name is string => typeof name === "string"));
+    else if (typeof value === "string" && value !== "") names.push(value);
+  }
+  return names;
+}
+
+function keyOf(tenant: Tenant, collectionId: string, recordId: string, name: string): string {
+  return storageKey(tenant.id, collectionId, recordId, name);
+}

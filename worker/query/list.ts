@@ -1,0 +1,103 @@
+import { parseFilter } from "../../shared/filter/parse.ts";
+import { limits } from "../../shared/limits.ts";
+import { joinClauses } from "./compare.ts";
+import type { BuildList, ListInput, QueryContext } from "./contract.ts";
+import { checkClientText, checkReserved, environment } from "./filter.ts";
+import { bind, join, quote, raw, sql, type Fragment } from "./fragment.ts";
+import {
+  cachedPlan,
+  clientExpression,
+  clientScope,
+  guardExpressions,
+  multiplies,
+  ruleExpression,
+  where,
+} from "./plan.ts";
+import type { StatementBuilder } from "./scope.ts";
+import { sortExpressions } from "./sort.ts";
+
+interface ListPlan {
+  readonly items: Fragment;
+  readonly count: Fragment;
+  /** The last page size's statement, kept whole so that the connection finds it by the same string. */
+  paged: { readonly perPage: number; readonly first: boolean; readonly sql: string } | undefined;
+}
+
+/**
+ * The statements of a list request: a page of rows, and the number of all.
+ * @throws FilterError when the rule, the filter or the sort cannot be used.
+ */
+export const buildList: BuildList = (context, input) => {
+  const { schema, collection, allowHidden } = context;
+  const text = input.filter ?? "";
+  const sort = input.sort ?? "";
+  const rule = input.rule ?? "";
+  checkReserved(text, context);
+  checkReserved(sort, context);
+  if (text !== "") checkClientText(text, context);
+  const filter = text === "" ? undefined : parseFilter(text);
+  const env = environment(context, filter?.literals);
+  const key = `list ${collection.id} ${allowHidden} ${rule}\n${filter?.shape ?? ""}\n${sort}`;
+  const plan = cachedPlan<ListPlan>(schema, key, env, (statement) =>
+    planList(statement, context, { ...input, rule }),
+  );
+  const page = Math.max(1, Math.trunc(input.page ?? 1));
+  const perPage = pageSize(input.perPage);
+  const items = bind(plan.items.params, env);
+  if (page > 1) items.push(Math.min(perPage * (page - 1), Number.MAX_SAFE_INTEGER));
+  return {
+    items: { sql: pagedSql(plan, perPage, page === 1), params: items },
+    ...(input.skipTotal === true
+      ? {}
+      : { count: { sql: plan.count.sql, params: bind(plan.count.params, env) } }),
+    page,
+    perPage,
+  };
+};
+
+/** SQLite prepares a statement with a bare parameter in LIMIT or OFFSET anew for each value: the size is text, the offset an expression. */
+function pagedSql(plan: ListPlan, perPage: number, first: boolean): string {
+  if (plan.paged?.perPage !== perPage || plan.paged.first !== first) {
+    const sql = `${plan.items.sql} LIMIT ${perPage}${first ? "" : " OFFSET (? + 0)"}`;
+    plan.paged = { perPage, first, sql };
+  }
+  return plan.paged.sql;
+}
+
+function pageSize(asked: number | undefined): number {
+  const size = Math.trunc(asked ?? 0);
+  return size <= 0 ? limits.pageSizeDefault : Math.min(size, limits.pageSizeMax);
+}
+
+function planList(statement: StatementBuilder, context: QueryContext, input: ListInput): ListPlan {
+  const { collection, allowHidden } = context;
+  const table = quote(collection.name);
+  const base = { base: collection, alias: collection.name };
+  const conditions: Fragment[] = [];
+  // PocketBase selects DISTINCT whenever it joins. SQLite then walks a unique index, so without a sort that is the order
+  // clients see; with a sort the rows come as they would anyway, and only joins that repeat rows need it.
+  statement.detach = Boolean(input.sort);
+  if (input.rule) conditions.push(ruleExpression(statement, input.rule, { ...base, allowHidden: true }));
+  const client = { ...base, allowHidden };
+  if (input.filter) conditions.push(clientExpression(statement, parseFilter(input.filter), client));
+  const conditionGuards = guardExpressions(statement);
+  const conditionJoins = statement.joins();
+  const guardedBefore = statement.guarded.size;
+  const order = input.sort ? sortExpressions(input.sort, clientScope(statement, client)) : [];
+  // A relation that is only sorted by leaves the number of rows as it is, unless a list rule comes with it.
+  const guards = statement.guarded.size === guardedBefore ? conditionGuards : guardExpressions(statement);
+  conditions.push(...guards);
+  const joins = statement.joins();
+  const countJoins = guards.length === conditionGuards.length ? conditionJoins : joins;
+  const orderBy = order.length === 0 ? raw("") : sql` ORDER BY ${join(order, ", ")}`;
+  const distinct = multiplies(joins) || (joins.length > 0 && !input.sort) ? "DISTINCT " : "";
+  const from = sql`FROM ${table}${joinClauses(joins)}${where(conditions)}`;
+  const counted = !multiplies(countJoins)
+    ? "*"
+    : `DISTINCT ${table}.${collection.type === "view" ? quote("id") : "_rowid_"}`;
+  return {
+    items: sql`SELECT ${distinct}${table}.* ${from}${orderBy}`,
+    count: sql`SELECT COUNT(${counted}) FROM ${table}${joinClauses(countJoins)}${where(conditions)}`,
+    paged: undefined,
+  };
+}

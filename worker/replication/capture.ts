@@ -1,0 +1,175 @@
+import { SystemError } from "../../shared/errors.ts";
+import type { DatabaseName, Epoch, TenantId, Txid } from "../../shared/ids.ts";
+import { limits } from "../../shared/limits.ts";
+import { encodeLtx } from "../../shared/ltx/encode.ts";
+import { type LtxPage, completePages, lockPage } from "../../shared/ltx/ltx.ts";
+import type { Position } from "../../shared/protocol/internal.ts";
+import type { Connection } from "../sqlite/connection.ts";
+import type { Clock } from "./clock.ts";
+import { nextEntryHash, sha256, sha256Text } from "./hash.ts";
+import { WalReader } from "./wal-reader.ts";
+
+/** One flush of one database: a complete LTX file of one TXID. */
+export interface Cut {
+  tenant: TenantId;
+  database: DatabaseName;
+  epoch: Epoch;
+  position: Position;
+  ltx: Uint8Array;
+  pageSize: number;
+  /** Pages of the database after it. */
+  commit: number;
+  timestampMs: number;
+  /** Goes to the log by reference: too large, and chained by its hash. */
+  sha256: string | undefined;
+}
+
+export interface CaptureOptions {
+  tenant: TenantId;
+  database: DatabaseName;
+  epoch: Epoch;
+  path: string;
+  clock: Clock;
+  /** What was loaded. The entry hash starts anew with the epoch, so only the TXID goes on. */
+  txid: Txid;
+  /** The chain within this epoch so far: "" but after a reload in the same epoch. */
+  entryHash: string;
+  /** Of the newest file that was loaded. */
+  timestampMs: number;
+}
+
+/** Turns what SQLite committed to one database into LTX files with consecutive TXIDs. */
+export class DatabaseCapture {
+  readonly #options: CaptureOptions;
+  #wal: WalReader;
+  #txid: Txid;
+  #entryHash: string;
+  #timestampMs: number;
+  /** What the file held before its first commit: SQLite writes the first page of a new database around the WAL. */
+  #initial: Map<number, Uint8Array> | undefined;
+
+  /** Right after the writer was opened, before it writes. `writer` is asked for its content only when nothing was loaded. */
+  constructor(options: CaptureOptions, writer: Connection) {
+    this.#options = options;
+    this.#wal = new WalReader(options.path);
+    this.#txid = options.txid;
+    this.#entryHash = options.entryHash;
+    this.#timestampMs = options.timestampMs;
+    if (options.txid === 0) this.#initial = imagePages(writer.image());
+  }
+
+  get txid(): Txid {
+    return this.#txid;
+  }
+
+  /** In the turn of each commit. @throws SystemError `wal_lost` */
+  committed(): void {
+    this.#wal.committed();
+  }
+
+  unreadBytes(): number {
+    return this.#wal.unreadBytes();
+  }
+
+  /**
+   * Everything up to the last commit frame; an open transaction's frames are for the next cut.
+   * @param inlineBytesMax - a larger file goes to the log by reference
+   * @returns undefined when the commits changed nothing @throws SystemError `wal_lost`
+   */
+  cut(inlineBytesMax: number): Cut | undefined {
+    const changes = this.#wal.read();
+    if (changes === undefined) return undefined;
+    const { pageSize, commit, walOffset, walSize, salt1, salt2 } = changes;
+    return this.#encode({
+      pageSize,
+      commit,
+      pages: this.#initial === undefined ? changes.pages : this.#withInitial(changes),
+      wal: { walOffset, walSize, salt1, salt2 },
+      inlineBytesMax,
+    });
+  }
+
+  /** The content of a whole file that takes the database's place: all earlier commits are cut, and no more come before `replaced`. */
+  cutFile(file: { pageSize: number; commit: number; pages: Iterable<LtxPage> }): Cut {
+    const wal = { walOffset: 0, walSize: 0, salt1: 0, salt2: 0 };
+    return this.#encode({ ...file, wal, inlineBytesMax: limits.logInlineEntryBytesMax });
+  }
+
+  /** The file of the last `cutFile` is in place and open. */
+  replaced(): void {
+    this.#initial = undefined;
+    this.#wal.close();
+    this.#wal = new WalReader(this.#options.path);
+  }
+
+  /**
+   * Keeps the WAL short. Right after a cut, outside of transactions: what is not captured must stay in the WAL.
+   */
+  checkpoint(writer: Connection, mode: "PASSIVE" | "TRUNCATE"): void {
+    if (mode === "PASSIVE" && this.#wal.frames < limits.checkpointPages) return;
+    const { busy, frames, done } = writer.checkpoint(mode);
+    if (frames > this.#wal.frames) {
+      throw new SystemError("wal_lost", `Cannot checkpoint ${this.#options.path}: frames that were not captured`, {
+        details: { frames, captured: this.#wal.frames },
+      });
+    }
+    if (!busy && frames === done) this.#wal.checkpointed(mode === "TRUNCATE" ? 0 : frames);
+  }
+
+  close(): void {
+    this.#wal.close();
+  }
+
+  #encode(input: {
+    pageSize: number;
+    commit: number;
+    pages: Iterable<LtxPage>;
+    wal: { walOffset: number; walSize: number; salt1: number; salt2: number };
+    inlineBytesMax: number;
+  }): Cut {
+    const { tenant, database, epoch, clock } = this.#options;
+    const { pageSize, commit, pages, wal, inlineBytesMax } = input;
+    const txid = (this.#txid + 1) as Txid;
+    const timestampMs = Math.max(clock.nowMs(), this.#timestampMs + 1);
+    const ltx = encodeLtx(
+      { pageSize, commit, minTxid: txid, maxTxid: txid, timestampMs, epoch, ...wal },
+      pages,
+    );
+    const byReference = ltx.length > inlineBytesMax ? sha256Text(ltx) : undefined;
+    const body = byReference === undefined ? ltx : sha256(ltx);
+    this.#txid = txid;
+    this.#entryHash = nextEntryHash(this.#entryHash, body);
+    this.#timestampMs = timestampMs;
+    this.#initial = undefined;
+    const position = { txid, entryHash: this.#entryHash };
+    return { tenant, database, epoch, position, ltx, pageSize, commit, timestampMs, sha256: byReference };
+  }
+
+  #withInitial(changes: { pageSize: number; commit: number; pages: Iterable<LtxPage> }): Iterable<LtxPage> {
+    const pages = new Map(this.#initial);
+    for (const { pgno, data } of changes.pages) pages.set(pgno, data);
+    return pagesOf(completePages(pages, changes.pageSize, changes.commit));
+  }
+}
+
+/** The pages of a database image, without the lock page. */
+export function imagePages(image: Uint8Array): Map<number, Uint8Array> {
+  const pages = new Map<number, Uint8Array>();
+  if (image.length === 0) return pages;
+  const pageSize = imagePageSize(image);
+  const lock = lockPage(pageSize);
+  for (let pgno = 1; pgno * pageSize <= image.length; pgno++) {
+    if (pgno !== lock) pages.set(pgno, image.subarray((pgno - 1) * pageSize, pgno * pageSize));
+  }
+  return pages;
+}
+
+/** From bytes 16 and 17 of the database header, where 1 stands for 65536. */
+export function imagePageSize(image: Uint8Array): number {
+  const raw = ((image[16] as number) << 8) | (image[17] as number);
+  return raw === 1 ? 65_536 : raw;
+}
+
+function* pagesOf(pages: ReadonlyMap<number, Uint8Array>): Generator<LtxPage> {
+  for (const [pgno, data] of pages) yield { pgno, data };
+}

@@ -1,0 +1,85 @@
+import { SystemError } from "../../shared/errors.ts";
+import { type DatabaseName, type TenantId, type Txid, parseDatabaseName } from "../../shared/ids.ts";
+import type { ObjectStore, RequestOptions } from "../../shared/objects/contract.ts";
+import { SNAPSHOT_LEVEL, tenantPrefix } from "../../shared/objects/layout.ts";
+import { listAll } from "../../shared/objects/read.ts";
+
+/** One LTX file as its key and the listing tell it. */
+export interface ChainFile {
+  key: string;
+  level: number;
+  minTxid: Txid;
+  maxTxid: Txid;
+  size: number;
+}
+
+const NAME = /^([^/]+)\/([0-9a-f]{4})\/([0-9a-f]{16})-([0-9a-f]{16})\.ltx$/;
+
+/**
+ * All LTX files of a tenant by database. One LIST (a page per 1000 files), never of uploads.
+ * @throws SystemError `object_foreign` for a key that is none of ours: guessing could lose what it means
+ */
+export async function listChains(
+  store: ObjectStore,
+  tenant: TenantId,
+  options: RequestOptions,
+): Promise<Map<DatabaseName, ChainFile[]>> {
+  const prefix = `${tenantPrefix(tenant)}litestream/`;
+  const chains = new Map<DatabaseName, ChainFile[]>();
+  for await (const { key, size } of listAll(store, { prefix, ...options })) {
+    const [, name, level, min, max] = NAME.exec(key.slice(prefix.length)) ?? [];
+    if (name === undefined || level === undefined || min === undefined || max === undefined) {
+      throw new SystemError("object_foreign", `Cannot load tenant ${tenant}: ${key} is not a known kind of file`, {
+        hint: "Move the object away, or use the version of this program that wrote it.",
+      });
+    }
+    const database = parseDatabaseName(name);
+    const files = chains.get(database) ?? [];
+    chains.set(database, files);
+    files.push({
+      key,
+      level: Number.parseInt(level, 16),
+      minTxid: Number.parseInt(min, 16) as Txid,
+      maxTxid: Number.parseInt(max, 16) as Txid,
+      size,
+    });
+  }
+  return chains;
+}
+
+/**
+ * The files to apply, in order: the newest snapshot, then at each step the file that reaches furthest of those that connect.
+ * Files may overlap. Ends where nothing connects; the caller knows how far it must reach.
+ *
+ * @throws SystemError `chain_gap` when files lie beyond a hole
+ */
+export function planChain(files: readonly ChainFile[]): ChainFile[] {
+  const snapshots = files.filter((file) => file.level === SNAPSHOT_LEVEL || file.minTxid === 1);
+  const start = snapshots.reduce<ChainFile | undefined>(
+    (best, file) => (best === undefined || file.maxTxid > best.maxTxid ? file : best),
+    undefined,
+  );
+  const plan = start === undefined ? [] : [start];
+  let reached = start?.maxTxid ?? 0;
+  const rest = files.toSorted((a, b) => a.minTxid - b.minTxid);
+  let at = 0;
+  for (;;) {
+    let next: ChainFile | undefined;
+    for (; at < rest.length && (rest[at] as ChainFile).minTxid <= reached + 1; at++) {
+      const file = rest[at] as ChainFile;
+      if (file.maxTxid > reached && (next === undefined || file.maxTxid > next.maxTxid)) next = file;
+    }
+    if (next === undefined) break;
+    plan.push(next);
+    reached = next.maxTxid;
+  }
+  const beyond = rest.find((file) => file.minTxid > reached + 1);
+  if (beyond !== undefined) {
+    throw new SystemError(
+      "chain_gap",
+      `Cannot restore from ${beyond.key}: TXIDs ${reached + 1} to ${beyond.minTxid - 1} are missing`,
+      { hint: "Objects were deleted from the bucket; put them back, or restore to a point before the hole." },
+    );
+  }
+  return plan;
+}

@@ -1,0 +1,191 @@
+import { Database } from "bun:sqlite";
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { SystemError } from "../../shared/errors.ts";
+import type { Connection } from "../sqlite/connection.ts";
+import { openReader, openWriter } from "../sqlite/open.ts";
+import { WalReader } from "./wal-reader.ts";
+
+let directory: string;
+let path: string;
+let writer: Connection;
+let reader: WalReader;
+/** What the reader's changes add up to. */
+let mirror: Map<number, Uint8Array>;
+
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), "wal-reader-"));
+  path = join(directory, "data.db");
+  writer = openWriter(path);
+  reader = new WalReader(path);
+  mirror = new Map();
+  const image = writer.image();
+  for (let at = 0; at < image.length; at += 4096) mirror.set(at / 4096 + 1, image.slice(at, at + 4096));
+  writer.exec("CREATE TABLE t (id INTEGER PRIMARY KEY, body BLOB)");
+});
+afterEach(() => {
+  reader.close();
+  writer.close();
+  rmSync(directory, { recursive: true, force: true });
+});
+
+function capture(): number {
+  const changes = reader.read();
+  if (changes === undefined) return 0;
+  let pages = 0;
+  for (const { pgno, data } of changes.pages) {
+    mirror.set(pgno, data.slice());
+    pages++;
+  }
+  for (const pgno of mirror.keys()) if (pgno > changes.commit) mirror.delete(pgno);
+  return pages;
+}
+
+function expectMirror(): void {
+  const committed = openReader(path);
+  const image = committed.image();
+  committed.close();
+  expect(mirror.size).toBe(image.length / 4096);
+  for (const [pgno, data] of mirror) {
+    expect(Buffer.compare(data, image.subarray((pgno - 1) * 4096, pgno * 4096))).toBe(0);
+  }
+}
+
+function insert(bytes: number, rows = 1): void {
+  for (let i = 0; i < rows; i++) writer.run("INSERT INTO t (body) VALUES (randomblob(?))", [bytes]);
+}
+
+function lost(run: () => unknown): string {
+  try {
+    run();
+  } catch (error) {
+    if (error instanceof SystemError && error.code === "wal_lost") return error.message;
+    throw error;
+  }
+  throw new Error("expected wal_lost");
+}
+
+describe("WalReader.read", () => {
+  test("gives the newest version of each page of all commits since the last call", () => {
+    insert(100, 5);
+    expect(capture()).toBeGreaterThan(0);
+    expectMirror();
+    expect(capture()).toBe(0);
+    insert(5_000);
+    capture();
+    expectMirror();
+  });
+
+  test("leaves the frames of an open transaction for later, also when they spilled into the file", () => {
+    insert(10);
+    capture();
+    writer.exec("PRAGMA cache_size=2");
+    writer.exec("BEGIN");
+    insert(4_000, 50);
+    expect(readFileSync(`${path}-wal`).length).toBeGreaterThan(50 * 4096);
+    expect(capture()).toBe(0);
+    expectMirror();
+    writer.exec("COMMIT");
+    expect(capture()).toBeGreaterThan(50);
+    expectMirror();
+  });
+
+  test("ignores what a rolled back transaction spilled", () => {
+    writer.exec("PRAGMA cache_size=2");
+    writer.exec("BEGIN");
+    insert(4_000, 50);
+    writer.exec("ROLLBACK");
+    capture();
+    expectMirror();
+    insert(20);
+    capture();
+    expectMirror();
+  });
+
+  test("reads transactions larger than its buffer", () => {
+    writer.exec("BEGIN");
+    insert(60_000, 100);
+    writer.exec("COMMIT");
+    insert(10);
+    capture();
+    expectMirror();
+  });
+
+  for (const mode of ["PASSIVE", "TRUNCATE"] as const) {
+    test(`follows the WAL's new start after our ${mode} checkpoint`, () => {
+      for (let round = 0; round < 5; round++) {
+        insert(3_000, 20);
+        capture();
+        const { frames, done } = writer.checkpoint(mode);
+        expect(done).toBe(frames);
+        reader.checkpointed(mode === "PASSIVE" ? frames : 0);
+        insert(30);
+        capture();
+        expectMirror();
+      }
+    });
+  }
+
+  test("follows deletes and VACUUM, which shrink the database", () => {
+    insert(3_000, 100);
+    capture();
+    writer.exec("DELETE FROM t WHERE id > 5");
+    writer.exec("VACUUM");
+    capture();
+    expectMirror();
+    insert(3_000, 50);
+    capture();
+    expectMirror();
+  });
+
+  test("stops when somebody else's checkpoint let the WAL start again over frames that were not read", () => {
+    insert(10, 3);
+    reader.committed();
+    const other = new Database(path);
+    other.run("PRAGMA wal_checkpoint(TRUNCATE)");
+    other.close();
+    expect(lost(() => reader.read())).toContain("emptied");
+    insert(10);
+    expect(lost(() => reader.read())).not.toBe("");
+  });
+
+  test("stops when that happens to the first commit after our own checkpoint", () => {
+    insert(10, 3);
+    capture();
+    reader.checkpointed(writer.checkpoint("PASSIVE").frames);
+    insert(10);
+    reader.committed();
+    writer.exec("PRAGMA wal_checkpoint(TRUNCATE)");
+    expect(lost(() => reader.read())).toContain("emptied");
+  });
+
+  test("a commit that changes nothing is no loss", () => {
+    for (let round = 0; round < 2; round++) {
+      insert(10);
+      capture();
+      reader.checkpointed(writer.checkpoint("PASSIVE").frames);
+      writer.exec("BEGIN IMMEDIATE; UPDATE t SET body = body WHERE id < 0; COMMIT");
+      reader.committed();
+      expect(capture()).toBe(0);
+    }
+    expectMirror();
+  });
+
+  test("stops when the WAL started again although all was read, but not by us", () => {
+    insert(10, 3);
+    capture();
+    writer.exec("PRAGMA wal_checkpoint(PASSIVE)");
+    insert(10);
+    expect(lost(() => reader.read())).toContain("another checkpoint");
+  });
+
+  test("stops when the file was deleted", () => {
+    insert(10);
+    capture();
+    rmSync(`${path}-wal`);
+    insert(10);
+    expect(lost(() => reader.read())).toContain("deleted");
+  });
+});

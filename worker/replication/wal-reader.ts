@@ -1,0 +1,248 @@
+import { closeSync, fstatSync, openSync, readSync } from "node:fs";
+import { SystemError } from "../../shared/errors.ts";
+import { limits } from "../../shared/limits.ts";
+
+const WAL_HEADER_BYTES = 32;
+const FRAME_HEADER_BYTES = 24;
+const WAL_READ_BYTES_MIN = 64 * 1024;
+const MAGIC = 0x377f0682;
+const littleEndian = new Uint8Array(new Uint32Array([1]).buffer)[0] === 1;
+
+/** One for all readers: reading and encoding are one synchronous step, and thousands of databases are open. */
+let scratch = new Uint8Array(WAL_READ_BYTES_MIN);
+
+/** New committed frames of a WAL. Page bytes are valid until the next call of any reader. */
+export interface WalChanges {
+  pageSize: number;
+  /** Size of the database in pages after the last commit. */
+  commit: number;
+  salt1: number;
+  salt2: number;
+  /** The range of the -wal file that was read. */
+  walOffset: number;
+  walSize: number;
+  /** Newest version of each changed page, ascending, none above `commit`. */
+  pages: Iterable<{ pgno: number; data: Uint8Array }>;
+  /** Sum of the pages' sizes. */
+  bytes: number;
+}
+
+/**
+ * Reads what SQLite committed to a `-wal` file since the last call, by a descriptor of its own (POSIX locks are on the other two
+ * files, which nothing of ours may open). Format: https://www.sqlite.org/fileformat2.html#the_write_ahead_log
+ *
+ * The reader must see every frame before it can be overwritten: SQLite starts the WAL again only after a checkpoint of all of
+ * it, and only `checkpointed()` announces one. Everything else that does not fit throws `wal_lost`.
+ */
+export class WalReader {
+  readonly #path: string;
+  readonly #fd: number;
+  #salt1 = 0;
+  #salt2 = 0;
+  #pageSize = 0;
+  /** End of the last captured frame; 0 before the first header was seen. */
+  #end = 0;
+  #sum1 = 0;
+  #sum2 = 0;
+  /** All captured frames are in the database file: SQLite may start the WAL again, with salt1 + 1. */
+  #mayRestart = true;
+  #readAhead = WAL_READ_BYTES_MIN;
+
+  /** Opens right after SQLite did, before the first commit. */
+  constructor(databasePath: string) {
+    this.#path = `${databasePath}-wal`;
+    this.#fd = openSync(this.#path, "r");
+  }
+
+  /** Frames that capture has seen. */
+  get frames(): number {
+    return this.#end === 0 ? 0 : (this.#end - WAL_HEADER_BYTES) / (this.#pageSize + FRAME_HEADER_BYTES);
+  }
+
+  /** A checkpoint of ours moved `frames` frames, all that there are. */
+  checkpointed(frames: number): void {
+    if (frames === this.frames || frames === 0) this.#mayRestart = true;
+  }
+
+  /**
+   * SQLite has committed, in this turn. Notes the first frames after a start of the WAL: from here on it must not start again,
+   * so that a checkpoint by anybody else cannot make them vanish unnoticed.
+   */
+  committed(): void {
+    if (!this.#mayRestart) return;
+    const header = this.#at(0, WAL_HEADER_BYTES + FRAME_HEADER_BYTES);
+    if (header === undefined || header.length < WAL_HEADER_BYTES + FRAME_HEADER_BYTES) return;
+    const view = new DataView(header.buffer, header.byteOffset, header.length);
+    const salt1 = view.getUint32(16);
+    const salt2 = view.getUint32(20);
+    if (this.#end !== 0 && salt1 === this.#salt1 && salt2 === this.#salt2) {
+      // Not started again: are there frames behind the captured ones?
+      const next = this.#at(this.#end, FRAME_HEADER_BYTES);
+      if (next === undefined || next.length < FRAME_HEADER_BYTES) return;
+      const frame = new DataView(next.buffer, next.byteOffset, FRAME_HEADER_BYTES);
+      if (frame.getUint32(8) === salt1 && frame.getUint32(12) === salt2) this.#mayRestart = false;
+      return;
+    }
+    // A header without a frame of its own is still to be written to.
+    if (view.getUint32(40) !== salt1 || view.getUint32(44) !== salt2) return;
+    if (this.#readHeader(header.length)) this.#mayRestart = false;
+  }
+
+  /** Bytes of the file that were not read yet; an estimate (a new generation of the WAL overwrites the old one in place). */
+  unreadBytes(): number {
+    return Math.max(0, fstatSync(this.#fd).size - this.#end);
+  }
+
+  /** @returns undefined when nothing was committed since the last call @throws SystemError `wal_lost` */
+  read(): WalChanges | undefined {
+    const { size, nlink } = fstatSync(this.#fd);
+    if (nlink === 0) throw this.#lost("the file was deleted while it was in use");
+    if (!this.#readHeader(size)) return undefined;
+    const from = this.#end;
+    const found = this.#scan(size);
+    if (found === undefined) {
+      if (size < this.#end && !this.#mayRestart) throw this.#lost("the file became shorter");
+      return undefined;
+    }
+    this.#mayRestart = false;
+    const pgnos = [...found.frames.keys()].filter((pgno) => pgno <= found.commit).sort((a, b) => a - b);
+    return {
+      pageSize: this.#pageSize,
+      commit: found.commit,
+      salt1: this.#salt1,
+      salt2: this.#salt2,
+      walOffset: from,
+      walSize: this.#end - from,
+      pages: this.#pages(pgnos, found),
+      bytes: pgnos.length * this.#pageSize,
+    };
+  }
+
+  close(): void {
+    closeSync(this.#fd);
+  }
+
+  /** @returns whether there is a header; follows a restart that was announced */
+  #readHeader(size: number): boolean {
+    if (size === 0) {
+      if (!this.#mayRestart) throw this.#lost("the file was emptied");
+      return false;
+    }
+    const header = this.#at(0, WAL_HEADER_BYTES);
+    if (header === undefined || header.length < WAL_HEADER_BYTES) return false;
+    const view = new DataView(header.buffer, header.byteOffset, WAL_HEADER_BYTES);
+    const salt1 = view.getUint32(16);
+    const salt2 = view.getUint32(20);
+    if (this.#end !== 0 && salt1 === this.#salt1 && salt2 === this.#salt2) return true;
+    if (this.#end !== 0 && (!this.#mayRestart || salt1 !== (this.#salt1 + 1) >>> 0)) {
+      throw this.#lost("another checkpoint than ours started it again");
+    }
+    if (view.getUint32(0) !== (littleEndian ? MAGIC : MAGIC + 1)) throw this.#lost("its header is damaged");
+    const [sum1, sum2] = checksum(header, 0, 24, 0, 0);
+    if (sum1 !== view.getUint32(24) || sum2 !== view.getUint32(28))
+      throw this.#lost("its header is damaged");
+    const rawPageSize = view.getUint32(8);
+    this.#pageSize = rawPageSize === 1 ? 65_536 : rawPageSize;
+    this.#salt1 = salt1;
+    this.#salt2 = salt2;
+    this.#sum1 = sum1;
+    this.#sum2 = sum2;
+    this.#end = WAL_HEADER_BYTES;
+    return true;
+  }
+
+  /** Walks the frames after `#end`; stops at the first that is not of this chain, and keeps only what a commit frame closed. */
+  #scan(size: number): Found | undefined {
+    const frameBytes = this.#pageSize + FRAME_HEADER_BYTES;
+    const wholeFrames = (bytes: number): number => Math.max(1, Math.floor(bytes / frameBytes)) * frameBytes;
+    let sum1 = this.#sum1;
+    let sum2 = this.#sum2;
+    const frames = new Map<number, number>();
+    const open = new Map<number, number>();
+    let found: Found | undefined;
+    const start = this.#end;
+    let held: { offset: number; bytes: Uint8Array } | undefined;
+    scan: for (let at = start; at + frameBytes <= size;) {
+      const bytes = this.#at(at, Math.min(wholeFrames(this.#readAhead), size - at));
+      if (bytes === undefined || bytes.length < frameBytes) break;
+      held = at === start ? { offset: at, bytes } : undefined;
+      const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+      for (let o = 0; o + frameBytes <= bytes.length; o += frameBytes, at += frameBytes) {
+        if (view.getUint32(o + 8) !== this.#salt1 || view.getUint32(o + 12) !== this.#salt2) break scan;
+        [sum1, sum2] = checksum(bytes, o, 8, sum1, sum2);
+        [sum1, sum2] = checksum(bytes, o + FRAME_HEADER_BYTES, this.#pageSize, sum1, sum2);
+        if (sum1 !== view.getUint32(o + 16) || sum2 !== view.getUint32(o + 20)) break scan;
+        open.set(view.getUint32(o), at + FRAME_HEADER_BYTES);
+        const commit = view.getUint32(o + 4);
+        if (commit === 0) continue;
+        for (const [pgno, offset] of open) frames.set(pgno, offset);
+        open.clear();
+        found = { commit, frames, held: undefined };
+        this.#end = at + frameBytes;
+        this.#sum1 = sum1;
+        this.#sum2 = sum2;
+      }
+    }
+    if (found !== undefined && held !== undefined) found.held = held;
+    // The file may be longer than its live part, so read about as much as cuts of late have used.
+    const wanted = (this.#end - start) * 2;
+    this.#readAhead = Math.min(Math.max(wanted, WAL_READ_BYTES_MIN), limits.walReadBytesMax);
+    return found;
+  }
+
+  *#pages(pgnos: readonly number[], { frames, held }: Found): Generator<{ pgno: number; data: Uint8Array }> {
+    for (const pgno of pgnos) {
+      const offset = frames.get(pgno) ?? 0;
+      if (held !== undefined) {
+        const from = offset - held.offset;
+        yield { pgno, data: held.bytes.subarray(from, from + this.#pageSize) };
+        continue;
+      }
+      // More than one chunk was read, so the buffer holds only the last one: fetch the page again.
+      const data = new Uint8Array(this.#pageSize);
+      if (readSync(this.#fd, data, 0, data.length, offset) !== data.length) {
+        throw this.#lost("a frame vanished while it was read");
+      }
+      yield { pgno, data };
+    }
+  }
+
+  /** @returns up to `length` bytes at `offset` in the scratch buffer, undefined at the end of the file */
+  #at(offset: number, length: number): Uint8Array | undefined {
+    if (scratch.length < length) scratch = new Uint8Array(length);
+    const got = readSync(this.#fd, scratch, 0, length, offset);
+    return got === 0 ? undefined : scratch.subarray(0, got);
+  }
+
+  #lost(state: string): SystemError {
+    return new SystemError("wal_lost", `Cannot capture ${this.#path}: ${state}`, {
+      hint: "Nothing but this worker may touch its data directory; the tenant is loaded again from object storage.",
+    });
+  }
+}
+
+interface Found {
+  commit: number;
+  /** Page number → file offset of its newest committed bytes. */
+  frames: Map<number, number>;
+  /** Present when all frames fit into one read: their bytes. */
+  held: { offset: number; bytes: Uint8Array } | undefined;
+}
+
+/** SQLite's WAL checksum over native 32-bit words; `offset` is a multiple of 4 within `bytes.buffer`. */
+function checksum(
+  bytes: Uint8Array,
+  offset: number,
+  length: number,
+  sum1: number,
+  sum2: number,
+): [number, number] {
+  const words = new Uint32Array(bytes.buffer, bytes.byteOffset + offset, length / 4);
+  let s0 = sum1;
+  let s1 = sum2;
+  for (let i = 0; i < words.length; i += 2) {
+    s0 = (s0 + (words[i] as number) + s1) | 0;
+    s1 = (s1 + (words[i + 1] as number) + s0) | 0;
+  }
+  return [s0 >>> 0, s1 >>> 0];
+}

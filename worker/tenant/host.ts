@@ -1,0 +1,64 @@
+import type { Epoch, Incarnation, LogSeq, TenantId } from "../../shared/ids.ts";
+import type { ObjectStore } from "../../shared/objects/contract.ts";
+import type { Assignment, ExitRequest, Positions } from "../../shared/protocol/internal.ts";
+import type { Clock } from "../replication/clock.ts";
+import type { SqlFunction } from "../sqlite/sql-function.ts";
+import type { Tenant } from "./contract.ts";
+import type { Report } from "./reports.ts";
+import { WorkerTenantHost } from "./worker-tenant-host.ts";
+
+/** What the host asks of control. */
+export interface ControlPort {
+  /** @returns undefined when control knows no such tenant, or gives it to nobody */
+  assignment(tenant: TenantId, signal?: AbortSignal): Promise<Assignment | undefined>;
+  report(reports: Report[]): Promise<void>;
+  /** The lease holds. Called for each answer: must be cheap. */
+  mayAnswer(): boolean;
+}
+
+export interface TenantHostOptions {
+  /** For local files; nothing in it is needed after the process has ended. */
+  directory: string;
+  store: ObjectStore;
+  incarnation: Incarnation;
+  /** 32 lower-case hex digits of this registration: the log writer's nonce. */
+  nonce: string;
+  control: ControlPort;
+  /** Makes an empty database the product's, or upgrades an imported one; idempotent. Runs at each load and after an import. */
+  bootstrap: (tenant: Tenant) => Promise<void>;
+  sqlFunctions?: readonly SqlFunction[];
+  clock?: Clock;
+  /** For large objects' names; 32 lower-case hex digits, new at each call. */
+  newNonce?: () => string;
+  /** What nobody waits for has failed: an effect after a commit, a tenant that had to stop. */
+  onError?: (error: unknown, tenant: TenantId) => void;
+}
+
+/** All tenants of one incarnation on this worker, and its commit log. */
+export interface TenantHost {
+  /**
+   * The tenant, loaded. Synchronous when it is; concurrent callers share one load.
+   * @throws UserError `not_owner` (details `{incarnation, epoch?}`); SystemError `tenant_loading`, `tenant_moving`, `fenced`,
+   *   `overloaded`, and what a restore throws
+   */
+  acquire(tenant: TenantId, epoch: Epoch): Tenant | Promise<Tenant>;
+  /** Loaded tenants. */
+  readonly size: number;
+  /** Newest slot of the own log that is known durable: for beats. */
+  readonly durableSeq: LogSeq;
+  /** Aborted when this incarnation is over; register anew and make a new host. */
+  readonly fenced: AbortSignal;
+  /** Drains, logs RELEASE, materialises, closes, removes local files. @returns where its databases are under the prefix */
+  release(tenant: TenantId): Promise<Positions>;
+  /** A clean exit: releases all, seals the own log. Control is told what this returns. @throws SystemError `fenced` */
+  stop(): Promise<ExitRequest>;
+  /** Closes everything at once and acknowledges nothing more: the incarnation is lost, or a test plays a kill. */
+  abandon(): void;
+  /** Snapshot of counters since the start, by name. */
+  metrics(): Record<string, number>;
+}
+
+/** @throws UserError `invalid_directory` */
+export function createTenantHost(options: TenantHostOptions): TenantHost {
+  return new WorkerTenantHost(options);
+}

@@ -1,0 +1,319 @@
+import { rmSync } from "node:fs";
+import type { SystemError } from "../../shared/errors.ts";
+import { AUXILIARY_DB, type DatabaseName, type Epoch, type TenantId } from "../../shared/ids.ts";
+import type { LtxPage } from "../../shared/ltx/ltx.ts";
+import type { Position } from "../../shared/protocol/internal.ts";
+import { type Cut, DatabaseCapture } from "../replication/capture.ts";
+import type { Clock } from "../replication/clock.ts";
+import type { OutputGate } from "../replication/gate.ts";
+import type { DatabaseLedger } from "../replication/ledger.ts";
+import type { DatabaseImage } from "../replication/materialise.ts";
+import { DatabasePosition } from "../replication/position.ts";
+import { type Connection, asSystemError } from "../sqlite/connection.ts";
+import type { SqlReader } from "../sqlite/contract.ts";
+import { openReader, openWriter } from "../sqlite/open.ts";
+import type { SqlFunction } from "../sqlite/sql-function.ts";
+import type { Observation, TenantDatabase, WriteTransaction } from "./contract.ts";
+import { RequestObservation } from "./observation.ts";
+import { Transaction, isThenable } from "./transaction.ts";
+import type { WriteLock } from "./write-lock.ts";
+
+/** What a database needs of its tenant and of the worker. */
+export interface DatabaseHome {
+  readonly id: TenantId;
+  readonly epoch: Epoch;
+  readonly durability: "durable" | "async";
+  readonly lock: WriteLock;
+  readonly gate: OutputGate;
+  readonly clock: Clock;
+  readonly functions: readonly SqlFunction[];
+  /** @throws the reason when the tenant is lost */
+  checkHere(): void;
+  /** @throws when no new writes are taken: the tenant leaves */
+  checkWritable(): void;
+  /** This database has something for the log. */
+  dirty(database: LoadedDatabase): void;
+  /** What was committed here cannot be captured: the tenant must stop. */
+  broken(error: unknown): void;
+  /** An effect that nobody waits for has failed. */
+  effectFailed(error: unknown): void;
+}
+
+export interface LoadedFrom {
+  path: string;
+  position: Position;
+  /** The hash chain of this epoch so far. */
+  entryHash: string;
+  timestampMs: number;
+  ledger: DatabaseLedger;
+}
+
+/** One of a tenant's databases on this worker: connections, capture, and how far it has come. Opened at its first use. */
+export class LoadedDatabase implements TenantDatabase {
+  readonly name: DatabaseName;
+  readonly isAsync: boolean;
+  readonly position: DatabasePosition;
+  readonly ledger: DatabaseLedger;
+  readonly #home: DatabaseHome;
+  readonly #from: LoadedFrom;
+  #writer: Connection | undefined;
+  #reader: Connection | undefined;
+  #capture: DatabaseCapture | undefined;
+  #timestampMs: number;
+  #imageWanted: ((image: DatabaseImage | undefined) => void)[] = [];
+
+  constructor(name: DatabaseName, home: DatabaseHome, from: LoadedFrom) {
+    this.name = name;
+    this.#home = home;
+    this.#from = from;
+    this.#timestampMs = from.timestampMs;
+    this.isAsync = home.durability === "async" || name === AUXILIARY_DB;
+    this.position = new DatabasePosition(name, from.position);
+    this.ledger = from.ledger;
+  }
+
+  get path(): string {
+    return this.#from.path;
+  }
+
+  /** Opens the writer: whether the file is usable is known at load, not at the first request. */
+  open(): void {
+    this.#open();
+  }
+
+  /** Bytes that are not durable: what was cut, and what is still only in the WAL. */
+  readonly lagBytes = (): number =>
+    this.position.pendingBytes + (this.position.dirty ? (this.#capture?.unreadBytes() ?? 0) : 0);
+
+  read<T>(seen: Observation, fn: (db: SqlReader) => T): T {
+    this.#home.checkHere();
+    noting(seen).note(this);
+    this.#reader ??= this.#openReader();
+    try {
+      return fn(this.#reader);
+    } catch (error) {
+      throw asSystemError(error, `read ${this.name}`);
+    }
+  }
+
+  write<T>(seen: Observation, fn: (tx: WriteTransaction) => T): T | Promise<Awaited<T>> {
+    const { lock } = this.#home;
+    this.#home.checkWritable();
+    if (lock.tryEnter()) return this.#transact(noting(seen), fn);
+    this.#admit();
+    return lock.enter().then(() => this.#transact(noting(seen), fn)) as Promise<Awaited<T>>;
+  }
+
+  /**
+   * Everything committed since the last cut.
+   * @param inlineBytesMax - a larger one goes to the log by reference
+   * @throws SystemError `wal_lost`: the tenant must stop
+   */
+  cut(inlineBytesMax: number): Cut | undefined {
+    if (!this.position.dirty || this.#capture === undefined || this.#writer === undefined) return undefined;
+    const cut = this.#capture.cut(inlineBytesMax);
+    this.#cutDone(cut);
+    if (!this.#writer.inTransaction) this.#capture.checkpoint(this.#writer, "PASSIVE");
+    this.#serveImages();
+    return cut;
+  }
+
+  /** The cut of a whole file that is about to take this database's place. Under the write lock, with nothing dirty. */
+  cutFile(file: { pageSize: number; commit: number; pages: Iterable<LtxPage> }): Cut {
+    return this.#open().capture.cutFile(file);
+  }
+
+  /** Puts the file of `cut` in place. @param place - moves it to `path`; nothing has it open then */
+  replace(cut: Cut, place: () => void): void {
+    const { capture } = this.#open();
+    this.#closeConnections();
+    for (const suffix of ["", "-wal", "-shm"]) rmSync(`${this.path}${suffix}`, { force: true });
+    place();
+    this.#writer = openWriter(this.path, { functions: this.#home.functions });
+    capture.replaced();
+    this.position.committed(this.#home.clock.monotonicMs());
+    this.#cutDone(cut);
+  }
+
+  /** The content as of a cut; resolves when that cut is durable. */
+  async image(): Promise<DatabaseImage | undefined> {
+    this.#home.checkHere();
+    const image = await new Promise<DatabaseImage | undefined>((resolve) => {
+      this.#imageWanted.push(resolve);
+      if (!this.position.dirty) this.#serveImages();
+    });
+    if (image !== undefined) await this.#home.gate.durable(this.position, this.position.mark);
+    return image;
+  }
+
+  /** When nothing is dirty and nobody writes: the WAL need not take room. */
+  truncateWal(): void {
+    if (this.position.dirty || this.#home.lock.held || this.#writer === undefined) return;
+    this.#capture?.checkpoint(this.#writer, "TRUNCATE");
+  }
+
+  close(reason: SystemError): void {
+    this.position.fail(reason);
+    for (const resolve of this.#imageWanted) resolve(undefined);
+    this.#imageWanted = [];
+    this.#capture?.close();
+    this.#capture = undefined;
+    this.#closeConnections();
+  }
+
+  #admit(): void {
+    this.#home.gate.admitWrite({ async: this.isAsync, position: this.position, lagBytes: this.lagBytes });
+  }
+
+  #transact<T>(seen: RequestObservation, fn: (tx: WriteTransaction) => T): T | Promise<Awaited<T>> {
+    const { lock } = this.#home;
+    let tx: Transaction;
+    let result: T;
+    try {
+      this.#home.checkHere();
+      this.#admit();
+      // Whatever the transaction finds, an error included, comes from commits that may not be durable yet.
+      seen.note(this);
+      const { writer } = this.#open();
+      writer.run("BEGIN IMMEDIATE");
+      tx = new Transaction(writer);
+    } catch (error) {
+      lock.leave();
+      throw asSystemError(error, `write ${this.name}`);
+    }
+    try {
+      result = fn(tx);
+      if (!isThenable(result)) this.#commit(tx, seen);
+    } catch (error) {
+      this.#rollback(tx);
+      lock.leave();
+      throw asSystemError(error, `write ${this.name}`);
+    }
+    if (isThenable(result)) return this.#finishLater(tx, seen, result) as Promise<Awaited<T>>;
+    lock.leave();
+    return result;
+  }
+
+  async #finishLater(tx: Transaction, seen: RequestObservation, result: Promise<unknown>): Promise<unknown> {
+    try {
+      const value = await result;
+      this.#home.checkHere();
+      this.#commit(tx, seen);
+      return value;
+    } catch (error) {
+      this.#rollback(tx);
+      throw asSystemError(error, `write ${this.name}`);
+    } finally {
+      this.#home.lock.leave();
+    }
+  }
+
+  #commit(tx: Transaction, seen: RequestObservation): void {
+    this.#writer?.run("COMMIT");
+    const broken = this.#noteInWal();
+    const { afterCommit, afterDurable } = tx.end();
+    const mark = this.position.committed(this.#home.clock.monotonicMs());
+    seen.noteWrite(this);
+    if (broken === undefined) this.#home.dirty(this);
+    else this.#home.broken(broken);
+    if (afterDurable.length > 0) void this.#runWhenDurable(mark, afterDurable);
+    for (const effect of afterCommit) {
+      try {
+        effect();
+      } catch (error) {
+        // The commit stands; its caller must hear of it, not of a broken listener.
+        this.#home.effectFailed(error);
+      }
+    }
+  }
+
+  #noteInWal(): unknown {
+    try {
+      this.#capture?.committed();
+      return undefined;
+    } catch (error) {
+      return error;
+    }
+  }
+
+  async #runWhenDurable(mark: number, effects: readonly (() => void | Promise<void>)[]): Promise<void> {
+    try {
+      await this.#home.gate.durable(this.position, mark);
+    } catch {
+      // The tenant was lost before: its next owner knows nothing of this commit, so neither may anyone else.
+      return;
+    }
+    for (const effect of effects) {
+      try {
+        await effect();
+      } catch (error) {
+        this.#home.effectFailed(error);
+      }
+    }
+  }
+
+  #rollback(tx: Transaction): void {
+    tx.end();
+    // SQLite has rolled back by itself after the worst errors, and a lost tenant's connection is closed.
+    if (this.#writer?.inTransaction === true) this.#writer.run("ROLLBACK");
+  }
+
+  #cutDone(cut: Cut | undefined): void {
+    const now = this.#home.clock.monotonicMs();
+    if (cut === undefined) this.position.cut(this.position.captured, 0, now);
+    else {
+      this.#timestampMs = cut.timestampMs;
+      this.position.cut(cut.position, cut.ltx.length, now);
+    }
+  }
+
+  #serveImages(): void {
+    if (this.#imageWanted.length === 0) return;
+    this.#reader ??= this.#openReader();
+    const image: DatabaseImage = {
+      image: this.#reader.image(),
+      txid: this.position.captured.txid,
+      epoch: this.#home.epoch,
+      timestampMs: this.#timestampMs,
+    };
+    for (const resolve of this.#imageWanted) resolve(image);
+    this.#imageWanted = [];
+  }
+
+  #open(): { writer: Connection; capture: DatabaseCapture } {
+    if (this.#writer === undefined || this.#capture === undefined) {
+      const { id, epoch, clock, functions } = this.#home;
+      const { path, position, entryHash, timestampMs } = this.#from;
+      const writer = openWriter(path, { functions });
+      try {
+        this.#capture = new DatabaseCapture(
+          { tenant: id, database: this.name, epoch, path, clock, txid: position.txid, entryHash, timestampMs },
+          writer,
+        );
+      } catch (error) {
+        writer.close();
+        throw error;
+      }
+      this.#writer = writer;
+    }
+    return { writer: this.#writer, capture: this.#capture };
+  }
+
+  #openReader(): Connection {
+    // The writer makes the file and its WAL index; a read-only connection cannot.
+    this.#open();
+    return openReader(this.path, { functions: this.#home.functions });
+  }
+
+  #closeConnections(): void {
+    this.#reader?.close();
+    this.#reader = undefined;
+    this.#writer?.close();
+    this.#writer = undefined;
+  }
+}
+
+function noting(seen: Observation): RequestObservation {
+  if (seen instanceof RequestObservation) return seen;
+  throw new TypeError("Cannot use this observation: take one from tenant.observe()");
+}

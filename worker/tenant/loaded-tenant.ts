@@ -1,0 +1,210 @@
+import { join } from "node:path";
+import { SystemError } from "../../shared/errors.ts";
+import { DATA_DB, type DatabaseName, type Epoch, type Incarnation, type Slug, type TenantId, type Txid } from "../../shared/ids.ts";
+import type { ObjectStore } from "../../shared/objects/contract.ts";
+import type { Assignment, Position, Positions } from "../../shared/protocol/internal.ts";
+import type { Clock } from "../replication/clock.ts";
+import type { OutputGate } from "../replication/gate.ts";
+import { DatabaseLedger } from "../replication/ledger.ts";
+import type { RestoredTenant } from "../replication/restore.ts";
+import type { SqlFunction } from "../sqlite/sql-function.ts";
+import type { Observation, Tenant, TenantDatabase } from "./contract.ts";
+import { type DatabaseHome, LoadedDatabase } from "./loaded-database.ts";
+import { RequestObservation } from "./observation.ts";
+import { WriteLock } from "./write-lock.ts";
+
+/** What a loaded tenant needs of its worker. */
+export interface TenantHome {
+  readonly clock: Clock;
+  readonly gate: OutputGate;
+  readonly objects: ObjectStore;
+  readonly functions: readonly SqlFunction[];
+  dirty(tenant: LoadedTenant): void;
+  broken(tenant: LoadedTenant, error: unknown): void;
+  effectFailed(error: unknown, tenant: TenantId): void;
+  replaceDatabases(
+    tenant: LoadedTenant,
+    seen: Observation,
+    files: ReadonlyMap<DatabaseName, string>,
+  ): Promise<void>;
+}
+
+export class LoadedTenant implements Tenant, DatabaseHome {
+  readonly id: TenantId;
+  readonly slug: Slug;
+  readonly epoch: Epoch;
+  readonly durability: "durable" | "async";
+  readonly lock: WriteLock;
+  readonly gate: OutputGate;
+  readonly clock: Clock;
+  readonly functions: readonly SqlFunction[];
+  readonly objects: ObjectStore;
+  readonly directory: string;
+  readonly databases = new Map<DatabaseName, LoadedDatabase>();
+  /** Tails of the assignment that control may forget once their entries are under the prefix. */
+  tailsToClear: readonly Incarnation[];
+  /** A large entry is on its way to the store: later cuts must come after it in the log. */
+  uploading: Promise<void> | undefined;
+  /** Loaded and bootstrapped: requests may have it. */
+  ready = false;
+  readonly #home: TenantHome;
+  readonly #gone = new AbortController();
+  readonly #slots = new Map<object, unknown>();
+  readonly #replacedListeners: (() => void)[] = [];
+  #leaving = false;
+  #lost: SystemError | undefined;
+
+  /** @param resume - positions of the same epoch that this worker has itself seen durable, for a reload after a stop */
+  constructor(
+    home: TenantHome,
+    assignment: Assignment,
+    restored: RestoredTenant,
+    directory: string,
+    resume: ReadonlyMap<DatabaseName, Position>,
+  ) {
+    this.#home = home;
+    this.id = assignment.tenant;
+    this.slug = assignment.slug;
+    this.epoch = assignment.epoch;
+    this.durability = assignment.durability;
+    this.clock = home.clock;
+    this.gate = home.gate;
+    this.functions = home.functions;
+    this.objects = home.objects;
+    this.directory = directory;
+    this.lock = new WriteLock(home.clock);
+    this.tailsToClear = assignment.tails.map((tail) => tail.incarnation);
+    for (const [name, { path, position, timestampMs, ledger }] of restored.databases) {
+      const entryHash = resume.get(name)?.entryHash ?? "";
+      this.databases.set(name, new LoadedDatabase(name, this, { path, position, entryHash, timestampMs, ledger }));
+    }
+  }
+
+  get data(): TenantDatabase {
+    return this.database(DATA_DB);
+  }
+
+  get gone(): AbortSignal {
+    return this.#gone.signal;
+  }
+
+  get lost(): SystemError | undefined {
+    return this.#lost;
+  }
+
+  get leaving(): boolean {
+    return this.#leaving;
+  }
+
+  database(name: DatabaseName): LoadedDatabase {
+    this.checkHere();
+    let database = this.databases.get(name);
+    if (database === undefined) {
+      const position = { txid: 0 as Txid, entryHash: "" };
+      const ledger = new DatabaseLedger(this.id, name, position, { files: 0, bytes: 0, snapshotBytes: 0 });
+      const path = join(this.directory, name);
+      database = new LoadedDatabase(name, this, { path, position, entryHash: "", timestampMs: 0, ledger });
+      this.databases.set(name, database);
+    }
+    return database;
+  }
+
+  observe(): Observation {
+    return new RequestObservation(this.gate, () => this.#lost);
+  }
+
+  replaceDatabases(seen: Observation, files: ReadonlyMap<DatabaseName, string>): Promise<void> {
+    return this.#home.replaceDatabases(this, seen, files);
+  }
+
+  onReplaced(listener: () => void): void {
+    this.#replacedListeners.push(listener);
+  }
+
+  /** Tells everyone who keeps something of the old content. */
+  replaced(): void {
+    for (const listener of this.#replacedListeners) {
+      try {
+        listener();
+      } catch (error) {
+        this.effectFailed(error);
+      }
+    }
+  }
+
+  slot<T>(key: { readonly create: (tenant: Tenant) => T }): T {
+    if (!this.#slots.has(key)) this.#slots.set(key, key.create(this));
+    return this.#slots.get(key) as T;
+  }
+
+  checkHere(): void {
+    if (this.#lost !== undefined) throw this.#lost;
+  }
+
+  checkWritable(): void {
+    this.checkHere();
+    if (this.#leaving) throw leavingError(this.id);
+  }
+
+  dirty(): void {
+    this.#home.dirty(this);
+  }
+
+  broken(error: unknown): void {
+    this.#home.broken(this, error);
+  }
+
+  effectFailed(error: unknown): void {
+    this.#home.effectFailed(error, this.id);
+  }
+
+  /** No new writes; resolves when those that wait are through, and keeps the lock. */
+  async drain(): Promise<void> {
+    this.#leaving = true;
+    try {
+      await this.lock.enter();
+    } catch (error) {
+      // Someone holds the lock for too long: then it stays, and whoever wanted it to leave must ask again.
+      this.#leaving = false;
+      throw error;
+    }
+  }
+
+  get isDirty(): boolean {
+    for (const database of this.databases.values()) if (database.position.dirty) return true;
+    return false;
+  }
+
+  /** Where each database is under the prefix. */
+  base(): Positions {
+    const base: Record<string, Position> = {};
+    for (const [name, { ledger }] of this.databases) {
+      if (ledger.materialised.txid > 0) base[name] = ledger.materialised;
+    }
+    return base;
+  }
+
+  captured(): Positions {
+    const positions: Record<string, Position> = {};
+    for (const [name, { position }] of this.databases) {
+      if (position.captured.txid > 0) positions[name] = position.captured;
+    }
+    return positions;
+  }
+
+  /** Closes everything at once. What waits is told `reason`; ledgers keep what is durable. */
+  lose(reason: SystemError): void {
+    if (this.#lost !== undefined) return;
+    this.#lost = reason;
+    this.lock.close(reason);
+    for (const database of this.databases.values()) database.close(reason);
+    this.#gone.abort(reason);
+  }
+}
+
+export function leavingError(tenant: TenantId): SystemError {
+  return new SystemError("tenant_moving", `Cannot write to tenant ${tenant}: it is leaving this worker`, {
+    hint: "Nothing was changed; the next try finds its new place.",
+    retryAfterMs: 1_000,
+  });
+}

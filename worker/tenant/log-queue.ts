@@ -1,0 +1,191 @@
+import type { Incarnation, LogSeq } from "../../shared/ids.ts";
+import { limits } from "../../shared/limits.ts";
+import { logEntryBytes } from "../../shared/log/encode.ts";
+import type { LogEntry } from "../../shared/log/log.ts";
+import type { ObjectStore } from "../../shared/objects/contract.ts";
+import { largeKey } from "../../shared/objects/layout.ts";
+import type { Cut } from "../replication/capture.ts";
+import type { Clock } from "../replication/clock.ts";
+import type { LogGroup, LogSource } from "../replication/log-writer.ts";
+import { putDurably } from "../replication/put-durably.ts";
+import type { LoadedDatabase } from "./loaded-database.ts";
+import type { LoadedTenant } from "./loaded-tenant.ts";
+
+export interface LogQueueOptions {
+  store: ObjectStore;
+  incarnation: Incarnation;
+  clock: Clock;
+  /** 32 lower-case hex digits, new at each call: names a large object. */
+  newNonce: () => string;
+  /** There is something to take. */
+  request: () => void;
+  oldestNeeded: () => LogSeq | undefined;
+  /** A TXID of this database is in the log. */
+  logged: (tenant: LoadedTenant, database: LoadedDatabase) => void;
+  /** The tenant's local state cannot be trusted any more. */
+  broken: (tenant: LoadedTenant, error: unknown) => void;
+}
+
+/** What goes into the next log object: tenants with uncaptured commits, in turn, each as one group. */
+export class LogQueue implements LogSource {
+  readonly #options: LogQueueOptions;
+  readonly #dirty = new Set<LoadedTenant>();
+  readonly #ready: LogGroup[] = [];
+
+  constructor(options: LogQueueOptions) {
+    this.#options = options;
+  }
+
+  dirty(tenant: LoadedTenant): void {
+    this.#dirty.add(tenant);
+    this.#options.request();
+  }
+
+  forget(tenant: LoadedTenant): void {
+    this.#dirty.delete(tenant);
+  }
+
+  take(): LogGroup | undefined {
+    const ready = this.#ready.shift();
+    if (ready !== undefined) return ready;
+    for (const tenant of this.#dirty) {
+      this.#dirty.delete(tenant);
+      // Its turn comes when the upload is done.
+      if (tenant.uploading !== undefined) continue;
+      const group = this.#cutTenant(tenant);
+      if (group !== undefined) return group;
+    }
+    return undefined;
+  }
+
+  oldestNeeded(): LogSeq | undefined {
+    return this.#options.oldestNeeded();
+  }
+
+  /**
+   * Logs a last time what the tenant has, and that it has left. Under the write lock. Resolves when that is durable.
+   */
+  async release(tenant: LoadedTenant): Promise<void> {
+    await this.cutNow(tenant);
+    const { gone } = tenant;
+    return new Promise((resolve, reject) => {
+      if (gone.aborted) return reject(gone.reason as Error);
+      gone.addEventListener("abort", () => reject(gone.reason as Error), { once: true });
+      const { id, epoch } = tenant;
+      const group = this.#group(tenant, [], [
+        { kind: "release", tenant: id, epoch, positions: tenant.captured() },
+      ]);
+      this.#enqueue({ ...group, durable: () => resolve() });
+    });
+  }
+
+  /** Under the write lock: everything committed is cut and stands in line for the log when this resolves. */
+  async cutNow(tenant: LoadedTenant): Promise<void> {
+    await tenant.uploading;
+    this.#dirty.delete(tenant);
+    const group = this.#cutTenant(tenant);
+    if (group !== undefined) this.#enqueue(group);
+    await tenant.uploading;
+    tenant.checkHere();
+  }
+
+  /** Uploads a large cut that is not to be seen before it is there. @returns its key */
+  async uploadLarge(tenant: LoadedTenant, cut: Cut): Promise<string> {
+    const { store, incarnation, clock, newNonce } = this.#options;
+    const key = largeKey(tenant.id, incarnation, newNonce());
+    await putDurably(store, key, () => cut.ltx, { clock, signal: tenant.gone });
+    return key;
+  }
+
+  /** Cuts that were made elsewhere (an import); their large objects are there. */
+  add(tenant: LoadedTenant, cuts: readonly LoggedCut[]): void {
+    this.#enqueue(this.#group(tenant, cuts));
+  }
+
+  #enqueue(group: LogGroup): void {
+    this.#ready.push(group);
+    this.#options.request();
+  }
+
+  #cutTenant(tenant: LoadedTenant): LogGroup | undefined {
+    const cuts = this.#cuts(tenant);
+    if (cuts === undefined || cuts.length === 0) return undefined;
+    if (cuts.every(({ cut }) => cut.sha256 === undefined)) return this.#group(tenant, cuts);
+    this.#upload(tenant, cuts);
+    return undefined;
+  }
+
+  /** @returns undefined when the tenant is broken now */
+  #cuts(tenant: LoadedTenant): LoggedCut[] | undefined {
+    const cuts: LoggedCut[] = [];
+    let inlineBytes = 0;
+    try {
+      for (const database of tenant.databases.values()) {
+        const cut = database.cut(limits.logInlineEntryBytesMax - inlineBytes);
+        if (cut === undefined) continue;
+        if (cut.sha256 === undefined) inlineBytes += cut.ltx.length;
+        cuts.push({ database, cut, key: undefined });
+      }
+      return cuts;
+    } catch (error) {
+      this.#options.broken(tenant, error);
+      return undefined;
+    }
+  }
+
+  #upload(tenant: LoadedTenant, cuts: readonly LoggedCut[]): void {
+    const uploads = cuts.map(async (one): Promise<LoggedCut> => {
+      if (one.cut.sha256 === undefined) return one;
+      return { ...one, key: await this.uploadLarge(tenant, one.cut) };
+    });
+    tenant.uploading = Promise.all(uploads)
+      .then((uploaded) => {
+        tenant.uploading = undefined;
+        this.#enqueue(this.#group(tenant, uploaded));
+        if (tenant.isDirty) this.dirty(tenant);
+      })
+      .catch((error: unknown) => {
+        // The one way out of the tries is that the tenant is gone.
+        if (!tenant.gone.aborted) this.#options.broken(tenant, error);
+      });
+  }
+
+  #group(tenant: LoadedTenant, cuts: readonly LoggedCut[], more: readonly LogEntry[] = []): LogGroup {
+    const entries: LogEntry[] = [...cuts.map(logEntry), ...more];
+    return {
+      entries,
+      bytes: entries.reduce((sum, entry) => sum + logEntryBytes(entry), 0),
+      durable: (seq) => {
+        for (const { database, cut, key } of cuts) {
+          database.ledger.add({
+            position: cut.position,
+            ltx: key === undefined ? cut.ltx : undefined,
+            ref: key === undefined ? undefined : { key, length: cut.ltx.length },
+            pageSize: cut.pageSize,
+            commit: cut.commit,
+            bytes: cut.ltx.length,
+            seq,
+            atMs: this.#options.clock.monotonicMs(),
+          });
+          database.position.becameDurable(cut.position.txid);
+          this.#options.logged(tenant, database);
+        }
+      },
+    };
+  }
+}
+
+/** A cut on its way to the log. */
+export interface LoggedCut {
+  database: LoadedDatabase;
+  cut: Cut;
+  /** Of its large object, once that is durable. */
+  key: string | undefined;
+}
+
+function logEntry({ cut, key }: LoggedCut): LogEntry {
+  const { tenant, database, epoch, ltx, sha256, position } = cut;
+  const facts = { tenant, database, epoch, txid: position.txid, entryHash: position.entryHash };
+  if (key === undefined || sha256 === undefined) return { kind: "data", ...facts, ltx };
+  return { kind: "ref", ...facts, key, sha256, length: ltx.length };
+}

@@ -1,0 +1,422 @@
+import { rmSync } from "node:fs";
+import { SystemError, UserError } from "../../shared/errors.ts";
+import { type DatabaseName, type Epoch, type LogSeq, type TenantId, randomText } from "../../shared/ids.ts";
+import { limits } from "../../shared/limits.ts";
+import type { Assignment, ExitRequest, Position, Positions } from "../../shared/protocol/internal.ts";
+import { type Clock, systemClock } from "../replication/clock.ts";
+import { OutputGate } from "../replication/gate.ts";
+import { LogWriter, fencedError } from "../replication/log-writer.ts";
+import { type MaterialiseTarget, Materialiser } from "../replication/materialise.ts";
+import { parallel } from "../replication/parallel.ts";
+import { restoreTenant } from "../replication/restore.ts";
+import { SealedLogs } from "../replication/sealed-log.ts";
+import type { Observation, Tenant } from "./contract.ts";
+import { claimDirectory, leaveDirectory, tenantDirectory } from "./directories.ts";
+import type { TenantHost, TenantHostOptions } from "./host.ts";
+import type { LoadedDatabase } from "./loaded-database.ts";
+import { LoadedTenant, type TenantHome, leavingError } from "./loaded-tenant.ts";
+import { LogQueue } from "./log-queue.ts";
+import type { RequestObservation } from "./observation.ts";
+import { replaceDatabases } from "./replace.ts";
+import { ReportQueue } from "./reports.ts";
+
+interface Entry {
+  tenant: LoadedTenant | undefined;
+  /** One load or departure at a time; the next waits for it. */
+  busy: Promise<unknown> | undefined;
+  loading: { epoch: Epoch; promise: Promise<LoadedTenant> } | undefined;
+  /** What this worker itself knows durable of an epoch, after the tenant was lost in it: a reload goes on from there. */
+  resume: { epoch: Epoch; positions: ReadonlyMap<DatabaseName, Position> } | undefined;
+}
+
+export class WorkerTenantHost implements TenantHost {
+  readonly #options: TenantHostOptions;
+  readonly #clock: Clock;
+  readonly #directory: string;
+  readonly #entries = new Map<TenantId, Entry>();
+  readonly #fenced = new AbortController();
+  /** Ends loads and background work: fenced, abandoned, or stopped. */
+  readonly #ended = new AbortController();
+  readonly #writer: LogWriter;
+  readonly #queue: LogQueue;
+  readonly #gate: OutputGate;
+  readonly #materialiser: Materialiser;
+  readonly #reports: ReportQueue;
+  readonly #logs: SealedLogs;
+  readonly #targets = new WeakMap<LoadedDatabase, MaterialiseTarget>();
+  readonly #home: TenantHome;
+  #stopping = false;
+  /** Nobody writes under a released epoch again. */
+  readonly #releasedEpochs = new Map<TenantId, Epoch>();
+  readonly #counts = { loads: 0, created: 0, releases: 0, lost: 0 };
+
+  constructor(options: TenantHostOptions) {
+    const { store, incarnation, nonce, control } = options;
+    const clock = options.clock ?? systemClock;
+    this.#options = options;
+    this.#clock = clock;
+    this.#directory = claimDirectory(options.directory, incarnation);
+    this.#logs = new SealedLogs(store);
+    this.#materialiser = new Materialiser({ store, clock, signal: this.#ended.signal });
+    this.#reports = new ReportQueue({ clock, send: (reports) => control.report(reports) });
+    this.#queue = new LogQueue({
+      store,
+      incarnation,
+      clock,
+      newNonce: options.newNonce ?? (() => randomText(32, "0123456789abcdef")),
+      request: () => this.#writer.request(),
+      oldestNeeded: () => this.#materialiser.oldestNeeded(),
+      logged: (tenant, database) => this.#materialiser.added(this.#target(tenant, database)),
+      broken: (tenant, error) => this.#lose(tenant, error),
+    });
+    this.#writer = new LogWriter({
+      store,
+      incarnation,
+      nonce,
+      clock,
+      source: this.#queue,
+      onFenced: () => this.#end(fencedError()),
+    });
+    this.#gate = new OutputGate({ clock, log: this.#writer, mayAnswer: () => control.mayAnswer() });
+    this.#home = {
+      clock,
+      gate: this.#gate,
+      objects: store,
+      functions: options.sqlFunctions ?? [],
+      dirty: (tenant) => this.#queue.dirty(tenant),
+      broken: (tenant, error) => this.#lose(tenant, error),
+      effectFailed: (error, tenant) => options.onError?.(error, tenant),
+      replaceDatabases: (tenant, seen, files) => this.#replace(tenant, seen, files),
+    };
+  }
+
+  get size(): number {
+    let size = 0;
+    for (const { tenant } of this.#entries.values()) if (tenant !== undefined && tenant.lost === undefined) size++;
+    return size;
+  }
+
+  get durableSeq(): LogSeq {
+    return this.#writer.durableSeq;
+  }
+
+  get fenced(): AbortSignal {
+    return this.#fenced.signal;
+  }
+
+  acquire(id: TenantId, epoch: Epoch): Tenant | Promise<Tenant> {
+    this.#checkAlive();
+    const tenant = this.#entries.get(id)?.tenant;
+    if (tenant?.epoch === epoch && tenant.ready && tenant.lost === undefined && !tenant.leaving) return tenant;
+    if (this.#stopping) throw leavingError(id);
+    return this.#acquireLater(id, epoch);
+  }
+
+  async release(id: TenantId): Promise<Positions> {
+    const entry = this.#entries.get(id);
+    if (entry?.busy !== undefined) await entry.busy.catch(() => {});
+    const tenant = this.#entries.get(id)?.tenant;
+    if (entry === undefined || tenant === undefined) throw this.#notOwner(id, undefined);
+    return this.#exclusively(entry, () => this.#depart(entry, tenant));
+  }
+
+  async stop(): Promise<ExitRequest> {
+    this.#checkAlive();
+    this.#stopping = true;
+    const ids = [...this.#entries.keys()];
+    const released = await parallel(ids, limits.tenantReleasesParallel, async (id) => {
+      const entry = this.#entries.get(id);
+      await entry?.busy?.catch(() => {});
+      const tenant = this.#entries.get(id)?.tenant;
+      // A tenant that was lost stays a tail of this log: its next owner reads what is durable from there.
+      if (entry === undefined || tenant === undefined || tenant.lost !== undefined) return undefined;
+      const { epoch } = tenant;
+      try {
+        return { tenant: id, epoch, base: await this.#exclusively(entry, () => this.#depart(entry, tenant)) };
+      } catch (error) {
+        this.#lose(tenant, error);
+        return undefined;
+      }
+    });
+    const endSeq = await this.#writer.seal();
+    this.#end(stoppedError());
+    return { endSeq, released: released.filter((one) => one !== undefined) };
+  }
+
+  abandon(): void {
+    this.#end(fencedError());
+  }
+
+  metrics(): Record<string, number> {
+    const { waits } = this.#gate;
+    const { counters: log } = this.#writer;
+    const { counters: files, pendingBytes } = this.#materialiser;
+    return {
+      tenants: this.size,
+      tenant_loads: this.#counts.loads,
+      tenant_creates: this.#counts.created,
+      tenant_releases: this.#counts.releases,
+      tenants_lost: this.#counts.lost,
+      log_objects: log.objects,
+      log_entries: log.entries,
+      log_bytes: log.bytes,
+      log_puts: log.puts,
+      log_put_failures: log.retries,
+      log_looks: log.looks,
+      log_put_ms: log.putMs,
+      log_outstanding_ms: this.#writer.outstandingMs(),
+      gate_waits: waits.count,
+      gate_wait_ms: waits.totalMs,
+      gate_timeouts: waits.timedOut,
+      materialised_files: files.files,
+      materialised_bytes: files.bytes,
+      snapshots: files.snapshots,
+      pending_bytes: pendingBytes,
+    };
+  }
+
+  async #acquireLater(id: TenantId, epoch: Epoch): Promise<Tenant> {
+    const entry = this.#entries.get(id);
+    if (entry?.loading !== undefined && entry.loading.epoch === epoch) return this.#inTime(entry.loading.promise);
+    if (entry?.busy !== undefined) {
+      await this.#inTime(entry.busy.catch(() => {}));
+      return this.acquire(id, epoch);
+    }
+    const tenant = entry?.tenant;
+    if (tenant !== undefined && tenant.epoch > epoch) throw this.#notOwner(id, tenant.epoch);
+    if (entry === undefined && this.#entries.size >= limits.tenantsOpenMax) {
+      throw new SystemError("overloaded", `Cannot load tenant ${id}: this worker is full`, { retryAfterMs: 1_000 });
+    }
+    const own: Entry = entry ?? { tenant: undefined, busy: undefined, loading: undefined, resume: undefined };
+    this.#entries.set(id, own);
+    const promise = this.#exclusively(own, () => this.#load(own, id, epoch));
+    own.loading = { epoch, promise };
+    const done = (): void => {
+      if (own.loading?.promise === promise) own.loading = undefined;
+      if (own.tenant === undefined && own.busy === undefined && own.resume === undefined) this.#entries.delete(id);
+    };
+    promise.then(done, done);
+    return this.#inTime(promise);
+  }
+
+  /** Loads and departures of one tenant never overlap. */
+  #exclusively<T>(entry: Entry, work: () => Promise<T>): Promise<T> {
+    const before = entry.busy;
+    const promise = (before === undefined ? work() : before.then(work, work)).finally(() => {
+      if (entry.busy === promise) entry.busy = undefined;
+    });
+    entry.busy = promise;
+    return promise;
+  }
+
+  async #load(entry: Entry, id: TenantId, epoch: Epoch): Promise<LoadedTenant> {
+    const { signal } = this.#ended;
+    const assignment = await this.#options.control.assignment(id, signal);
+    this.#checkAlive();
+    const mine = assignment?.incarnation === this.#options.incarnation && assignment.epoch === epoch;
+    if (!mine || epoch <= (this.#releasedEpochs.get(id) ?? 0)) {
+      throw this.#notOwner(id, entry.tenant?.epoch);
+    }
+    await this.#leaveForReload(entry);
+    const resume = entry.resume?.epoch === epoch ? entry.resume.positions : new Map<DatabaseName, Position>();
+    const directory = tenantDirectory(this.#directory, id);
+    const restored = await restoreTenant({
+      store: this.#options.store,
+      logs: this.#logs,
+      assignment: { ...assignment, base: higher(assignment.base, entry.resume?.positions) },
+      directory,
+      clock: this.#clock,
+      signal,
+    });
+    this.#checkAlive();
+    const tenant = new LoadedTenant(this.#home, assignment, restored, directory, resume);
+    try {
+      tenant.database(tenant.data.name).open();
+      entry.tenant = tenant;
+      this.#counts.loads++;
+      if (restored.databases.size === 0) this.#counts.created++;
+      await this.#options.bootstrap(tenant);
+      tenant.checkHere();
+      tenant.ready = true;
+    } catch (error) {
+      this.#lose(tenant, error);
+      throw error;
+    }
+    this.#afterLoad(tenant, assignment);
+    return tenant;
+  }
+
+  /** What came from dead workers' logs goes under the prefix at once, so that control can forget the logs. */
+  #afterLoad(tenant: LoadedTenant, assignment: Assignment): void {
+    this.#reports.serving(tenant.id, tenant.epoch);
+    let fromTails = false;
+    for (const database of tenant.databases.values()) {
+      if (database.ledger.entries.every((one) => one.seq !== undefined)) continue;
+      fromTails = true;
+      const target = this.#target(tenant, database);
+      this.#materialiser.added(target);
+      this.#materialiser.flush(target).catch(() => {
+        // The target has been told; the tails stay named until another load.
+      });
+    }
+    if (!fromTails && assignment.tails.length > 0) this.#materialised(tenant);
+  }
+
+  /**
+   * A tenant that is still here under an older epoch, or was lost under this one: all that is durable of it goes under the prefix,
+   * and where that ends is remembered.
+   */
+  async #leaveForReload(entry: Entry): Promise<void> {
+    const { tenant } = entry;
+    if (tenant === undefined) return;
+    if (tenant.lost === undefined) {
+      await this.#settle(tenant);
+      tenant.lose(leavingError(tenant.id));
+    } else {
+      // What was cut before it stopped may still be under way to the log; after one more object it is there.
+      await this.#writer.prove();
+      await this.#materialiseAll(tenant);
+    }
+    const positions = new Map<DatabaseName, Position>();
+    for (const [name, { position }] of tenant.databases) {
+      if (position.durable.txid > 0) positions.set(name, position.durable);
+    }
+    entry.resume = { epoch: tenant.epoch, positions };
+    this.#queue.forget(tenant);
+    entry.tenant = undefined;
+  }
+
+  async #depart(entry: Entry, tenant: LoadedTenant): Promise<Positions> {
+    tenant.checkHere();
+    await this.#settle(tenant);
+    const base = tenant.base();
+    tenant.lose(
+      new SystemError("tenant_moving", `Cannot serve tenant ${tenant.id}: it has left this worker`, {
+        retryAfterMs: 1_000,
+      }),
+    );
+    this.#queue.forget(tenant);
+    this.#reports.forget(tenant.id);
+    entry.tenant = undefined;
+    this.#entries.delete(tenant.id);
+    this.#releasedEpochs.set(tenant.id, tenant.epoch);
+    this.#counts.releases++;
+    rmSync(tenant.directory, { recursive: true, force: true });
+    return base;
+  }
+
+  /** No more writes; everything logged with RELEASE, durable, and under the prefix. */
+  async #settle(tenant: LoadedTenant): Promise<void> {
+    await tenant.drain();
+    await this.#queue.release(tenant);
+    await this.#materialiseAll(tenant);
+  }
+
+  async #materialiseAll(tenant: LoadedTenant): Promise<void> {
+    await Promise.all(
+      [...tenant.databases.values()].map((database) => this.#materialiser.flush(this.#target(tenant, database))),
+    );
+  }
+
+  #target(tenant: LoadedTenant, database: LoadedDatabase): MaterialiseTarget {
+    let target = this.#targets.get(database);
+    if (target === undefined) {
+      target = {
+        ledger: database.ledger,
+        image: () => (tenant.lost === undefined ? database.image() : Promise.resolve(undefined)),
+        materialised: () => {
+          this.#materialised(tenant);
+          if (tenant.lost === undefined) database.truncateWal();
+        },
+        failed: (error) => this.#lose(tenant, error),
+      };
+      this.#targets.set(database, target);
+    }
+    return target;
+  }
+
+  #materialised(tenant: LoadedTenant): void {
+    let cleared: typeof tenant.tailsToClear = [];
+    const tailsDone = [...tenant.databases.values()].every(({ ledger }) =>
+      ledger.entries.every((entry) => entry.seq !== undefined),
+    );
+    if (tailsDone) {
+      cleared = tenant.tailsToClear;
+      tenant.tailsToClear = [];
+    }
+    this.#reports.materialised(tenant.id, tenant.epoch, tenant.base(), cleared);
+  }
+
+  async #replace(
+    tenant: LoadedTenant,
+    seen: Observation,
+    files: ReadonlyMap<DatabaseName, string>,
+  ): Promise<void> {
+    await replaceDatabases(tenant, this.#queue, seen as RequestObservation, files, (error) =>
+      this.#lose(tenant, error),
+    );
+    await this.#options.bootstrap(tenant);
+  }
+
+  /** A broken invariant stops the tenant, not the process; what is durable of it is loaded again at the next request. */
+  #lose(tenant: LoadedTenant, error: unknown): void {
+    if (tenant.lost !== undefined) return;
+    this.#counts.lost++;
+    this.#queue.forget(tenant);
+    tenant.lose(
+      error instanceof SystemError
+        ? error
+        : new SystemError("tenant_stopped", `Cannot go on with tenant ${tenant.id}: it was stopped after a failure`, {
+            cause: error,
+            retryAfterMs: 1_000,
+          }),
+    );
+    this.#options.onError?.(error, tenant.id);
+  }
+
+  #end(reason: SystemError): void {
+    if (this.#ended.signal.aborted) return;
+    this.#ended.abort(reason);
+    this.#writer.abandon();
+    this.#materialiser.close();
+    this.#reports.close();
+    for (const { tenant } of this.#entries.values()) tenant?.lose(reason);
+    this.#entries.clear();
+    leaveDirectory(this.#directory);
+    if (reason.code === "fenced") this.#fenced.abort(reason);
+  }
+
+  #checkAlive(): void {
+    if (this.#ended.signal.aborted) throw this.#ended.signal.reason as SystemError;
+  }
+
+  #inTime<T>(work: Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const cancel = this.#clock.after(limits.tenantLoadMsMax, () =>
+        reject(new SystemError("tenant_loading", "Cannot serve the tenant yet: it is being loaded", { retryAfterMs: 1_000 })),
+      );
+      work.then(resolve, reject).finally(cancel);
+    });
+  }
+
+  #notOwner(id: TenantId, epoch: Epoch | undefined): UserError {
+    const { incarnation } = this.#options;
+    return new UserError("not_owner", `Cannot serve tenant ${id}: it is not this worker's at that epoch`, {
+      hint: "Ask control for the route again.",
+      details: epoch === undefined ? { incarnation } : { incarnation, epoch },
+    });
+  }
+}
+
+/** The floor of a load: what control was told, and what this worker knows itself. */
+function higher(base: Positions, known: ReadonlyMap<DatabaseName, Position> = new Map()): Positions {
+  const floor = { ...base };
+  for (const [name, position] of known) {
+    if (position.txid >= (floor[name]?.txid ?? 0)) floor[name] = position;
+  }
+  return floor;
+}
+
+function stoppedError(): SystemError {
+  return new SystemError("tenant_moving", "Cannot serve the tenant: this worker has stopped", { retryAfterMs: 1_000 });
+}
