@@ -76,15 +76,21 @@ async function run(): Promise<void> {
     onError: (error) => log("error", error instanceof Error ? (error.stack ?? error.message) : String(error)),
   });
   const following = source.follow(stopping.signal, (trouble) => log("warn", trouble));
-  const server = await serveOnDeno(app, listen, stopping.signal).catch((cause: unknown) => {
-    throw new SystemError(
-      "address_in_use",
-      `Cannot listen on ${values.listen}: ${(cause as Error).message}`,
-      { cause },
-    );
-  });
+  const server = serve();
   console.log(`gateway ready on ${server.url}`);
   await Promise.all([following, server.finished]);
+
+  function serve(): ReturnType<typeof serveOnDeno> {
+    try {
+      return serveOnDeno(app, listen, stopping.signal);
+    } catch (cause) {
+      throw new SystemError(
+        "address_in_use",
+        `Cannot listen on ${values.listen}: ${(cause as Error).message}`,
+        { cause },
+      );
+    }
+  }
 }
 
 function readKeys(file: string): Keyring {

@@ -47,6 +47,7 @@ export const limits = {
   storeCopySingleBytesMax: 5 * 1024 * 1024 * 1024,
   storePartBytes: 16 * 1024 * 1024,
   storePartsMax: 10_000,
+  storePartsParallel: 2,
   storeCopyPartBytes: 512 * 1024 * 1024,
   storeCopyPartsParallel: 4,
   storeAttemptsMax: 3, // of reads and overwrites; a conditional PUT is tried once, its caller decides

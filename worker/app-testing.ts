@@ -41,6 +41,7 @@ export async function startTestApi(durability: "durable" | "async" = "durable"):
       };
       return leave(context, await app(context));
     },
+    error: (error) => new Response(String(error.stack), { status: 500 }),
   });
   return {
     url: `http://127.0.0.1:${server.port}`,

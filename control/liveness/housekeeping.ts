@@ -15,6 +15,8 @@ export interface HousekeepingParts {
   runner: Runner;
   clock: Clock;
   log: Logger;
+  /** Default limits.auditEntriesMax. */
+  auditEntriesMax?: number;
 }
 
 /** Keeps bounded what would grow for ever: old audit entries, used idempotency keys, workers that are long gone. */
@@ -37,9 +39,10 @@ export async function sweepOnce(parts: HousekeepingParts, signal: AbortSignal): 
   await forgetWorkers(parts, signal);
 }
 
-async function trimAudit({ store, table, runner }: HousekeepingParts, signal: AbortSignal): Promise<void> {
-  while (table.auditEntries > limits.auditEntriesMax) {
-    const limit = Math.min(limits.txnOperationsMax, table.auditEntries - limits.auditEntriesMax);
+async function trimAudit(parts: HousekeepingParts, signal: AbortSignal): Promise<void> {
+  const { store, table, runner, auditEntriesMax = limits.auditEntriesMax } = parts;
+  while (table.auditEntries > auditEntriesMax) {
+    const limit = Math.min(limits.txnOperationsMax, table.auditEntries - auditEntriesMax);
     const { kvs } = await store.range(PREFIXES.audit, { limit });
     if (kvs.length === 0) return;
     await runner.run(removal(kvs.map(({ key }) => key)), signal);

@@ -11,6 +11,8 @@ interface Lease {
   seenMs: number;
   beats: number;
   beat?: Beat;
+  /** Its process was seen to be gone. */
+  gone?: true;
 }
 
 /**
@@ -50,7 +52,16 @@ export class Leases {
   /** A fact says that the process is gone: its lease runs out now, unless it beats again. */
   expire(incarnation: Incarnation): void {
     const lease = this.#leases.get(incarnation);
-    if (lease !== undefined) lease.seenMs = this.#elapsedMs - limits.leaseMs;
+    if (lease === undefined) return;
+    lease.seenMs = this.#elapsedMs - limits.leaseMs;
+    lease.gone = true;
+  }
+
+  /** Why it is given up, for the audit log. */
+  why(incarnation: Incarnation): string {
+    return this.#leases.get(incarnation)?.gone === true
+      ? "nothing serves at its address and its beat is overdue"
+      : "its lease ran out";
   }
 
   expired(): Incarnation[] {

@@ -73,11 +73,12 @@ export class Patrol {
   async #giveUp(incarnation: Incarnation, signal: AbortSignal): Promise<void> {
     const { runner, leases, log } = this.#parts;
     const seq = leases.last(incarnation)?.seq;
-    const fact = { why: "its lease ran out", ...(seq === undefined ? {} : { seq }) };
+    const why = leases.why(incarnation);
+    const fact = { why, ...(seq === undefined ? {} : { seq }) };
     const meta = runner.meta("control");
     await runner.run((view) => declareDead(view, meta, incarnation, fact), signal);
     leases.remove(incarnation);
-    log.warn({ incarnation }, "worker is dead: its lease ran out");
+    log.warn({ incarnation, why }, "worker is dead");
   }
 
   #serving(): number {

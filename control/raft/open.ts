@@ -1,4 +1,5 @@
 import { mkdir } from "node:fs/promises";
+import { dirname, resolve } from "node:path";
 import type { SystemError } from "../../shared/errors.ts";
 import { limits } from "../../shared/limits.ts";
 import type { ReplicatedStore } from "../store/contract.ts";
@@ -15,6 +16,8 @@ import { SnapshotStore } from "./log/snapshot-store.ts";
 export interface RaftStoreOptions {
   /** Created when missing; one process at a time. */
   directory: string;
+  /** Where this member answers others; told in `members()`. */
+  url?: string;
   /** Entries between snapshots of the state. */
   snapshotEvery?: number;
   /** The member had to stop by itself (its disk failed): the process should say why and exit. */
@@ -28,7 +31,7 @@ const ONLY_MEMBER = "1";
  * @throws UserError `invalid_directory` (in use by another process), SystemError `log_corrupt`
  */
 export async function openRaftStore(options: RaftStoreOptions): Promise<ReplicatedStore> {
-  await mkdir(options.directory, { recursive: true });
+  await createDirectory(options.directory);
   const lock = lockDirectory(options.directory);
   try {
     const disk = nodeDisk(options.directory);
@@ -42,6 +45,7 @@ export async function openRaftStore(options: RaftStoreOptions): Promise<Replicat
       transport: noTransport,
       clock: systemClock,
       random: Math.random,
+      url: options.url ?? "",
       snapshotEvery: options.snapshotEvery ?? limits.raftSnapshotEvery,
       onFailure: options.onFailure ?? (() => {}),
     }).catch(async (error: unknown) => {
@@ -53,6 +57,16 @@ export async function openRaftStore(options: RaftStoreOptions): Promise<Replicat
   } catch (error) {
     lock.release();
     throw error;
+  }
+}
+
+/** A directory that a power cut takes away would take the log with it: every new name on the path is synced. */
+async function createDirectory(directory: string): Promise<void> {
+  const first = await mkdir(directory, { recursive: true });
+  if (first === undefined) return;
+  const top = dirname(resolve(first));
+  for (let path = resolve(directory); path !== top && path !== dirname(path); path = dirname(path)) {
+    await nodeDisk(dirname(path)).syncDirectory();
   }
 }
 

@@ -28,6 +28,7 @@ for (const [name, snapshotEvery] of [
     let store = await openRaftStore({ directory, snapshotEvery });
     return {
       store,
+      leads: true,
       async restart() {
         await store.close();
         store = await openRaftStore({ directory, snapshotEvery });

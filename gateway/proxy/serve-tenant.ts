@@ -179,10 +179,8 @@ function granted(route: Route): { grant: Grant; url: string } {
 
 /** The connection was never made, so nothing was sent. Deno and Bun say it in different words. */
 function wasRefused(error: unknown): boolean {
-  const { code, message } = error as { code?: string; message?: string };
-  return (
-    code === "ConnectionRefused" ||
-    code === "ECONNREFUSED" ||
-    /connection refused|ECONNREFUSED|tcp connect error/i.test(message ?? "")
-  );
+  const { code, message, cause } = error as { code?: string; message?: string; cause?: unknown };
+  const said =
+    code === "ConnectionRefused" || code === "ECONNREFUSED" || /client error \(Connect\)/.test(message ?? "");
+  return said || (cause instanceof Error && wasRefused(cause));
 }

@@ -1,4 +1,4 @@
-import { relative } from "node:path";
+import { isAbsolute, relative } from "node:path";
 
 /** What `npm start` prints when everything serves. */
 export function welcome(facts: {
@@ -12,14 +12,14 @@ export function welcome(facts: {
   token?: string;
 }): string {
   const { url } = facts;
-  const data = relative(process.cwd(), facts.data) || ".";
+  const data = shown(facts.data);
   const token =
     facts.token === undefined
-      ? `  Operator token     kept in ${relative(process.cwd(), facts.tokenFile)}`
-      : `  Operator token     ${facts.token}   (shown once; kept in ${relative(process.cwd(), facts.tokenFile)})`;
+      ? `  Operator token     kept in ${shown(facts.tokenFile)}`
+      : `  Operator token     ${facts.token}   (shown once; kept in ${shown(facts.tokenFile)})`;
   const flag = data === "data" ? "" : ` --data ${data}`;
   return `
-Manybase is up after ${facts.seconds.toFixed(1)} s. Everything is kept in ./${data}, objects in ${facts.store}.
+Manybase is up after ${facts.seconds.toFixed(1)} s. Everything is kept in ${data}, objects in ${facts.store}.
 
   Platform operators ${url("admin")}
   Customers          ${url("app")}
@@ -35,4 +35,10 @@ Create a first tenant and a superuser of it, in another terminal:
 A second worker: npx bun run worker --listen 127.0.0.1:0 --worker-data ${data}/worker2 --data ${data} --control ${facts.controlUrl}
 Ctrl-C stops everything.
 `;
+}
+
+/** Relative to where the person stands, unless it is elsewhere. */
+function shown(path: string): string {
+  const short = relative(process.cwd(), path);
+  return short.startsWith("..") || isAbsolute(short) ? path : short;
 }

@@ -50,7 +50,7 @@ export const COMMANDS: readonly Command[] = [
       words(args, 0, this.usage);
       const tenants: z.infer<typeof tenantViewSchema>[] = [];
       for (let after: string | undefined = ""; after !== undefined;) {
-        const query = new URLSearchParams({ limit: "1000", after, search: options.search ?? "" });
+        const query = new URLSearchParams({ limit: "500", after, search: options.search ?? "" });
         const page: z.infer<typeof tenantsSchema> = await api.call(
           "GET",
           `/api/cp/tenants?${query}`,

@@ -64,6 +64,9 @@ export function cephConfig({ directory, fsid, gatewayPort, monitorPort, store }:
     ["rgw thread pool size", "32"],
     ["rgw override bucket index max shards", "1"],
     ["rgw dynamic resharding", "false"],
+    // What was deleted gives its space back at once, or a memory store fills up within some test runs.
+    ["rgw gc obj min wait", "1"],
+    ["rgw gc processor period", "5"],
     ["rgw enable usage log", "false"],
     ["rgw enable ops log", "false"],
   ];

@@ -177,13 +177,4 @@ function copyMatch(target: Uint8Array, at: number, offset: number, length: numbe
   return at + length;
 }
 
-function read32(bytes: Uint8Array, at: number): number {
-  return (
-    (bytes[at] as number) |
-    ((bytes[at + 1] as number) << 8) |
-    ((bytes[at + 2] as number) << 16) |
-    ((bytes[at + 3] as number) << 24)
-  );
-}
-
 const damaged = (): RangeError => new RangeError("the LZ4 block is damaged or has another size");

@@ -22,7 +22,8 @@ export function temporaryDirectory(): string {
 
 export async function startAllInOne(data: string, ...options: string[]): Promise<AllInOne> {
   rmSync(join(data, "local.json"), { force: true });
-  const process = run([bin("bun"), "run", "all", "--data", data, "--port", "0", ...options]);
+  // Not by `bun run all`: killing that would kill a wrapper.
+  const process = run([bin("bun"), "scripts/all.ts", "--data", data, "--port", "0", ...options]);
   await process.line("Ctrl-C stops everything.");
   const { admin } = JSON.parse(readFileSync(join(data, "local.json"), "utf8")) as { admin: string };
   const port = Number(new URL(admin).port);

@@ -1,8 +1,12 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { rmSync } from "node:fs";
+import { EventSource } from "eventsource";
 import PocketBase, { ClientResponseError, type RecordSubscription } from "pocketbase";
 import { type AllInOne, startAllInOne, temporaryDirectory } from "./all-in-one.ts";
 import { eventually, killAll } from "./process.ts";
+
+// Browsers have it; the SDK asks for this package elsewhere.
+globalThis.EventSource ??= EventSource as typeof globalThis.EventSource;
 
 /** The official PocketBase SDK against a tenant of the whole platform: it must not notice where it is. */
 const data = temporaryDirectory();

@@ -24,7 +24,8 @@ async function startWorker(name: string): Promise<Running> {
     "--control",
     controlUrl,
   ];
-  const worker = run([bin("bun"), "run", "worker", ...options]);
+  // Not by `bun run worker`: killing that would kill a wrapper.
+  const worker = run([bin("bun"), "worker/main.ts", ...options]);
   await worker.line("worker ready on ");
   workers.push(worker);
   return worker;

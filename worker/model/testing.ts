@@ -10,6 +10,8 @@ import type { Observation, Tenant, TenantDatabase, WriteTransaction } from "../t
 import { isThenable, Transaction } from "../tenant/transaction.ts";
 
 export interface TestTenant extends Tenant {
+  /** data.db as one file's bytes. */
+  image(): Uint8Array;
   close(): Promise<void>;
 }
 
@@ -41,6 +43,7 @@ export async function openTestTenant(from?: string): Promise<TestTenant> {
       if (!slots.has(key)) slots.set(key, key.create(tenant));
       return slots.get(key) as T;
     },
+    image: () => database(DATA_DB).image(),
     async close() {
       for (const one of databases.values()) one.close();
       await rm(directory, { recursive: true, force: true });
@@ -81,6 +84,10 @@ class TestDatabase implements TenantDatabase {
     for (const effect of afterCommit) effect();
     for (const effect of afterDurable) void effect();
     return result;
+  }
+
+  image(): Uint8Array {
+    return this.#writer.image();
   }
 
   close(): void {

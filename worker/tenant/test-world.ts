@@ -12,8 +12,10 @@ import {
   randomText,
 } from "../../shared/ids.ts";
 import { sealLog } from "../../shared/log/seal.ts";
-import type { ObjectStore } from "../../shared/objects/contract.ts";
+import { SystemError, UserError } from "../../shared/errors.ts";
+import type { ObjectBody, ObjectStore, PutOptions, PutOutcome } from "../../shared/objects/contract.ts";
 import type { Assignment, Positions, Tail } from "../../shared/protocol/internal.ts";
+import { type Clock, systemClock } from "../replication/clock.ts";
 import { openObjectStore } from "../objects/open.ts";
 import type { Tenant } from "./contract.ts";
 import { type TenantHost, type TenantHostOptions, createTenantHost } from "./host.ts";
@@ -63,7 +65,7 @@ export class TestWorld {
       incarnation,
       nonce,
       control: {
-        assignment: (tenant) => Promise.resolve(this.#assignment(tenant)),
+        assignment: (tenant) => Promise.resolve(this.assignment(tenant)),
         report: (reports) => Promise.resolve(this.#report(reports)),
         mayAnswer: () => this.mayAnswer,
       },
@@ -109,7 +111,8 @@ export class TestWorld {
   /** What a clean exit or release tells control. */
   give(id: TenantId, base: Positions, to: TestHost): void {
     const known = this.known(id);
-    Object.assign(known, { base, epoch: known.epoch + 1, incarnation: to.incarnation, virgin: false });
+    const virgin = known.virgin && Object.keys(base).length === 0;
+    Object.assign(known, { base, epoch: known.epoch + 1, incarnation: to.incarnation, virgin });
   }
 
   known(id: TenantId): Known {
@@ -124,7 +127,7 @@ export class TestWorld {
     rmSync(this.store.description.slice("file:".length), { recursive: true, force: true });
   }
 
-  #assignment(id: TenantId): Assignment | undefined {
+  assignment(id: TenantId): Assignment | undefined {
     const known = this.tenants.get(id);
     if (known?.incarnation === undefined) return undefined;
     const { epoch, incarnation, base, tails, virgin, durability } = known;
@@ -138,8 +141,82 @@ export class TestWorld {
       const known = this.tenants.get(report.tenant);
       if (known?.epoch !== report.epoch || report.kind !== "materialised") continue;
       known.base = report.base ?? known.base;
-      known.virgin = false;
+      // A tenant that was loaded but never written is as new as before.
+      known.virgin &&= Object.keys(known.base).length === 0;
       known.tails = known.tails.filter((tail) => report.cleared?.includes(tail.incarnation) !== true);
     }
   }
+}
+
+/** Time that runs `factor` times as fast as the real one. */
+export function fastClock(factor: number): Clock {
+  return {
+    ...systemClock,
+    nowMs: () => Date.now(),
+    monotonicMs: () => performance.now() * factor,
+    after: (delayMs, run) => systemClock.after(delayMs / factor, run),
+  };
+}
+
+/** The store, whose log PUTs wait while `closed`; other requests go through. */
+export function gatedStore(store: ObjectStore): { store: ObjectStore; close(): void; open(): void } {
+  let opened = Promise.withResolvers<void>();
+  opened.resolve();
+  const gated: ObjectStore = Object.create(store, {
+    putIfAbsent: {
+      value: async (key: string, body: ObjectBody, options?: PutOptions): Promise<PutOutcome> => {
+        if (key.endsWith(".wlog")) await Promise.race([opened.promise, aborted(options?.signal)]);
+        return store.putIfAbsent(key, body, options);
+      },
+    },
+    ...Object.fromEntries(
+      (["put", "get", "range", "head", "list", "delete", "copy", "thaw", "close"] as const).map((name) => [
+        name,
+        { value: (store[name] as () => unknown).bind(store) },
+      ]),
+    ),
+    kind: { get: () => store.kind },
+    description: { get: () => store.description },
+  }) as ObjectStore;
+  return {
+    store: gated,
+    close: () => void (opened = Promise.withResolvers<void>()),
+    open: () => opened.resolve(),
+  };
+}
+
+function aborted(signal: AbortSignal | undefined): Promise<never> {
+  return new Promise((_, reject) => {
+    signal?.addEventListener("abort", () => reject(signal.reason as Error), { once: true });
+  });
+}
+
+/** The code of the error that this throws or rejects with. */
+export async function codeOf(run: () => unknown): Promise<string> {
+  try {
+    await run();
+  } catch (error) {
+    if (error instanceof UserError || error instanceof SystemError) return error.code;
+    throw error;
+  }
+  throw new Error("expected an error");
+}
+
+const NOTES = "CREATE TABLE IF NOT EXISTS notes (id INTEGER PRIMARY KEY, text TEXT)";
+
+/** Writes a note and waits until the answer may leave. */
+export async function putNote(tenant: Tenant, text: string): Promise<Record<string, string>> {
+  const seen = tenant.observe();
+  await tenant.data.write(seen, (tx) => {
+    tx.exec(NOTES);
+    tx.run("INSERT INTO notes (text) VALUES (?)", [text]);
+  });
+  await seen.settled();
+  return seen.headers();
+}
+
+export function notes(tenant: Tenant): string[] {
+  return tenant.data.read(tenant.observe(), (db) =>
+    db.all<{ text: string }>("SELECT text FROM notes ORDER BY id").map((row) => row.text),
+  );
 }

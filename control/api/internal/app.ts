@@ -9,9 +9,7 @@ import { workersApp } from "./workers.ts";
 /** `/v1/*` (shared/protocol/internal.ts). The gateway key reads routes; all else needs the member key. */
 export function internalApp(control: Control): Hono {
   const app = new Hono();
-  app.use("/routes", signedBy(control, ["member", "gateway"]));
   app.use("/routes/*", limitBody(limits.controlBodyBytesMax), signedBy(control, ["member", "gateway"]));
-  app.use("/workers", limitBody(limits.controlBodyBytesMax), signedBy(control, ["member"]));
   app.use("/workers/*", limitBody(limits.memberBodyBytesMax), signedBy(control, ["member"]));
   app.route("/routes", routesApp(control));
   app.route("/workers", workersApp(control));

@@ -187,6 +187,7 @@ describe("the stream of routes", () => {
       const signature = signCall(running.control.gatewayKeys, "GET", path, new Uint8Array(), Date.now());
       const response = await fetch(running.url + path, { headers: { "x-manybase-signature": signature } });
       expect(response.status).toBe(410);
+      expect(await response.json()).toMatchObject({ error: { code: "revision_compacted" } });
     }
     await worker.kill();
     worker = await startTestWorker(running, { replaces: worker.incarnation });

@@ -1,4 +1,4 @@
-import { SystemError } from "../../../shared/errors.ts";
+import { SystemError, UserError, errorResponse } from "../../../shared/errors.ts";
 import type { Revision } from "../../../shared/ids.ts";
 import { limits } from "../../../shared/limits.ts";
 import type { RouteFeed, RouteUpdate } from "../../domain/route-feed.ts";
@@ -50,7 +50,11 @@ export class RouteStreams {
     const timer = setInterval(() => queue.progress(complete), limits.streamProgressMs);
     if (leave === undefined) {
       end();
-      return new Response(null, { status: 410 });
+      return errorResponse(
+        new UserError("revision_compacted", `Cannot stream routes from revision ${from}: it is not kept`, {
+          hint: "Take a snapshot from /v1/routes and stream from its revision.",
+        }),
+      );
     }
     queue.replayed();
     complete = table.revision;

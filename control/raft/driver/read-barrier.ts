@@ -80,7 +80,8 @@ export class ReadBarrier {
     const context = `${this.#nonce}:${this.#sequence}`;
     this.#round = { context, waiters: this.#next, index: undefined, askedAtMs: nowMs };
     this.#next = [];
-    this.#ask(context);
+    // Without a leader there is nobody to wait for: ask again at the next tick.
+    if (!this.#ask(context)) this.#round.askedAtMs = Number.NEGATIVE_INFINITY;
   }
 }
 

@@ -7,7 +7,7 @@ import type { StoredResult } from "../../store/remembered-results.ts";
 import { StateMachine } from "../../store/state-machine.ts";
 import { Wake } from "../../store/wake.ts";
 import { mayLeaveEarly, RaftCore } from "../core/raft.ts";
-import type { Entry, HardState, Message, Ready, Snapshot } from "../core/types.ts";
+import type { Entry, HardState, Message, NodeId, Ready, Snapshot } from "../core/types.ts";
 import type { Batch } from "../log/batch.ts";
 import type { LogStore } from "../log/log-store.ts";
 import type { Durable } from "../log/recover.ts";
@@ -26,6 +26,8 @@ export interface ReplicaParts {
   clock: Clock;
   /** Evenly in [0, 1). */
   random: () => number;
+  /** Where this member answers. */
+  url: string;
   /** Entries between snapshots. */
   snapshotEvery: number;
   /** Called once when the member had to stop by itself: its disk failed or an invariant broke. */
@@ -67,8 +69,11 @@ export class Replica {
   static async start(parts: ReplicaParts): Promise<Replica> {
     const replica = new Replica(parts);
     await replica.#restore(parts.durable.snapshot);
-    parts.transport.onMessage((message, chunks) => void replica.#receive(message, chunks));
-    parts.transport.onUnreachable((id) => replica.#input(() => replica.#core.reportUnreachable(id)));
+    parts.transport.start({
+      message: (message, chunks) => void replica.#receive(message, chunks),
+      propose: (command) => replica.#proposeHere(command),
+      unreachable: (id) => replica.#input(() => replica.#core.reportUnreachable(id)),
+    });
     const { voters } = parts.durable.snapshot.membership;
     if (voters.length === 1) replica.#input(() => replica.#core.campaign());
     replica.#scheduleTick();
@@ -76,17 +81,19 @@ export class Replica {
   }
 
   /**
-   * Resolves with the result once the txn is applied here.
+   * Resolves with the result once the leader (this member or another) has applied the txn.
    * @throws SystemError `control_no_leader` (certainly not applied) or `control_state_unknown`
    */
-  async propose(data: Uint8Array, signal?: AbortSignal): Promise<StoredResult> {
+  async propose(command: Uint8Array, signal?: AbortSignal): Promise<StoredResult> {
     this.throwIfStopped();
-    const proposed = this.#core.propose(data);
-    if (!proposed.accepted) throw refused(proposed.reason);
-    const deadline = this.#parts.clock.now() + limits.controlRequestMs;
-    const result = this.#proposals.add(proposed, deadline, signal);
-    this.#kick();
-    return result;
+    const { role } = this.#core.status();
+    if (role === "leader") return this.#proposeHere(command, signal);
+    const leader = await this.#knownLeader(signal);
+    if (leader === this.#parts.log.identity.memberId) return this.#proposeHere(command, signal);
+    const stop = signal === undefined ? this.#stop.signal : AbortSignal.any([signal, this.#stop.signal]);
+    return this.#parts.transport.propose(leader, command, stop).catch((error: unknown) => {
+      throw error instanceof SystemError ? error : unknownFate("the leader did not answer", error);
+    });
   }
 
   /** Resolves when the machine holds all that was acknowledged before the call. */
@@ -104,11 +111,12 @@ export class Replica {
   }
 
   members(): Member[] {
-    const { membership, leader } = this.#core.status();
-    const voters = membership.voters.map((id): Member => {
-      return { id, url: "", role: id === leader ? "leader" : "follower" };
-    });
-    return [...voters, ...membership.learners.map((id): Member => ({ id, url: "", role: "learner" }))];
+    const { id: self, membership, leader } = this.#core.status();
+    const member = (id: NodeId, role: Member["role"]): Member => {
+      return { id, url: id === self ? this.#parts.url : "", role };
+    };
+    const voters = membership.voters.map((id) => member(id, id === leader ? "leader" : "follower"));
+    return [...voters, ...membership.learners.map((id) => member(id, "learner"))];
   }
 
   health(): { ok: boolean; leader?: string } {
@@ -132,6 +140,37 @@ export class Replica {
     await this.#snapshotting;
     await this.#parts.transport.close();
     await this.#parts.log.close();
+  }
+
+  async #proposeHere(command: Uint8Array, signal?: AbortSignal): Promise<StoredResult> {
+    this.throwIfStopped();
+    const proposed = this.#core.propose(command);
+    if (!proposed.accepted) throw refused(proposed.reason);
+    const deadline = this.#parts.clock.now() + limits.controlRequestMs;
+    const result = this.#proposals.add(proposed, deadline, signal);
+    this.#kick();
+    return result;
+  }
+
+  /** Waits out an election: it is over in less time than a caller's retry would take. */
+  async #knownLeader(signal: AbortSignal | undefined): Promise<NodeId> {
+    const { clock } = this.#parts;
+    const deadline = clock.now() + limits.controlRequestMs;
+    for (;;) {
+      this.throwIfStopped();
+      const { leader } = this.#core.status();
+      if (leader !== null) return leader;
+      if (signal?.aborted === true || clock.now() >= deadline) throw refused("no leader is known");
+      await new Promise<void>((resolve) => {
+        const cancelTimer = clock.after(limits.raftTickMs, done);
+        const cancelWake = this.leadershipChanged.next(done);
+        function done(): void {
+          cancelTimer();
+          cancelWake();
+          resolve();
+        }
+      });
+    }
   }
 
   #input(change: () => void): void {
@@ -282,7 +321,7 @@ export class Replica {
 
   #tellLeadership(): void {
     const { leader, term } = this.leadership();
-    const now = `${term} ${leader}`;
+    const now = `${term} ${leader} ${this.#core.status().leader}`;
     if (now === this.#told) return;
     this.#told = now;
     this.leadershipChanged.wake();

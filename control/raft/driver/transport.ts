@@ -1,20 +1,30 @@
+import type { StoredResult } from "../../store/remembered-results.ts";
 import type { Message, NodeId } from "../core/types.ts";
+
+/** What a member does with what arrives. */
+export interface Receiver {
+  /** Chunks only with a snapshot message, when all of them have arrived. */
+  message(message: Message, snapshot?: readonly Uint8Array[]): void;
+  /** A command that another member forwards because it does not lead. Errors as of `ReplicatedStore.txn`. */
+  propose(command: Uint8Array): Promise<StoredResult>;
+  /** The other could not be reached. */
+  unreachable(id: NodeId): void;
+}
 
 /** Between members. Neither order nor delivery is promised; the core lives with loss, repetition and delay. */
 export interface Transport {
-  /** Queues and returns. A snapshot message travels with `snapshot`, the chunks its data refers to, read as they are sent. */
-  send(message: Message, snapshot?: () => Promise<Iterable<Uint8Array>>): void;
-  /** Called for each message that arrives; chunks only with a snapshot message, when all of them have arrived. */
-  onMessage(receive: (message: Message, snapshot?: readonly Uint8Array[]) => void): void;
-  /** The other could not be reached. */
-  onUnreachable(report: (id: NodeId) => void): void;
+  start(receiver: Receiver): void;
+  /** Queues and returns. A snapshot message travels with the chunks that its data refers to, read when they are sent. */
+  send(message: Message, snapshot?: () => Promise<readonly Uint8Array[]>): void;
+  /** Rejects with the receiver's SystemError, or any other error when nobody knows what became of it. */
+  propose(to: NodeId, command: Uint8Array, signal: AbortSignal): Promise<StoredResult>;
   close(): Promise<void>;
 }
 
 /** For a cluster of one. */
 export const noTransport: Transport = {
+  start() {},
   send() {},
-  onMessage() {},
-  onUnreachable() {},
+  propose: () => Promise.reject(new Error("there is no other member")),
   close: () => Promise.resolve(),
 };

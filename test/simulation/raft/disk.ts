@@ -28,8 +28,12 @@ export class SimulatedDisk implements Disk {
   /** Makes the next sync fail. */
   failSync = false;
 
-  constructor(random: Random) {
+  readonly #pause: () => Promise<void>;
+
+  /** `pause` is awaited before each operation. */
+  constructor(random: Random, pause: () => Promise<void> = () => Promise.resolve()) {
     this.#random = random;
+    this.#pause = pause;
   }
 
   get operations(): number {
@@ -38,6 +42,11 @@ export class SimulatedDisk implements Disk {
 
   cutAt(operation: number): void {
     this.#cutAt = this.#operations + operation;
+  }
+
+  /** The power goes now. */
+  cut(): void {
+    this.#dead = true;
   }
 
   /** The disk as it is found when the power is back. */
@@ -143,7 +152,8 @@ export class SimulatedDisk implements Disk {
       if (this.#random.chance(0.5)) operation();
       throw new PowerCut("no power");
     }
-    await Promise.resolve();
+    await this.#pause();
+    if (this.#dead) throw new PowerCut("no power");
     return operation();
   }
 }

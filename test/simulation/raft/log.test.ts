@@ -39,6 +39,7 @@ class Model {
     const added = Array.from({ length: 1 + random.below(3) }, (_, i): Entry => {
       return { index: first + i, term, kind: "data", data: new Uint8Array(random.below(900)).fill(first) };
     });
+    if (term === hardState.term && random.chance(0.4)) return { entries: added };
     return { hardState: { term, vote: "1", commit: Math.max(hardState.commit, first - 1) }, entries: added };
   }
 

@@ -11,7 +11,10 @@ test.each([
     "CREATE UNIQUE INDEX IF NOT EXISTS s.a ON t (x collate nocase desc, lower(y) ASC)  where x != ''",
     "CREATE UNIQUE INDEX IF NOT EXISTS `s`.`a` ON `t` (\n  `x` COLLATE nocase DESC,\n  lower(y) ASC\n) WHERE x != ''",
   ],
-  ["CREATE INDEX a ON t (x) WHERE (x > 1) and (y < 2)", "CREATE INDEX `a` ON `t` (`x`) WHERE (x > 1) and (y < 2)"],
+  [
+    "CREATE INDEX a ON t (x) WHERE (x > 1) and (y < 2)",
+    "CREATE INDEX `a` ON `t` (`x`) WHERE (x > 1) and (y < 2)",
+  ],
   ["not an index", ""],
   ["CREATE INDEX a ON t ()", ""],
 ])("parse and build %p", (text, expected) => {
@@ -19,27 +22,55 @@ test.each([
 });
 
 test("singleUniqueIndex looks past case and WHERE, not past other columns", () => {
-  const indexes = ["CREATE UNIQUE INDEX a ON t (x, y)", "CREATE INDEX b ON t (y)", "CREATE UNIQUE INDEX c ON t (`Y`) WHERE y != ''"];
+  const indexes = [
+    "CREATE UNIQUE INDEX a ON t (x, y)",
+    "CREATE INDEX b ON t (y)",
+    "CREATE UNIQUE INDEX c ON t (`Y`) WHERE y != ''",
+  ];
   expect(singleUniqueIndex(indexes, "y")?.indexName).toBe("c");
   expect(singleUniqueIndex(indexes, "x")).toBeUndefined();
 });
 
 test.each<[string, [string, string][], [string, string][]]>([
-  ["select id, text from demo1", [["id", "id"], ["text", "text"]], [["demo1", "demo1"]]],
+  [
+    "select id, text from demo1",
+    [
+      ["id", "id"],
+      ["text", "text"],
+    ],
+    [["demo1", "demo1"]],
+  ],
   [
     "SELECT view1.id, view1.bool as state, view1.file_many from view1\n;",
-    [["view1.id", "id"], ["view1.bool", "state"], ["view1.file_many", "file_many"]],
+    [
+      ["view1.id", "id"],
+      ["view1.bool", "state"],
+      ["view1.file_many", "file_many"],
+    ],
     [["view1", "view1"]],
   ],
   [
     "select (ROW_NUMBER() OVER()) as id, count(*) n from `a` x left join b as y on y.id = x.b and (1,2)=(1,2) inner join c where 1 group by 2",
-    [["(ROW_NUMBER() OVER())", "id"], ["count(*)", "n"]],
-    [["a", "x"], ["b", "y"], ["c", "c"]],
+    [
+      ["(ROW_NUMBER() OVER())", "id"],
+      ["count(*)", "n"],
+    ],
+    [
+      ["a", "x"],
+      ["b", "y"],
+      ["c", "c"],
+    ],
   ],
   [
     "SELECT DISTINCT a.id,'x, from y' as t -- , z\n FROM a, (select 1 from q) sub /* , d */ ORDER BY 1",
-    [["a.id", "id"], ["'x, from y'", "t"]],
-    [["a", "a"], ["(select 1 from q)", "sub"]],
+    [
+      ["a.id", "id"],
+      ["'x, from y'", "t"],
+    ],
+    [
+      ["a", "a"],
+      ["(select 1 from q)", "sub"],
+    ],
   ],
   ["(select id from a union select id from b)", [["id", "id"]], [["a", "a"]]],
   ["with c as (select 1 as id) select c.id from c", [["c.id", "id"]], [["c", "c"]]],
@@ -50,5 +81,7 @@ test.each<[string, [string, string][], [string, string][]]>([
 });
 
 test("a column with blanks must stand in parentheses", () => {
-  expect(() => parseViewQuery("select id, a + b as c from t")).toThrow("invalid identifier parts [a + b as c]");
+  expect(() => parseViewQuery("select id, a + b as c from t")).toThrow(
+    "invalid identifier parts [a + b as c]",
+  );
 });

@@ -23,7 +23,8 @@ function contextOf(extra: Partial<ValueContext> = {}): ValueContext {
   };
 }
 
-const field = (type: string, options: Record<string, unknown> = {}): Field => readField({ type, name: "f", ...options });
+const field = (type: string, options: Record<string, unknown> = {}): Field =>
+  readField({ type, name: "f", ...options });
 
 /** type, options, canonical value, code, message (undefined: valid) */
 test.each<[string, Record<string, unknown>, unknown, string | undefined, string?]>([
@@ -33,10 +34,28 @@ test.each<[string, Record<string, unknown>, unknown, string | undefined, string?
   ["text", { max: 2 }, "日本語", "validation_max_text_constraint", "Must be no more than 2 character(s)."],
   ["text", {}, "x".repeat(5001), "validation_max_text_constraint", "Must be no more than 5000 character(s)."],
   ["text", { pattern: "^a+$" }, "ab", "validation_invalid_format", "Invalid value format."],
-  ["text", { primaryKey: true, pattern: "^.+$" }, "a/b", "validation_forbidden_pk_character", "'/' is not a valid primary key character."],
-  ["text", { primaryKey: true, pattern: "^.+$" }, "Nul", "validation_reserved_pk", "The primary key 'NUL' is reserved and cannot be used."],
+  [
+    "text",
+    { primaryKey: true, pattern: "^.+$" },
+    "a/b",
+    "validation_forbidden_pk_character",
+    "'/' is not a valid primary key character.",
+  ],
+  [
+    "text",
+    { primaryKey: true, pattern: "^.+$" },
+    "Nul",
+    "validation_reserved_pk",
+    "The primary key 'NUL' is reserved and cannot be used.",
+  ],
   ["number", { required: true }, 0, "validation_required"],
-  ["number", {}, Number.POSITIVE_INFINITY, "validation_not_a_number", "The submitted number is not properly formatted."],
+  [
+    "number",
+    {},
+    Number.POSITIVE_INFINITY,
+    "validation_not_a_number",
+    "The submitted number is not properly formatted.",
+  ],
   ["number", { onlyInt: true }, 1.5, "validation_only_int_constraint", "Decimal numbers are not allowed."],
   ["number", { min: 2 }, 1, "validation_min_number_constraint", "Must be larger than 2.000000."],
   ["number", { max: 2.5 }, 3, "validation_max_number_constraint", "Must be less than 2.500000."],
@@ -44,30 +63,90 @@ test.each<[string, Record<string, unknown>, unknown, string | undefined, string?
   ["bool", { required: true }, false, "validation_required"],
   ["email", {}, "nobody", "validation_is_email", "Must be a valid email address."],
   ["email", {}, "a@example.com", undefined],
-  ["email", { onlyDomains: ["b.org"] }, "a@example.com", "validation_email_domain_not_allowed", "Email domain is not allowed."],
+  [
+    "email",
+    { onlyDomains: ["b.org"] },
+    "a@example.com",
+    "validation_email_domain_not_allowed",
+    "Email domain is not allowed.",
+  ],
   ["email", { exceptDomains: ["example.com"] }, "a@example.com", "validation_email_domain_not_allowed"],
   ["url", {}, "not a url", "validation_invalid_url", "Must be a valid url."],
   ["url", {}, "https://example.copm", undefined],
   ["url", {}, "http://localhost:8090/a?b#c", undefined],
   ["url", {}, "abc", "validation_invalid_url"],
-  ["url", { onlyDomains: ["a.com"] }, "https://b.com/x", "validation_url_domain_not_allowed", "Url domain is not allowed."],
+  [
+    "url",
+    { onlyDomains: ["a.com"] },
+    "https://b.com/x",
+    "validation_url_domain_not_allowed",
+    "Url domain is not allowed.",
+  ],
   ["editor", { maxSize: 3 }, "<p>", undefined],
-  ["editor", { maxSize: 3 }, "<p>a", "validation_content_size_limit", "The maximum allowed content size is 3 bytes."],
+  [
+    "editor",
+    { maxSize: 3 },
+    "<p>a",
+    "validation_content_size_limit",
+    "The maximum allowed content size is 3 bytes.",
+  ],
   ["date", { required: true }, "", "validation_required"],
-  ["date", { min: "2020-01-01" }, "2019-01-01 00:00:00.000Z", "validation_min_greater_equal_than_required", "Must be no less than 2020-01-01 00:00:00 +0000 UTC."],
-  ["date", { max: "2020-01-01 10:00:00.120Z" }, "2021-01-01 00:00:00.000Z", "validation_max_less_equal_than_required", "Must be no greater than 2020-01-01 10:00:00.12 +0000 UTC."],
+  [
+    "date",
+    { min: "2020-01-01" },
+    "2019-01-01 00:00:00.000Z",
+    "validation_min_greater_equal_than_required",
+    "Must be no less than 2020-01-01 00:00:00 +0000 UTC.",
+  ],
+  [
+    "date",
+    { max: "2020-01-01 10:00:00.120Z" },
+    "2021-01-01 00:00:00.000Z",
+    "validation_max_less_equal_than_required",
+    "Must be no greater than 2020-01-01 10:00:00.12 +0000 UTC.",
+  ],
   ["select", { values: ["a"], required: true }, "", "validation_required"],
   ["select", { values: ["a"] }, "b", "validation_invalid_value", "Invalid value b."],
-  ["select", { values: ["a", "b", "c"], maxSelect: 2 }, ["a", "b", "c"], "validation_too_many_values", "Select no more than 2."],
+  [
+    "select",
+    { values: ["a", "b", "c"], maxSelect: 2 },
+    ["a", "b", "c"],
+    "validation_too_many_values",
+    "Select no more than 2.",
+  ],
   ["relation", { collectionId: "nothing" }, "x", "validation_missing_rel_collection"],
-  ["relation", { collectionId: collection.id, minSelect: 2, maxSelect: 3 }, ["x"], "validation_not_enough_values", "Select at least 2."],
-  ["relation", { collectionId: collection.id, maxSelect: 2 }, ["x", "y", "z"], "validation_too_many_values", "Select no more than 2."],
+  [
+    "relation",
+    { collectionId: collection.id, minSelect: 2, maxSelect: 3 },
+    ["x"],
+    "validation_not_enough_values",
+    "Select at least 2.",
+  ],
+  [
+    "relation",
+    { collectionId: collection.id, maxSelect: 2 },
+    ["x", "y", "z"],
+    "validation_too_many_values",
+    "Select no more than 2.",
+  ],
   ["json", { required: true }, {}, "validation_required"],
   ["json", { required: true }, 0, undefined],
   ["json", { maxSize: 3 }, [1, 2], "validation_json_size_limit", "The maximum allowed JSON size is 3 bytes."],
   ["geoPoint", { required: true }, { lon: 0, lat: 0 }, "validation_required"],
-  ["geoPoint", {}, { lon: 0, lat: 91 }, "validation_invalid_latitude", "Latitude must be between -90 and 90 degrees."],
-  ["geoPoint", {}, { lon: -181, lat: 1 }, "validation_invalid_longitude", "Longitude must be between -180 and 180 degrees."],
+  [
+    "geoPoint",
+    {},
+    { lon: 0, lat: 91 },
+    "validation_invalid_latitude",
+    "Latitude must be between -90 and 90 degrees.",
+  ],
+  [
+    "geoPoint",
+    {},
+    { lon: -181, lat: 1 },
+    "validation_invalid_longitude",
+    "Longitude must be between -180 and 180 degrees.",
+  ],
   ["file", { required: true }, "", "validation_required"],
   ["file", {}, "new.txt", "validation_invalid_file", "Invalid new files: [new.txt]."],
 ])("%s %p refuses %p with %p", (type, options, value, code, ...[message]) => {
@@ -121,11 +200,23 @@ test.each<[string, Record<string, unknown>, Record<string, string> | undefined]>
   ["text", { min: -1 }, { min: "validation_min_greater_equal_than_required" }],
   ["text", { min: 5, max: 3 }, { max: "validation_min_greater_equal_than_required" }],
   ["text", { pattern: "(" }, { pattern: "validation_invalid_regex" }],
-  ["text", { autogeneratePattern: "[a-z]{3}", min: 5 }, { autogeneratePattern: "validation_invalid_autogenerate_pattern_value" }],
-  ["text", { primaryKey: true, required: true }, { name: "validation_in_invalid", pattern: "validation_required" }],
+  [
+    "text",
+    { autogeneratePattern: "[a-z]{3}", min: 5 },
+    { autogeneratePattern: "validation_invalid_autogenerate_pattern_value" },
+  ],
+  [
+    "text",
+    { primaryKey: true, required: true },
+    { name: "validation_in_invalid", pattern: "validation_required" },
+  ],
   ["number", { onlyInt: true, min: 1.5 }, { min: "validation_only_int_constraint" }],
   ["number", { min: 3, max: 2 }, { max: "validation_min_greater_equal_than_required" }],
-  ["email", { onlyDomains: ["a.com"], exceptDomains: ["b.com"] }, { onlyDomains: "validation_empty", exceptDomains: "validation_empty" }],
+  [
+    "email",
+    { onlyDomains: ["a.com"], exceptDomains: ["b.com"] },
+    { onlyDomains: "validation_empty", exceptDomains: "validation_empty" },
+  ],
   ["date", { min: "2022-01-01", max: "2021-01-01" }, { max: "validation_date_out_of_range" }],
   ["autodate", {}, { onCreate: "validation_required", onUpdate: "validation_required" }],
   ["autodate", { onUpdate: true }, undefined],
@@ -138,16 +229,21 @@ test.each<[string, Record<string, unknown>, Record<string, string> | undefined]>
 ])("options of %s %p", (type, options, expected) => {
   const one = { ...field(type, options), id: "id1" };
   const errors = validateField(one, { collection, before: undefined, schema: makeSchema([]) });
-  const codes = errors && Object.fromEntries(Object.entries(errors).map(([key, error]) => [key, error["code"]]));
+  const codes =
+    errors && Object.fromEntries(Object.entries(errors).map(([key, error]) => [key, error["code"]]));
   expect(codes as Record<string, string> | undefined).toEqual(expected);
 });
 
 test("items of a list option are told by their index", () => {
   const context = { collection, before: undefined, schema: makeSchema([]) };
-  expect(validateField({ ...field("email", { onlyDomains: ["a.com", "no domain"] }), id: "i" }, context)).toMatchObject({
+  expect(
+    validateField({ ...field("email", { onlyDomains: ["a.com", "no domain"] }), id: "i" }, context),
+  ).toMatchObject({
     onlyDomains: { 1: { code: "validation_is_domain" } },
   });
-  expect(validateField({ ...field("file", { thumbs: ["0x0", "10x10f", "x"] }), id: "i" }, context)).toMatchObject({
+  expect(
+    validateField({ ...field("file", { thumbs: ["0x0", "10x10f", "x"] }), id: "i" }, context),
+  ).toMatchObject({
     thumbs: { 0: { code: "validation_not_in_invalid" }, 2: { code: "validation_match_invalid" } },
   });
 });

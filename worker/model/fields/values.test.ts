@@ -7,7 +7,8 @@ import { compilePattern } from "./pattern.ts";
 import { randomByPattern } from "./random-pattern.ts";
 import { typeOf } from "./registry.ts";
 
-const field = (type: string, options: Record<string, unknown> = {}): Field => readField({ type, name: "f", ...options });
+const field = (type: string, options: Record<string, unknown> = {}): Field =>
+  readField({ type, name: "f", ...options });
 
 test.each<[unknown, string, number, boolean, string[]]>([
   [undefined, "", 0, false, []],

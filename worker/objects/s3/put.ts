@@ -36,7 +36,7 @@ export async function createObject(
   }
 }
 
-/** Streams go in parts, at most four parts in memory; a failed upload leaves no parts behind. */
+/** Streams go in parts, few of them in memory; a failed upload leaves no parts behind. */
 export async function overwriteObject(
   s3: S3Connection,
   key: string,
@@ -54,7 +54,7 @@ export async function overwriteObject(
     client: s3.patient,
     params: { ...input, Body: Readable.from(moving(key, body, deadline)) },
     partSize: Math.max(s3.partBytes, Math.ceil(body.length / limits.storePartsMax)),
-    queueSize: 2,
+    queueSize: limits.storePartsParallel,
     leavePartsOnError: false,
   });
   upload.on("httpUploadProgress", deadline.progress);

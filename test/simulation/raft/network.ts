@@ -1,0 +1,96 @@
+import type { Message, NodeId } from "../../../control/raft/core/types.ts";
+import type { Clock } from "../../../control/raft/driver/clock.ts";
+import type { Receiver, Transport } from "../../../control/raft/driver/transport.ts";
+import type { StoredResult } from "../../../control/store/remembered-results.ts";
+import type { Random } from "../random.ts";
+
+const REQUEST_MS = 1_000;
+
+/** Joins members in memory. Messages are late, lost, doubled and out of order as `faults` say. */
+export class SimulatedNetwork {
+  readonly #clock: Clock;
+  readonly #random: Random;
+  readonly #receivers = new Map<NodeId, Receiver>();
+  readonly #cut = new Set<string>();
+  faults = { lossRate: 0, doubleRate: 0, delayMsMax: 2 };
+  delivered = 0;
+  lost = 0;
+
+  constructor(clock: Clock, random: Random) {
+    this.#clock = clock;
+    this.#random = random;
+  }
+
+  transport(id: NodeId): Transport {
+    let receiver: Receiver | undefined;
+    return {
+      start: (given) => {
+        receiver = given;
+        this.#receivers.set(id, given);
+      },
+      send: (message, snapshot) => this.#send(message, snapshot),
+      propose: (to, command, signal) => this.#propose(id, to, command, signal),
+      close: () => {
+        if (this.#receivers.get(id) === receiver) this.#receivers.delete(id);
+        return Promise.resolve();
+      },
+    };
+  }
+
+  /** The process is gone: what is on its way to it is lost. */
+  detach(id: NodeId): void {
+    this.#receivers.delete(id);
+  }
+
+  cut(from: NodeId, to: NodeId): void {
+    this.#cut.add(`${from}>${to}`);
+  }
+
+  join(): void {
+    this.#cut.clear();
+  }
+
+  #send(message: Message, snapshot: (() => Promise<readonly Uint8Array[]>) | undefined): void {
+    const times = this.#random.chance(this.faults.doubleRate) ? 2 : 1;
+    for (let i = 0; i < times; i++) {
+      void (async () => {
+        const chunks = await snapshot?.().catch(() => undefined);
+        if (snapshot !== undefined && chunks === undefined) return;
+        if (!(await this.#travel(message.from, message.to))) return;
+        const receiver = this.#receivers.get(message.to);
+        if (chunks === undefined) receiver?.message(message);
+        else receiver?.message(message, chunks.map((chunk) => chunk.slice()));
+      })();
+    }
+  }
+
+  async #propose(from: NodeId, to: NodeId, command: Uint8Array, signal: AbortSignal): Promise<StoredResult> {
+    const lost = new Promise<never>((_, reject) => {
+      this.#clock.after(REQUEST_MS, () => reject(new Error("no answer")));
+      signal.addEventListener("abort", () => reject(new Error("aborted")));
+    });
+    const answer = async (): Promise<StoredResult> => {
+      const receiver = (await this.#travel(from, to)) ? this.#receivers.get(to) : undefined;
+      if (receiver === undefined) return lost;
+      const result = await receiver.propose(command).then(
+        (value) => ({ value }),
+        (error: unknown) => ({ error }),
+      );
+      if (!(await this.#travel(to, from))) return lost;
+      if ("error" in result) throw result.error;
+      return result.value;
+    };
+    return Promise.race([answer(), lost]);
+  }
+
+  /** Takes its time; false when it is lost on the way. */
+  async #travel(from: NodeId, to: NodeId): Promise<boolean> {
+    await new Promise<void>((resolve) => {
+      this.#clock.after(this.#random.next() * this.faults.delayMsMax, resolve);
+    });
+    const arrives = !this.#cut.has(`${from}>${to}`) && !this.#random.chance(this.faults.lossRate);
+    if (arrives) this.delivered += 1;
+    else this.lost += 1;
+    return arrives;
+  }
+}

@@ -1,0 +1,132 @@
+import { afterEach, expect, test } from "bun:test";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Database } from "bun:sqlite";
+import type { AuthOptions } from "./collections/auth-options.ts";
+import { authTemplates } from "./collections/auth-templates.ts";
+import { bootstrap } from "./bootstrap.ts";
+import { modelOf } from "./model.ts";
+import { openTestTenant, type TestTenant } from "./testing.ts";
+import { MIGRATIONS } from "./upgrade.ts";
+
+const open: TestTenant[] = [];
+afterEach(async () => {
+  for (const tenant of open.splice(0)) await tenant.close();
+});
+async function opened(from?: string): Promise<TestTenant> {
+  const tenant = await openTestTenant(from);
+  open.push(tenant);
+  return tenant;
+}
+const rows = (tenant: TestTenant, sql: string): unknown[] =>
+  tenant.data.read(tenant.observe(), (db) => db.values(sql).flat());
+
+test("an empty data.db becomes a new PocketBase's", async () => {
+  const tenant = await opened();
+  await bootstrap(tenant);
+  const { schema } = modelOf(tenant);
+  expect(schema.collections.map(({ id, name, type, system }) => [id, name, type, system])).toEqual([
+    ["pbc_2279338944", "_mfas", "base", true],
+    ["pbc_1638494021", "_otps", "base", true],
+    ["pbc_2281828961", "_externalAuths", "base", true],
+    ["pbc_4275539003", "_authOrigins", "base", true],
+    ["pbc_3142635823", "_superusers", "auth", true],
+    ["_pb_users_auth_", "users", "auth", false],
+  ]);
+  expect(schema.find("users")).toMatchObject({ listRule: "id = @request.auth.id", createRule: "" });
+  expect(schema.find("users")?.fields.map(({ name }) => name)).toEqual([
+    "id",
+    "password",
+    "tokenKey",
+    "email",
+    "emailVisibility",
+    "verified",
+    "name",
+    "avatar",
+    "created",
+    "updated",
+  ]);
+  expect(rows(tenant, "SELECT file FROM _migrations ORDER BY applied")).toEqual([...MIGRATIONS]);
+  expect(rows(tenant, "SELECT typeof(value) FROM _params WHERE id = 'settings'")).toEqual(["blob"]);
+});
+
+test("secrets differ from tenant to tenant, and a second bootstrap changes nothing", async () => {
+  const [one, two] = [await opened(), await opened()];
+  await bootstrap(one);
+  await bootstrap(two);
+  const secret = (tenant: TestTenant): string =>
+    (modelOf(tenant).schema.find("users")?.options as AuthOptions).authToken.secret;
+  expect(secret(one)).toMatch(/^[A-Za-z0-9]{50}$/);
+  expect(secret(one)).not.toBe(secret(two));
+  const before = rows(one, "SELECT * FROM _collections");
+  await bootstrap(one);
+  expect(rows(one, "SELECT * FROM _collections")).toEqual(before);
+});
+
+/** A data.db with `change` made to a new one. */
+async function olderFile(
+  change: (db: Database) => void,
+): Promise<{ path: string; remove: () => Promise<void> }> {
+  const directory = await mkdtemp(join(tmpdir(), "older-"));
+  const path = join(directory, "old.db");
+  const tenant = await opened();
+  await bootstrap(tenant);
+  await Bun.write(path, tenant.image());
+  const db = new Database(path);
+  change(db);
+  db.close();
+  return { path, remove: () => rm(directory, { recursive: true }) };
+}
+
+test("data of 0.23 gets what later versions added", async () => {
+  const oldAlert = authTemplates.authAlert.body
+    .replace("location:</p>", "location.</p>")
+    .replace("<p><em>{ALERT_INFO}</em></p>\n", "")
+    .replace(/(<p><strong>.*<\/strong><\/p>)\n(<p>If this was you.*<\/p>)/, "$2\n$1");
+  const file = await olderFile((db) => {
+    db.run("DELETE FROM _migrations WHERE file > '1717233559'");
+    db.run("ALTER TABLE _otps DROP COLUMN sentTo");
+    db.run(
+      "UPDATE _collections SET fields = (SELECT json_group_array(json(value)) FROM json_each(fields) WHERE value ->> 'name' != 'sentTo') WHERE name = '_otps'",
+    );
+    db.run(
+      "UPDATE _collections SET options = json_set(options, '$.authAlert.emailTemplate.body', ?) WHERE name = 'users'",
+      [oldAlert],
+    );
+    db.run("CREATE INDEX made_by_hand ON users (name)");
+    db.run("CREATE UNIQUE INDEX second_email ON users (email)");
+  });
+  const tenant = await opened(file.path);
+  await bootstrap(tenant);
+  const { schema } = modelOf(tenant);
+  expect(schema.find("_otps")?.fields.find(({ name }) => name === "sentTo")).toMatchObject({
+    hidden: true,
+    system: true,
+  });
+  expect(rows(tenant, "SELECT name FROM pragma_table_info('_otps') WHERE name = 'sentTo'")).toEqual([
+    "sentTo",
+  ]);
+  expect((schema.find("users")?.options as AuthOptions).authAlert.emailTemplate.body).toBe(
+    authTemplates.authAlert.body,
+  );
+  expect(schema.find("users")?.indexes).toContain("CREATE INDEX `made_by_hand` ON `users` (`name`)");
+  expect(
+    rows(tenant, "SELECT name FROM sqlite_schema WHERE name IN ('made_by_hand', 'second_email')"),
+  ).toEqual(["made_by_hand"]);
+  expect(rows(tenant, "SELECT count(*) FROM _migrations")).toEqual([MIGRATIONS.length]);
+  await file.remove();
+});
+
+test.each([
+  ["of another program", "CREATE TABLE x (y)", "it has tables but no collections"],
+  ["before 0.23", "CREATE TABLE _collections (id, schema)", "before 0.23"],
+])("a database %s is refused", async (_, sql, reason) => {
+  const directory = await mkdtemp(join(tmpdir(), "foreign-"));
+  const db = new Database(join(directory, "data.db"));
+  db.run(sql);
+  db.close();
+  const tenant = await opened(join(directory, "data.db"));
+  expect(await bootstrap(tenant).catch((error: Error) => error.message)).toContain(reason);
+  await rm(directory, { recursive: true });
+});

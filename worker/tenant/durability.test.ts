@@ -1,0 +1,207 @@
+/** What may leave the process, and when. */
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { AUXILIARY_DB, type TenantId } from "../../shared/ids.ts";
+import { limits } from "../../shared/limits.ts";
+import type { Tenant } from "./contract.ts";
+import type { TenantHostOptions } from "./host.ts";
+import { type TestHost, TestWorld, codeOf, fastClock, gatedStore, notes, putNote } from "./test-world.ts";
+
+let world: TestWorld;
+let gated: ReturnType<typeof gatedStore>;
+beforeEach(async () => {
+  world = await TestWorld.open();
+  gated = gatedStore(world.store);
+});
+afterEach(() => world.close());
+
+async function started(
+  durability: "durable" | "async" = "durable",
+  options: Partial<TenantHostOptions> = {},
+): Promise<{ host: TestHost; id: TenantId; tenant: Tenant }> {
+  const host = world.host({ store: gated.store, ...options });
+  const id = world.create(host, durability);
+  const tenant = await world.at(host, id);
+  await putNote(tenant, "first");
+  return { host, id, tenant };
+}
+
+/** Whether it settles within 30 ms. */
+async function soon(work: Promise<unknown> | void): Promise<boolean> {
+  return Promise.race([Promise.resolve(work).then(() => true), Bun.sleep(30).then(() => false)]);
+}
+
+describe("Observation.settled", () => {
+  test("answers at once when nothing pending was seen", async () => {
+    const { tenant } = await started();
+    const seen = tenant.observe();
+    tenant.data.read(seen, (db) => db.get("SELECT 1"));
+    expect(seen.settled()).toBeUndefined();
+    expect(seen.headers()).toEqual({ "x-txid": "data.db=1", "x-durable": "1" });
+  });
+
+  test("of a write waits for its object; of a read that saw it, too; of an error, too", async () => {
+    const { tenant } = await started();
+    gated.close();
+    const wrote = putNote(tenant, "second");
+    const read = tenant.observe();
+    tenant.data.read(read, (db) => db.all("SELECT * FROM notes"));
+    const failed = tenant.observe();
+    expect(() => tenant.data.write(failed, (tx) => tx.run("INSERT INTO notes (id) VALUES (2)"))).toThrow("UNIQUE");
+    expect(await soon(wrote)).toBe(false);
+    const [readSettled, failedSettled] = [read.settled(), failed.settled()];
+    expect(await soon(readSettled)).toBe(false);
+    expect(await soon(failedSettled)).toBe(false);
+    gated.open();
+    expect(await wrote).toEqual({ "x-txid": "data.db=2", "x-durable": "1" });
+    await Promise.all([readSettled, failedSettled]);
+    expect(read.headers()["x-txid"]).toBe("data.db=2");
+  });
+
+  test("commits made while an object is under way share the next one, also of several tenants", async () => {
+    const { host, tenant } = await started();
+    const other = await world.at(host, world.create(host));
+    const before = host.metrics()["log_objects"] ?? 0;
+    gated.close();
+    const all = [putNote(tenant, "a")];
+    await Bun.sleep(5);
+    for (let i = 0; i < 20; i++) all.push(putNote(i % 2 === 0 ? tenant : other, `b${i}`));
+    gated.open();
+    await Promise.all(all);
+    expect((host.metrics()["log_objects"] ?? 0) - before).toBe(2);
+  });
+
+  test("a commit that changes nothing makes no TXID and no object", async () => {
+    const { host, tenant } = await started();
+    const before = host.metrics()["log_objects"];
+    const seen = tenant.observe();
+    await tenant.data.write(seen, (tx) => tx.run("UPDATE notes SET text = '' WHERE id < 0"));
+    await seen.settled();
+    expect(seen.headers()).toEqual({ "x-txid": "data.db=1", "x-durable": "1" });
+    expect(host.metrics()["log_objects"]).toBe(before as number);
+    expect(await putNote(tenant, "second")).toEqual({ "x-txid": "data.db=2", "x-durable": "1" });
+  });
+
+  test("stops waiting when its caller's signal is aborted", async () => {
+    const { tenant } = await started();
+    gated.close();
+    void putNote(tenant, "second").catch(() => {});
+    const seen = tenant.observe();
+    tenant.data.read(seen, (db) => db.get("SELECT 1"));
+    const controller = new AbortController();
+    const settled = seen.settled(controller.signal) as Promise<void>;
+    controller.abort(new Error("gone away"));
+    expect(await settled.catch(String)).toBe("Error: gone away");
+  });
+});
+
+describe("the lease", () => {
+  test("without it a read leaves only after a PUT has shown that the log is not sealed", async () => {
+    const { host, tenant } = await started();
+    await Bun.sleep(limits.leaseProofMs + 10);
+    world.mayAnswer = false;
+    const before = host.metrics()["log_objects"] ?? 0;
+    const seen = tenant.observe();
+    tenant.data.read(seen, (db) => db.get("SELECT 1"));
+    await seen.settled();
+    expect(host.metrics()["log_objects"]).toBe(before + 1);
+    // Proven for a moment.
+    expect(tenant.observe().settled()).toBeUndefined();
+  });
+
+  test("without it and with a sealed log nothing leaves", async () => {
+    const { host, tenant } = await started();
+    await Bun.sleep(limits.leaseProofMs + 10);
+    await world.takeOver(host, world.host());
+    world.mayAnswer = false;
+    const seen = tenant.observe();
+    tenant.data.read(seen, (db) => db.get("SELECT 1"));
+    expect(await codeOf(() => seen.settled())).toBe("fenced");
+  });
+});
+
+describe("afterDurable", () => {
+  test("runs after the object, in order; afterCommit in the same turn", async () => {
+    const { tenant } = await started();
+    gated.close();
+    const order: string[] = [];
+    const seen = tenant.observe();
+    await tenant.data.write(seen, (tx) => {
+      tx.run("INSERT INTO notes (text) VALUES ('x')");
+      tx.afterDurable(() => void order.push("durable"));
+      tx.afterCommit(() => void order.push("commit"));
+    });
+    expect(order).toEqual(["commit"]);
+    await Bun.sleep(20);
+    expect(order).toEqual(["commit"]);
+    gated.open();
+    await seen.settled();
+    await Bun.sleep(1);
+    expect(order).toEqual(["commit", "durable"]);
+  });
+
+  test("is dropped when the tenant is lost before", async () => {
+    const { host, tenant } = await started();
+    gated.close();
+    let ran = false;
+    await tenant.data.write(tenant.observe(), (tx) => {
+      tx.run("INSERT INTO notes (text) VALUES ('x')");
+      tx.afterDurable(() => void (ran = true));
+    });
+    await Bun.sleep(5);
+    host.abandon();
+    gated.open();
+    await Bun.sleep(20);
+    expect(ran).toBe(false);
+  });
+});
+
+describe("while object storage does not answer", () => {
+  test("durable tenants' writes are refused, pending ones time out, durable reads go on, and all is well afterwards", async () => {
+    const { host, id, tenant } = await started("durable", { clock: fastClock(20) });
+    gated.close();
+    const pending = codeOf(() => putNote(tenant, "second"));
+    const reading = codeOf(() => {
+      const seen = tenant.observe();
+      tenant.data.read(seen, (db) => db.get("SELECT 1"));
+      return seen.settled();
+    });
+    await Bun.sleep(limits.outageRefuseAfterMs / 20 + 20);
+    expect(await codeOf(() => putNote(tenant, "third"))).toBe("store_unavailable");
+    expect(await pending).toBe("commit_unknown");
+    expect(await reading).toBe("store_unavailable");
+    gated.open();
+    await Bun.sleep(50);
+    await putNote(tenant, "fourth");
+    expect(notes(tenant)).toEqual(["first", "second", "fourth"]);
+    expect(host.metrics()["gate_timeouts"]).toBe(2);
+    host.abandon();
+    const next = world.host();
+    await world.takeOver(host, next);
+    expect(notes(await world.at(next, id))).toEqual(["first", "second", "fourth"]);
+  });
+
+  test("async tenants answer at once within their bounds, then wait like the others", async () => {
+    const { tenant } = await started("async", { clock: fastClock(20) });
+    gated.close();
+    const seen = tenant.observe();
+    await tenant.data.write(seen, (tx) => tx.run("INSERT INTO notes (text) VALUES ('second')"));
+    expect(seen.settled()).toBeUndefined();
+    expect(seen.headers()).toEqual({ "x-txid": "data.db=2", "x-durable": "0" });
+    await Bun.sleep(limits.asyncLagMsMax / 20 + 20);
+    expect(await codeOf(() => putNote(tenant, "third"))).toBe("store_unavailable");
+    const late = tenant.observe();
+    tenant.data.read(late, (db) => db.get("SELECT 1"));
+    expect(await soon(late.settled())).toBe(false);
+    gated.open();
+  });
+
+  test("auxiliary.db is never waited for", async () => {
+    const { tenant } = await started();
+    gated.close();
+    const seen = tenant.observe();
+    await tenant.database(AUXILIARY_DB).write(seen, (tx) => tx.exec("CREATE TABLE logs (id)"));
+    expect(seen.settled()).toBeUndefined();
+    gated.open();
+  });
+});
+
