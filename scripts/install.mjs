@@ -1,5 +1,5 @@
 // Makes node_modules match package-lock.json, on a machine with only Node and npm (so this one file is not TypeScript).
-// It does nothing, quickly, when they already match.
+// It does nothing, quickly, when they already match. Not `npm ci`: that refuses a lock file which was written on one platform.
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
@@ -13,7 +13,7 @@ const lock = createHash("sha256")
 
 if (!existsSync(stamp) || readFileSync(stamp, "utf8") !== lock) {
   console.log("Installing what Manybase needs (Bun and Deno included)…");
-  const { status } = spawnSync("npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error"], {
+  const { status } = spawnSync("npm", ["install", "--no-save", "--no-audit", "--no-fund", "--loglevel=error"], {
     cwd: root,
     stdio: ["ignore", "inherit", "inherit"],
     shell: process.platform === "win32",

@@ -79,6 +79,7 @@ export async function startSession(options: SessionOptions, signal: AbortSignal)
 
   const dead = new AbortController();
   const over = AbortSignal.any([dead.signal, host.fenced]);
+  let draining = false;
   const beats = beatUntil(over);
   log.info({ incarnation, url: options.url }, "registered");
 
@@ -92,7 +93,7 @@ export async function startSession(options: SessionOptions, signal: AbortSignal)
             seq: host.durableSeq,
             tenants: host.size,
             rssBytes: process.memoryUsage.rss(),
-            draining: false,
+            draining,
           },
           AbortSignal.timeout(leaseMs),
         );
@@ -118,6 +119,7 @@ export async function startSession(options: SessionOptions, signal: AbortSignal)
     abandon,
     async stop() {
       // Beats go on while it drains, so that nobody takes the tenants away in the middle.
+      draining = true;
       const exit = await host.stop();
       dead.abort(new SystemError("fenced", "Cannot go on: this worker was stopped"));
       await beats;

@@ -42,6 +42,7 @@ test.each([
   ["gateway/app.ts", "worker/log.ts"],
   ["worker/session.ts", "control/main.ts"],
   ["control/main.ts", "worker/objects/open.ts"],
+  ["control/objects.ts", "worker/objects/s3/s3-store.ts"],
   ["control/domain/x.ts", "bun:sqlite"],
   ["worker/tenant/x.ts", "@aws-sdk/client-s3"],
   ["worker/features/a/x.ts", "worker/features/b/y.ts"],
