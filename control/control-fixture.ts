@@ -51,17 +51,26 @@ export interface TestControl {
 
 const KEYS = { memberKeys: keyring("member-1"), gatewayKeys: keyring("gateway-1") };
 
+export interface TestControlOptions {
+  /** Of an earlier one: workers find this one there. */
+  port?: number;
+  /** Between control and its store: for faults. */
+  wrapStore?: (store: ReplicatedStore) => ReplicatedStore;
+  wrapObjects?: (objects: ObjectStore) => ObjectStore;
+}
+
 /** Starts on `directory`, or on a new one. */
 export async function startTestControl(
   directory?: string,
   change: Partial<ControlParts> = {},
+  { port = 0, wrapStore = (store) => store, wrapObjects = (objects) => objects }: TestControlOptions = {},
 ): Promise<TestControl> {
   const at = directory ?? (await mkdtemp(join(tmpdir(), "manybase-control-")));
   const objects = await openObjectStore(`file:${join(at, "store")}`, {});
   const store = await openRaftStore({ directory: join(at, "control") });
   const control = await openControl({
-    store,
-    objects,
+    store: wrapStore(store),
+    objects: wrapObjects(objects),
     ...KEYS,
     domain: "localhost",
     sealLog,
@@ -72,7 +81,7 @@ export async function startTestControl(
     ...change,
   });
   const app = controlApp(control);
-  const server = listen({ hostname: "127.0.0.1", port: 0 }, (request) => app.fetch(request));
+  const server = listen({ hostname: "127.0.0.1", port }, (request) => app.fetch(request));
   const url = `http://127.0.0.1:${server.port}`;
   await control.leadership.settled(AbortSignal.timeout(5_000));
   const token = `mbo_${"t".repeat(40)}`;

@@ -1,14 +1,22 @@
 import type { Logger } from "pino";
+import { limits } from "../shared/limits.ts";
 import type { ObjectStore } from "../shared/objects/contract.ts";
 import type { Keyring } from "../shared/protocol/keys.ts";
 import type { Clock } from "./clock.ts";
 import { followStore, loadTable } from "./domain/follow.ts";
+import type { Loads } from "./domain/place.ts";
 import { RouteFeed } from "./domain/route-feed.ts";
 import { Runner } from "./domain/runner.ts";
 import { Table } from "./domain/table.ts";
 import { TableWaiters } from "./domain/wait.ts";
+import { IdleSweeper } from "./life/idle-sweeper.ts";
+import { Purger } from "./life/purger.ts";
 import { Leadership } from "./liveness/leadership.ts";
 import { RouteResolver } from "./liveness/resolve-route.ts";
+import { Drainer } from "./moving/drainer.ts";
+import { Mover } from "./moving/mover.ts";
+import { Rebalancer } from "./moving/rebalancer.ts";
+import { createWorkerClient } from "./moving/worker-client.ts";
 import { type SealLog, Sealer } from "./sealing/sealer.ts";
 import type { ReplicatedStore } from "./store/contract.ts";
 
@@ -25,11 +33,28 @@ export interface ControlParts {
   /** How control calls workers. */
   fetch: typeof fetch;
   log: Logger;
+  settings?: Partial<ControlSettings>;
+}
+
+/** What operators choose; defaults are in shared/limits.ts. */
+export interface ControlSettings {
+  /** Without a request for this long a tenant is idle. */
+  idleMs: number;
+  /** Without a request for this long it is evicted; 0: never. */
+  evictMs: number;
+  /** How long a deleted tenant can be recovered. */
+  retainMs: number;
+  /** 0: tenants are never moved to even workers out. */
+  rebalanceMovesPerMinute: number;
+  /** Told when another number of workers is wanted. */
+  scaleWebhook?: { url: string; token?: string };
 }
 
 /** One replica of control, without its listener: everything the API stands on. */
 export interface Control extends ControlParts {
+  settings: ControlSettings;
   table: Table;
+  waiters: TableWaiters;
   runner: Runner;
   feed: RouteFeed;
   leadership: Leadership;
@@ -50,8 +75,27 @@ export async function openControl(parts: ControlParts): Promise<Control> {
   await loadTable(store, table);
   const feed = new RouteFeed(table);
   const sealer = new Sealer({ ...parts, table, waiters, runner, objects, clock, log, randomBytes });
-  const leadership = new Leadership({ ...parts, table, runner, sealer: (signal) => sealer.run(signal) });
-  const resolver = new RouteResolver({ table, waiters, runner, leadership });
+  const settings: ControlSettings = {
+    idleMs: limits.tenantIdleMsDefault,
+    evictMs: limits.tenantEvictMsDefault,
+    retainMs: limits.tenantRetainMsDefault,
+    rebalanceMovesPerMinute: limits.rebalanceMovesPerMinuteDefault,
+    ...parts.settings,
+  };
+  const workers = createWorkerClient(parts);
+  // Known to the leader only, and only the leader places and moves.
+  const loads: Loads = (incarnation) => leadership.current?.leases.last(incarnation);
+  const common = { ...parts, ...settings, table, waiters, runner, workers, loads };
+  const sweepers = [
+    sealer,
+    new Mover(common),
+    new Drainer(common),
+    new Rebalancer({ ...common, movesPerMinute: settings.rebalanceMovesPerMinute }),
+    new IdleSweeper(common),
+    new Purger(common),
+  ].map((sweeper) => (signal: AbortSignal) => sweeper.run(signal));
+  const leadership = new Leadership({ ...parts, table, runner, sweepers });
+  const resolver = new RouteResolver({ table, waiters, runner, leadership, loads });
   const running = Promise.all([
     followStore({ store, table, clock, log }, stop.signal),
     leadership.run(stop.signal).catch((error: unknown) => {
@@ -60,7 +104,9 @@ export async function openControl(parts: ControlParts): Promise<Control> {
   ]);
   return {
     ...parts,
+    settings,
     table,
+    waiters,
     runner,
     feed,
     leadership,

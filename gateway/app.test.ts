@@ -51,7 +51,6 @@ beforeEach(() => {
   const source = new RouteSource(table, { controlUrl: "http://control", keys, fetch: fake });
   gateway = createGateway({
     domain: "example.com",
-    controlUrl: "http://control",
     keys,
     table,
     source,

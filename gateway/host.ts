@@ -14,10 +14,10 @@ const HOST = /^(?:\[[0-9a-f:.]{2,45}\]|[a-z0-9](?:[a-z0-9.-]{0,252}[a-z0-9])?\.?
 
 /**
  * Reads a Host header strictly: lower-cased, an ending dot and the port dropped; `<slug>.<domain>` is a tenant, one label deep.
- * Unicode names arrive as punycode (`xn--…`), which are plain labels.
+ * Unicode names are read as their punycode (`xn--…`), which are plain labels.
  */
 export function readHost(header: string | null, domain: string): HostMeaning {
-  const host = (header ?? "").toLowerCase();
+  const host = asciiHost(header ?? "").toLowerCase();
   if (!HOST.test(host)) return { kind: "malformed" };
   const name = host.replace(/:[0-9]+$/, "").replace(/\.$/, "");
   if (name === domain || name === "localhost" || name.startsWith("[") || /^[0-9.]+$/.test(name))
@@ -31,5 +31,24 @@ export function readHost(header: string | null, domain: string): HostMeaning {
     return { kind: "tenant", slug: parseSlug(label) };
   } catch {
     return { kind: "malformed" };
+  }
+}
+
+/**
+ * Browsers send punycode, other clients may send UTF-8, which a header's value shows byte by byte. The platform's URL parser knows the
+ * rules (IDNA, UTS 46); only the name is given to it, because it would also take what is no host.
+ *
+ * @returns the same text when it is ASCII, "" when it is no name
+ */
+export function asciiHost(host: string): string {
+  if (!/[^ -~]/.test(host)) return host;
+  const [, raw = "", port = ""] = /^([^:@/?#\\\s%]{1,255})(:[0-9]{1,5})?$/.exec(host) ?? [];
+  try {
+    const name = /[^\u0000-\u00ff]/.test(raw)
+      ? raw
+      : new TextDecoder("utf-8", { fatal: true }).decode(Uint8Array.from(raw, (c) => c.charCodeAt(0)));
+    return raw === "" ? "" : new URL(`http://${name}`).hostname + port;
+  } catch {
+    return "";
   }
 }

@@ -9,6 +9,7 @@ import { ControlClient } from "./control-client/control-client.ts";
 import { startWorkerServer } from "./http/server.ts";
 import { claimDirectory } from "./claim-directory.ts";
 import { createLog } from "./log.ts";
+import { createMemberApp } from "./member/app.ts";
 import { bootstrap } from "./model/bootstrap.ts";
 import { openObjectStore } from "./objects/open.ts";
 import { probeStore } from "./objects/probe.ts";
@@ -91,6 +92,7 @@ async function run(): Promise<void> {
     },
     app: createTenantApp(),
     platform: createPlatformApp({ keys: memberKeys }),
+    member: createMemberApp({ keys: memberKeys, session: () => session }),
     session: () => session,
     log,
   });

@@ -6,6 +6,9 @@ import type { ControlClient } from "./control-client/control-client.ts";
 import { Lease } from "./control-client/lease.ts";
 import type { Log } from "./log.ts";
 import { SQL_FUNCTIONS } from "./query/functions.ts";
+import { Departures } from "./member/departures.ts";
+import { loadMeter } from "./member/load.ts";
+import { Visitors } from "./member/visitors.ts";
 import { type TenantHost, createTenantHost } from "./tenant/host.ts";
 import type { Tenant } from "./tenant/contract.ts";
 import { VERSION } from "../shared/version.ts";
@@ -31,6 +34,10 @@ export interface SessionOptions {
 export interface Session {
   readonly incarnation: Incarnation;
   readonly host: TenantHost;
+  /** Requests enter tenants through it. */
+  readonly visitors: Visitors;
+  /** How control lets tenants leave. */
+  readonly departures: Departures;
   readonly over: AbortSignal;
   /** Refuses new tenants, drains, flushes, materialises, seals its own log, tells control. */
   stop(): Promise<void>;
@@ -77,6 +84,8 @@ export async function startSession(options: SessionOptions, signal: AbortSignal)
     },
   });
 
+  const visitors = new Visitors(host);
+  const load = loadMeter();
   const dead = new AbortController();
   const over = AbortSignal.any([dead.signal, host.fenced]);
   let draining = false;
@@ -92,7 +101,7 @@ export async function startSession(options: SessionOptions, signal: AbortSignal)
           {
             seq: host.durableSeq,
             tenants: host.size,
-            rssBytes: process.memoryUsage.rss(),
+            ...load(),
             draining,
           },
           AbortSignal.timeout(leaseMs),
@@ -115,6 +124,8 @@ export async function startSession(options: SessionOptions, signal: AbortSignal)
   return {
     incarnation,
     host,
+    visitors,
+    departures: new Departures(host, visitors),
     over,
     abandon,
     async stop() {

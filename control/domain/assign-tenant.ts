@@ -1,25 +1,28 @@
 import { SystemError, UserError } from "../../shared/errors.ts";
-import type { Epoch, Incarnation, TenantId } from "../../shared/ids.ts";
-import type { Tail } from "../../shared/protocol/internal.ts";
+import type { TenantId } from "../../shared/ids.ts";
 import { type Meta, audit, isoTime } from "./audit.ts";
 import { sealKey, tenantKey, workerKey } from "./keys.ts";
-import { leastLoaded } from "./place.ts";
-import type { SealRecord, TenantRecord } from "./records.ts";
+import { type Loads, leastLoaded } from "./place.ts";
+import type { TenantRecord } from "./records.ts";
+import { isClosed, ownedBy, withTail } from "./tenant-parts.ts";
 import { type Decision, type View, draft, put } from "./view.ts";
 import { serves } from "./worker-states.ts";
-
-/** No entry can lie below the first slot. */
-const EMPTY_LOG_END = 1;
 
 /**
  * Gives a tenant to the least loaded worker: one that has no owner, or one whose owner's log is sealed. Compares the tenant's,
  * the worker's and the old owner's keys, so that nobody is placed on a worker that died meanwhile or taken from one that lives.
- * Rejects with UserError `tenant_not_found`, SystemError `tenant_moving` (owner not sealed) or `no_worker`.
+ * Rejects with UserError `tenant_not_found` or `conflict` (suspended, deleted, archived); SystemError `tenant_moving` (owner not
+ * sealed) or `no_worker`.
  */
-export function assignTenant(view: View, meta: Meta, id: TenantId): Decision<TenantRecord> {
+export function assignTenant(view: View, meta: Meta, id: TenantId, loads?: Loads): Decision<TenantRecord> {
   const tenant = view.get(tenantKey(id));
   if (tenant === undefined) {
     return { reject: new UserError("tenant_not_found", "Cannot assign tenant: there is no such tenant") };
+  }
+  if (isClosed(tenant)) {
+    return {
+      reject: new UserError("conflict", `Cannot assign tenant ${tenant.slug}: nobody is to serve it`),
+    };
   }
   const old = tenant.owner?.incarnation;
   if (old !== undefined && serves(view.get(workerKey(old)))) return { settled: tenant };
@@ -35,7 +38,7 @@ export function assignTenant(view: View, meta: Meta, id: TenantId): Decision<Ten
       ),
     };
   }
-  const worker = leastLoaded(view);
+  const worker = leastLoaded(view, loads);
   if (worker === undefined) {
     return {
       reject: new SystemError("no_worker", `Cannot assign tenant ${tenant.slug}: no worker has room`, {
@@ -44,14 +47,8 @@ export function assignTenant(view: View, meta: Meta, id: TenantId): Decision<Ten
       }),
     };
   }
-  const next: TenantRecord = {
-    ...tenant,
-    state: "deploying",
-    epoch: (tenant.epoch + 1) as Epoch,
-    owner: { incarnation: worker.incarnation },
-    tails: withTail(tenant.tails, old, seal),
-    updated: isoTime(meta.atMs),
-  };
+  const tails = withTail(tenant.tails, old, seal);
+  const next = ownedBy({ ...tenant, tails, updated: isoTime(meta.atMs) }, worker.incarnation);
   return {
     draft: draft(
       view,
@@ -71,9 +68,4 @@ export function assignTenant(view: View, meta: Meta, id: TenantId): Decision<Ten
     ),
     value: next,
   };
-}
-
-function withTail(tails: Tail[], old: Incarnation | undefined, seal: SealRecord | undefined): Tail[] {
-  if (old === undefined || seal === undefined || seal.endSeq <= EMPTY_LOG_END) return tails;
-  return [...tails.filter((tail) => tail.incarnation !== old), { incarnation: old, endSeq: seal.endSeq }];
 }

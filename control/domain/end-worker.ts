@@ -1,16 +1,68 @@
 import { SystemError, UserError } from "../../shared/errors.ts";
 import type { Incarnation, LogSeq } from "../../shared/ids.ts";
 import { type Meta, audit, isoTime } from "./audit.ts";
-import { sealKey, workerKey } from "./keys.ts";
+import { nonceKey, sealKey, workerKey } from "./keys.ts";
 import type { WorkerRecord, WorkerState } from "./records.ts";
-import { type Decision, type View, draft, put } from "./view.ts";
-import { mayBecome } from "./worker-states.ts";
+import { type Decision, type View, draft, put, remove } from "./view.ts";
+import { mayBecome, serves } from "./worker-states.ts";
 
-/** It takes no new tenants. */
+/** It takes no new tenants, because it says that it stops. */
 export function drainWorker(view: View, meta: Meta, incarnation: Incarnation): Decision<void> {
   const worker = view.get(workerKey(incarnation));
   if (worker === undefined || !mayBecome(worker, "draining")) return { settled: undefined };
   return transition(view, meta, worker, "draining", {});
+}
+
+/** It takes no new tenants, and control moves those that it has. Rejects with UserError `worker_not_found` or `conflict`. */
+export function emptyWorker(view: View, meta: Meta, incarnation: Incarnation): Decision<WorkerRecord> {
+  const worker = view.get(workerKey(incarnation));
+  if (worker === undefined) return { reject: noSuchWorker("drain", incarnation) };
+  if (worker.drain !== undefined) return { settled: worker };
+  if (!mayBecome(worker, "dead")) {
+    return {
+      reject: new UserError("conflict", `Cannot drain worker ${incarnation}: it is ${worker.state}`),
+    };
+  }
+  const started = isoTime(meta.atMs);
+  const next: WorkerRecord = { ...worker, state: "draining", changed: started, drain: { started } };
+  const key = workerKey(incarnation);
+  return {
+    draft: draft(view, [key], [put(key, next), audit(meta, "worker.drain", String(incarnation))]),
+    value: next,
+  };
+}
+
+/**
+ * Forgets a worker that has ended and that no tenant names; `force` gives up one that serves, as if its lease had run out.
+ * Rejects with UserError `worker_not_found` or `conflict`. @returns whether it is forgotten, not only given up
+ */
+export function removeWorker(
+  view: View,
+  meta: Meta,
+  incarnation: Incarnation,
+  force: boolean,
+): Decision<boolean> {
+  const key = workerKey(incarnation);
+  const worker = view.get(key);
+  if (worker === undefined) return { reject: noSuchWorker("remove", incarnation) };
+  if (serves(worker) && force) {
+    const decision = transition(view, meta, worker, "dead", { why: "removed by an operator" });
+    return "draft" in decision ? { ...decision, value: false } : { settled: false };
+  }
+  const tenants = view.tenantsOf(incarnation).size;
+  if ((worker.state !== "sealed" && worker.state !== "exited") || tenants > 0) {
+    const state = tenants > 0 ? `it is ${worker.state} with ${tenants} tenants` : `it is ${worker.state}`;
+    return {
+      reject: new UserError("conflict", `Cannot remove worker ${incarnation}: ${state}`, {
+        hint: "Drain it and stop its process first; force gives it up at once and takes its tenants over.",
+      }),
+    };
+  }
+  const keys = [key, sealKey(incarnation), nonceKey(worker.nonce)];
+  return {
+    draft: draft(view, keys, [...keys.map(remove), audit(meta, "worker.remove", String(incarnation))]),
+    value: true,
+  };
 }
 
 /** Its lease ran out or its process is gone. Reversible by nobody; what it still writes counts only up to the seal. */
@@ -40,7 +92,7 @@ export function exitWorker(view: View, meta: Meta, incarnation: Incarnation, end
   const worker = view.get(workerKey(incarnation));
   if (worker === undefined) {
     return {
-      reject: new UserError("worker_not_found", `Cannot end worker ${incarnation}: it is not known`),
+      reject: noSuchWorker("end", incarnation),
     };
   }
   const problem = otherEnd(view, incarnation, endSeq);
@@ -70,6 +122,10 @@ function sealed(
     ),
     value: undefined,
   };
+}
+
+function noSuchWorker(verb: string, incarnation: Incarnation): UserError {
+  return new UserError("worker_not_found", `Cannot ${verb} worker ${incarnation}: it is not known`);
 }
 
 function otherEnd(view: View, incarnation: Incarnation, endSeq: LogSeq): Error | undefined {

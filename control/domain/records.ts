@@ -3,6 +3,40 @@ import type { Epoch, Incarnation, LogSeq, Slug, TenantId } from "../../shared/id
 import type { WorkerView } from "../../shared/protocol/cp.ts";
 import type { Durability, Positions, Tail, TenantState } from "../../shared/protocol/internal.ts";
 
+export const TRANSFER_REASONS = [
+  "move",
+  "drain",
+  "rebalance",
+  "evict",
+  "idle",
+  "suspend",
+  "delete",
+  "update",
+] as const;
+export type TransferReason = (typeof TRANSFER_REASONS)[number];
+
+/**
+ * The tenant is on its way from its owner to another worker or to nobody. As soon as this is written the owner may have
+ * released it, so it ends in one of two ways only: another owner, or the same one with the next epoch.
+ */
+export interface Transfer {
+  /** Names this attempt. */
+  id: string;
+  /** Absent: to nobody. The owner itself: it loads anew. */
+  to?: Incarnation;
+  why: TransferReason;
+  /** ISO 8601. */
+  started: string;
+}
+
+export interface Deletion {
+  at: string;
+  /** Recoverable until then. */
+  until: string;
+  /** Its objects may be gone already: nothing brings it back. */
+  purging?: true;
+}
+
 export interface TenantRecord {
   id: TenantId;
   slug: Slug;
@@ -18,6 +52,10 @@ export interface TenantRecord {
   tails: Tail[];
   /** Nothing is known to lie under the tenant's prefix: a load that finds nothing may create. */
   virgin: boolean;
+  /** Only while there is an owner. */
+  transfer?: Transfer;
+  /** Only in state `deleted`. */
+  deletion?: Deletion;
   /** ISO 8601. */
   created: string;
   updated: string;
@@ -35,6 +73,8 @@ export interface WorkerRecord {
   registered: string;
   /** When `state` was entered. */
   changed: string;
+  /** An operator wants it empty: control moves its tenants. A worker that stops by itself is `draining` without this. */
+  drain?: { started: string };
   /** Highest slot of its log known durable when it died: where a sealer starts to look. */
   seq?: LogSeq;
 }
@@ -51,7 +91,7 @@ export interface BlocksRecord {
 }
 
 export const OPERATOR_SCOPES = ["read", "write", "tenant-admin"] as const;
-/** `read`: views. `write`: creates. `tenant-admin`: acts inside a tenant (tickets, superusers). */
+/** `read`: views. `write`: changes, also of tokens with no more scopes than its own. `tenant-admin`: acts inside a tenant (tickets, superusers). */
 export type OperatorScope = (typeof OPERATOR_SCOPES)[number];
 
 export interface TokenRecord {

@@ -1,9 +1,10 @@
 import type { Epoch, Incarnation, TenantId } from "../../shared/ids.ts";
-import type { ExitRequest, Positions, ReportRequest } from "../../shared/protocol/internal.ts";
+import type { ExitRequest, ReportRequest } from "../../shared/protocol/internal.ts";
 import type { Op } from "../store/contract.ts";
 import { type Meta, audit, isoTime } from "./audit.ts";
 import { tenantKey } from "./keys.ts";
 import type { TenantRecord } from "./records.ts";
+import { hasContent, raise, settledAt, withoutOwner } from "./tenant-parts.ts";
 import { type Decision, type View, draft, put } from "./view.ts";
 
 export type TenantReport = ReportRequest["reports"][number];
@@ -47,38 +48,20 @@ export function releaseTenants(
   for (const { tenant: id, epoch, base } of released) {
     const tenant = view.get(tenantKey(id));
     if (!owns(tenant, incarnation, epoch)) continue;
-    const { owner: _, ...rest } = tenant;
-    const raised = raise(tenant.base, base);
-    changed.set(id, {
-      ...rest,
-      state: "evicted",
-      base: raised,
-      tails: [],
-      virgin: tenant.virgin && !hasContent(raised),
-      updated: isoTime(meta.atMs),
-    });
+    changed.set(id, withoutOwner(settledAt({ ...tenant, updated: isoTime(meta.atMs) }, base)));
   }
   return batch(view, changed, [audit(meta, "tenant.release", [...changed.keys()].join(" "))]);
 }
 
 function reported(tenant: TenantRecord, report: TenantReport): TenantRecord {
-  if (report.kind === "serving") return tenant.state === "active" ? tenant : { ...tenant, state: "active" };
+  if (report.kind === "serving")
+    return tenant.state === "deploying" ? { ...tenant, state: "active" } : tenant;
   const base = raise(tenant.base, report.base ?? {});
   const cleared = new Set(report.cleared);
   const tails = tenant.tails.filter((tail) => !cleared.has(tail.incarnation));
   const virgin = tenant.virgin && !hasContent(base);
   const same = base === tenant.base && tails.length === tenant.tails.length && virgin === tenant.virgin;
   return same ? tenant : { ...tenant, base, tails, virgin };
-}
-
-/** Positions never go back: a report that was overtaken by a newer one changes nothing. */
-function raise(known: Positions, given: Positions): Positions {
-  const higher = Object.entries(given).filter(([name, at]) => at.txid > (known[name]?.txid ?? 0));
-  return higher.length === 0 ? known : { ...known, ...Object.fromEntries(higher) };
-}
-
-function hasContent(base: Positions): boolean {
-  return Object.values(base).some((at) => at.txid > 0);
 }
 
 function owns(

@@ -25,6 +25,8 @@ export class Table implements View {
   readonly #rows = new Map<string, { value: unknown; modRev: Revision }>();
   readonly #workers = new Map<string, WorkerRecord>();
   readonly #owned = new Map<Incarnation, Set<TenantId>>();
+  readonly #moving = new Set<TenantId>();
+  readonly #deleted = new Set<TenantId>();
   readonly #listeners = new Set<TableListener>();
   #auditEntries = 0;
 
@@ -52,6 +54,16 @@ export class Table implements View {
     return this.#workers.values();
   }
 
+  /** Tenants on their way. */
+  moving(): ReadonlySet<TenantId> {
+    return this.#moving;
+  }
+
+  /** Tenants that wait for recovery or purge. */
+  deleted(): ReadonlySet<TenantId> {
+    return this.#deleted;
+  }
+
   /** Live: a walk in slices over turns of the event loop sees newer records too. */
   *tenants(): Generator<TenantRecord> {
     for (const [key, row] of this.#rows) {
@@ -70,6 +82,8 @@ export class Table implements View {
     this.#rows.clear();
     this.#workers.clear();
     this.#owned.clear();
+    this.#moving.clear();
+    this.#deleted.clear();
     this.#auditEntries = 0;
     for (const { key, value, modRev } of rows) this.#set(key, value, modRev);
     this.#revision = revision;
@@ -106,7 +120,7 @@ export class Table implements View {
       return;
     }
     if (key.startsWith(PREFIXES.tenant)) {
-      this.#own(this.#rows.get(key)?.value as TenantRecord | undefined, value as TenantRecord | undefined);
+      this.#index(this.#rows.get(key)?.value as TenantRecord | undefined, value as TenantRecord | undefined);
     }
     if (key.startsWith(PREFIXES.worker)) {
       if (value === undefined) this.#workers.delete(key);
@@ -114,6 +128,16 @@ export class Table implements View {
     }
     if (value === undefined) this.#rows.delete(key);
     else this.#rows.set(key, { value, modRev });
+  }
+
+  #index(before: TenantRecord | undefined, after: TenantRecord | undefined): void {
+    const id = (after ?? before)?.id;
+    if (id === undefined) return;
+    if (after?.transfer === undefined) this.#moving.delete(id);
+    else this.#moving.add(id);
+    if (after?.deletion === undefined) this.#deleted.delete(id);
+    else this.#deleted.add(id);
+    this.#own(before, after);
   }
 
   #own(before: TenantRecord | undefined, after: TenantRecord | undefined): void {

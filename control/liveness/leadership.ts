@@ -32,7 +32,8 @@ export interface LeadershipParts {
   objects: ObjectStore;
   table: Table;
   runner: Runner;
-  sealer: (signal: AbortSignal) => Promise<void>;
+  /** What runs on the leader besides the patrol, until the signal aborts: each finds its work in the state. */
+  sweepers: readonly ((signal: AbortSignal) => Promise<void>)[];
   clock: Clock;
   fetch: typeof fetch;
   log: Logger;
@@ -121,7 +122,11 @@ export class Leadership {
         this.#obstacle = undefined;
         this.#become("leading");
         log.info({ term: number }, "leading");
-        await Promise.all([patrol.run(signal), this.#parts.sealer(signal), keepHouse(this.#parts, signal)]);
+        await Promise.all([
+          patrol.run(signal),
+          keepHouse(this.#parts, signal),
+          ...this.#parts.sweepers.map((sweep) => sweep(signal)),
+        ]);
         return;
       } catch (error) {
         if (signal.aborted) return;

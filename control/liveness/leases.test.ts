@@ -5,7 +5,7 @@ import { Brake } from "./brake.ts";
 import { Leases } from "./leases.ts";
 
 const worker = 1 as Incarnation;
-const beat = { seq: 3 as LogSeq, rssBytes: 1 };
+const beat = { seq: 3 as LogSeq, tenants: 0, rssBytes: 1 };
 
 /** Ticks every livenessTickMs until `ms` more have passed. */
 function pass(leases: Leases, fromMs: number, ms: number): number {

@@ -1,10 +1,10 @@
 import type { Incarnation, LogSeq } from "../../shared/ids.ts";
 import { limits } from "../../shared/limits.ts";
+import type { WorkerLoad } from "../domain/place.ts";
 
-export interface Beat {
+export interface Beat extends WorkerLoad {
   /** Highest slot of its log that the worker knows durable. */
   seq: LogSeq;
-  rssBytes: number;
 }
 
 interface Lease {

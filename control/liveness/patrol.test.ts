@@ -81,7 +81,7 @@ describe("Patrol", () => {
     const { all, patrol, silence, dead, leases } = patrolled(1);
     silence(all);
     const sweep = patrol.sweep(signal);
-    leases.renew(all[0]!, { seq: 0 as never, rssBytes: 0 });
+    leases.renew(all[0]!, { seq: 0 as never, tenants: 0, rssBytes: 0 });
     await sweep;
     expect(dead()).toBe(0);
   });

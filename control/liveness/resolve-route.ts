@@ -5,11 +5,14 @@ import type { ResolveRequest, Route } from "../../shared/protocol/internal.ts";
 import { assignTenant } from "../domain/assign-tenant.ts";
 import { noSuchTenant, tenantBySlug } from "../domain/find-tenant.ts";
 import { PREFIXES, sealKey, tenantKey, workerKey } from "../domain/keys.ts";
+import type { Loads } from "../domain/place.ts";
 import type { TenantRecord } from "../domain/records.ts";
 import { routeOf } from "../domain/route.ts";
 import type { Runner } from "../domain/runner.ts";
 import type { Table } from "../domain/table.ts";
+import { isClosed } from "../domain/tenant-parts.ts";
 import type { TableWaiters } from "../domain/wait.ts";
+import { transferEnded } from "../moving/mover.ts";
 import type { Leadership } from "./leadership.ts";
 
 export interface ResolverParts {
@@ -17,6 +20,7 @@ export interface ResolverParts {
   waiters: TableWaiters;
   runner: Runner;
   leadership: Leadership;
+  loads: Loads;
 }
 
 /** Finds a tenant's route with a live worker; assigns one when it has none, and waits for the takeover from a dead one. */
@@ -40,17 +44,16 @@ export class RouteResolver {
     const deadline = AbortSignal.timeout(limits.routeWaitMsMax);
     if (tenantBySlug(table, slug) === undefined) await runner.confirm(deadline);
     const route = routeOf(table, this.#find(slug));
+    if (failed?.reason === "not_owner" && (await this.#movedOn(slug, failed, deadline))) {
+      return await this.resolve({ slug });
+    }
     const doubted =
       failed !== undefined &&
       failed.reason !== "not_owner" &&
       route.worker?.incarnation === failed.incarnation;
     if (route.worker !== undefined && !doubted) return route;
     if (!wantsWorker(this.#find(slug))) return route;
-    if (this.#waiting >= limits.resolvesWaitingMax) {
-      throw new SystemError("overloaded", "Cannot find a route now: too many wait for one", {
-        retryAfterMs: 1000,
-      });
-    }
+    if (this.#waiting >= limits.resolvesWaitingMax) throw tooMany();
     this.#waiting++;
     try {
       const term = leadership.require();
@@ -63,6 +66,28 @@ export class RouteResolver {
       this.#waiting--;
     }
     return routeOf(table, this.#find(slug));
+  }
+
+  /**
+   * Who was sent away by the owner of a tenant on its way waits for the end of that: the old route would send it there again.
+   * @returns whether there was something to wait for
+   */
+  async #movedOn(
+    slug: Slug,
+    failed: NonNullable<ResolveRequest["failed"]>,
+    deadline: AbortSignal,
+  ): Promise<boolean> {
+    const tenant = this.#find(slug);
+    if (tenant.transfer === undefined || tenant.epoch !== failed.epoch) return false;
+    if (this.#waiting >= limits.resolvesWaitingMax) throw tooMany();
+    this.#waiting++;
+    try {
+      await transferEnded(this.#parts, tenant.id, tenant.transfer, deadline);
+    } finally {
+      this.#waiting--;
+    }
+    if (deadline.aborted) throw notSettled(slug, "it is leaving its worker");
+    return true;
   }
 
   /** All who ask for one tenant at a time share the work. */
@@ -94,14 +119,16 @@ export class RouteResolver {
 
   /** A worker that just died is often back in a moment: waits a little for one before it says that there is none. */
   async #assign(tenant: TenantRecord, signal: AbortSignal): Promise<void> {
-    const { runner, waiters } = this.#parts;
+    const { runner, waiters, loads } = this.#parts;
     const patience = AbortSignal.timeout(limits.placeWaitMsMax);
     const meta = runner.meta("control");
     for (;;) {
       try {
-        await runner.run((view) => assignTenant(view, meta, tenant.id), signal);
+        await runner.run((view) => assignTenant(view, meta, tenant.id, loads), signal);
         return;
       } catch (error) {
+        // It was suspended or deleted meanwhile: who waits looks again.
+        if (error instanceof UserError && error.code === "conflict") return;
         if (!(error instanceof SystemError) || error.code !== "no_worker") throw error;
         await waiters
           .changed([PREFIXES.worker], AbortSignal.any([signal, patience]))
@@ -123,15 +150,17 @@ export class RouteResolver {
 }
 
 function wantsWorker(tenant: TenantRecord): boolean {
-  return !tenant.suspended && tenant.state !== "archived";
+  return !isClosed(tenant);
 }
 
-function notSettled(slug: Slug): SystemError {
-  return new SystemError(
-    "tenant_moving",
-    `Cannot find a route to ${slug} yet: its last worker is being sealed`,
-    {
-      retryAfterMs: 1000,
-    },
-  );
+function tooMany(): SystemError {
+  return new SystemError("overloaded", "Cannot find a route now: too many wait for one", {
+    retryAfterMs: 1000,
+  });
+}
+
+function notSettled(slug: Slug, why = "its last worker is being sealed"): SystemError {
+  return new SystemError("tenant_moving", `Cannot find a route to ${slug} yet: ${why}`, {
+    retryAfterMs: 1000,
+  });
 }

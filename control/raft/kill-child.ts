@@ -8,7 +8,11 @@ let next = 0;
 async function writer(): Promise<void> {
   for (;;) {
     const key = `k/${life}-${next++}`;
-    const result = await store.txn({ id: key, cmp: [], then: [{ kind: "put", key, value: "x".repeat(200) }] });
+    const result = await store.txn({
+      id: key,
+      cmp: [],
+      then: [{ kind: "put", key, value: "x".repeat(200) }],
+    });
     process.stdout.write(`${key} ${result.rev}\n`);
   }
 }

@@ -1,6 +1,6 @@
 import { mkdir } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
-import type { SystemError } from "../../shared/errors.ts";
+import { type SystemError, UserError } from "../../shared/errors.ts";
 import { limits } from "../../shared/limits.ts";
 import type { ReplicatedStore } from "../store/contract.ts";
 import { systemClock } from "./driver/clock.ts";
@@ -8,14 +8,25 @@ import { lockDirectory } from "./driver/directory-lock.ts";
 import { nodeDisk } from "./driver/node-disk.ts";
 import { RaftStore } from "./driver/raft-store.ts";
 import { Replica } from "./driver/replica.ts";
-import { noTransport } from "./driver/transport.ts";
+import { noTransport, type Transport } from "./driver/transport.ts";
 import type { Disk } from "./log/disk.ts";
 import { LogStore } from "./log/log-store.ts";
 import { SnapshotStore } from "./log/snapshot-store.ts";
 
+/** One member among several. All founders are started with the same cluster id and founders. */
+export interface ClusterOptions {
+  clusterId: string;
+  memberId: string;
+  /** Ids of the first voters; none for a member that joins later. */
+  founders: readonly string[];
+  transport: Transport;
+}
+
 export interface RaftStoreOptions {
   /** Created when missing; one process at a time. */
   directory: string;
+  /** Left out: a cluster of this member alone. */
+  cluster?: ClusterOptions;
   /** Where this member answers others; told in `members()`. */
   url?: string;
   /** Entries between snapshots of the state. */
@@ -27,8 +38,9 @@ export interface RaftStoreOptions {
 const ONLY_MEMBER = "1";
 
 /**
- * Opens this member's store, or founds a cluster of one member in an empty directory. Resolves when it can be written.
- * @throws UserError `invalid_directory` (in use by another process), SystemError `log_corrupt`
+ * Opens this member's store; founds the cluster (of one member unless told otherwise) in an empty directory. A single member can be
+ * written when this resolves.
+ * @throws UserError `invalid_directory` (in use by another process, or of another member), SystemError `log_corrupt`
  */
 export async function openRaftStore(options: RaftStoreOptions): Promise<ReplicatedStore> {
   await createDirectory(options.directory);
@@ -36,13 +48,14 @@ export async function openRaftStore(options: RaftStoreOptions): Promise<Replicat
   try {
     const disk = nodeDisk(options.directory);
     await removeLeftovers(disk);
-    if (!(await LogStore.exists(disk))) await found(disk);
+    if (!(await LogStore.exists(disk))) await found(disk, options.cluster);
     const { log, durable } = await LogStore.open(disk);
+    if (options.cluster !== undefined) await checkIdentity(log, options.cluster);
     const replica = await Replica.start({
       log,
       durable,
       snapshots: new SnapshotStore(disk),
-      transport: noTransport,
+      transport: options.cluster?.transport ?? noTransport,
       clock: systemClock,
       random: Math.random,
       url: options.url ?? "",
@@ -52,7 +65,13 @@ export async function openRaftStore(options: RaftStoreOptions): Promise<Replicat
       await log.close();
       throw error;
     });
-    await replica.barrier();
+    // Alone there is nobody to wait for; among others the store answers as soon as a majority does.
+    if (options.cluster === undefined) {
+      await replica.barrier().catch(async (error: unknown) => {
+        await replica.close();
+        throw error;
+      });
+    }
     return new RaftStore(replica, systemClock, () => lock.release());
   } catch (error) {
     lock.release();
@@ -70,11 +89,31 @@ async function createDirectory(directory: string): Promise<void> {
   }
 }
 
-async function found(disk: Disk): Promise<void> {
-  const identity = { clusterId: crypto.randomUUID(), memberId: ONLY_MEMBER };
-  const membership = { voters: [ONLY_MEMBER], learners: [] };
-  const log = await LogStore.create(disk, identity, { index: 0, term: 0, membership, data: new Uint8Array() });
+async function found(disk: Disk, cluster: ClusterOptions | undefined): Promise<void> {
+  const identity = {
+    clusterId: cluster?.clusterId ?? crypto.randomUUID(),
+    memberId: cluster?.memberId ?? ONLY_MEMBER,
+  };
+  const membership = { voters: cluster?.founders ?? [ONLY_MEMBER], learners: [] };
+  const log = await LogStore.create(disk, identity, {
+    index: 0,
+    term: 0,
+    membership,
+    data: new Uint8Array(),
+  });
   await log.close();
+}
+
+/** A directory of another member or cluster would vote and acknowledge in a name that is not its own. */
+async function checkIdentity(log: LogStore, { clusterId, memberId }: ClusterOptions): Promise<void> {
+  const { identity } = log;
+  if (identity.clusterId === clusterId && identity.memberId === memberId) return;
+  await log.close();
+  throw new UserError(
+    "invalid_directory",
+    `Cannot open log: it belongs to member ${identity.memberId} of cluster ${identity.clusterId}, not to member ${memberId} of cluster ${clusterId}`,
+    { hint: "Give this member its own directory, or an empty one." },
+  );
 }
 
 /** Files that were never finished: under its final name a file is whole. */

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { SystemError, UserError } from "../../shared/errors.ts";
 import { describeReplicatedStore, put, write } from "../store/contract.suite.ts";
 import type { ReplicatedStore } from "../store/contract.ts";
+import { noTransport } from "./driver/transport.ts";
 import { openRaftStore } from "./open.ts";
 
 const directories: string[] = [];
@@ -103,12 +104,14 @@ describe("openRaftStore: a damaged directory", () => {
     await filled(directory, 5);
     const segment = await lastSegment(directory);
     const whole = await readFile(segment);
-    for (let at = 0; at < whole.length; at += 7) {
+    // Every bit of the last record, which a careless reader takes for torn, and one here and there before.
+    const tail = (whole.length - 150) * 8;
+    for (let bit = 0; bit < whole.length * 8; bit += bit < tail ? 61 : 1) {
       const damaged = Buffer.from(whole);
-      damaged[at]! ^= 1 << (at % 8);
+      damaged[bit >> 3]! ^= 1 << (bit & 7);
       await writeFile(segment, damaged);
       const error = await openError(directory);
-      expect({ at, code: error.code }).toEqual({ at, code: "log_corrupt" });
+      expect({ bit, code: error.code }).toEqual({ bit, code: "log_corrupt" });
       expect(error.hint).toContain("restore");
     }
     await writeFile(segment, whole);
@@ -148,15 +151,40 @@ describe("openRaftStore: a damaged directory", () => {
   });
 });
 
+describe("openRaftStore: as one of several", () => {
+  test("refuses a directory of another member or cluster", async () => {
+    const directory = await newDirectory();
+    const founders = ["a", "b", "c"];
+    const cluster = { clusterId: "c1", memberId: "a", founders, transport: noTransport };
+    await (await openRaftStore({ directory, cluster })).close();
+    for (const other of [{ clusterId: "c2" }, { memberId: "b" }]) {
+      const error = await openRaftStore({ directory, cluster: { ...cluster, ...other } }).catch(
+        (e: unknown) => e,
+      );
+      expect((error as UserError).code).toBe("invalid_directory");
+      expect((error as UserError).message).toContain("belongs to member a of cluster c1");
+    }
+    const store = await openRaftStore({ directory, cluster });
+    expect((await store.members()).map((member) => [member.id, member.role])).toEqual(
+      founders.map((id) => [id, "follower"]),
+    );
+    expect(await store.health()).toMatchObject({ ok: false });
+    await store.close();
+  });
+});
+
 describe("openRaftStore: kill -9", () => {
   test("keeps every acknowledged txn, over several lives of the process", async () => {
     const directory = await newDirectory();
     const acknowledged = new Map<string, number>();
     for (let life = 0; life < 4; life++) {
-      const child = Bun.spawn([process.execPath, join(import.meta.dir, "kill-child.ts"), directory, `${life}`], {
-        stdout: "pipe",
-        stderr: "inherit",
-      });
+      const child = Bun.spawn(
+        [process.execPath, join(import.meta.dir, "kill-child.ts"), directory, `${life}`],
+        {
+          stdout: "pipe",
+          stderr: "inherit",
+        },
+      );
       const killAfter = 150 + life * 60;
       let text = "";
       const decoder = new TextDecoder();

@@ -146,7 +146,11 @@ export function describeReplicatedStore(engine: string, open: () => Promise<Harn
           ["no JSON", [put("k", undefined)], "invalid_body"],
           ["same key twice", [put("k", 1), { kind: "delete", key: "k" }], "invalid_body"],
           ["large value", [put("k", "x".repeat(limits.valueBytesMax))], "too_large"],
-          ["many", Array.from({ length: limits.txnOperationsMax + 1 }, (_, i) => put(`k${i}`, 1)), "too_large"],
+          [
+            "many",
+            Array.from({ length: limits.txnOperationsMax + 1 }, (_, i) => put(`k${i}`, 1)),
+            "too_large",
+          ],
         ];
         for (const [name, then, code] of bad) {
           const error = await write(store, ...then).catch((thrown: unknown) => thrown);
@@ -269,7 +273,9 @@ export function describeReplicatedStore(engine: string, open: () => Promise<Harn
         for (let i = 0; i < txns; i++) {
           await write(store, ...Array.from({ length: perTxn }, (_, n) => put(`fill/${n}`, i)));
         }
-        const error = await collect(store, "k", start, new AbortController().signal, 1).catch((e: unknown) => e);
+        const error = await collect(store, "k", start, new AbortController().signal, 1).catch(
+          (e: unknown) => e,
+        );
         expect(error).toBeInstanceOf(Compacted);
         expect((error as Compacted).oldest).toBeGreaterThan(start);
       }),
@@ -314,7 +320,11 @@ export function describeReplicatedStore(engine: string, open: () => Promise<Harn
       "refuses everything after close",
       withStore(async (store) => {
         await store.close();
-        for (const attempt of [() => write(store, put("a", 1)), () => store.range("a"), () => store.get("a")]) {
+        for (const attempt of [
+          () => write(store, put("a", 1)),
+          () => store.range("a"),
+          () => store.get("a"),
+        ]) {
           const error = await attempt().then(
             () => undefined,
             (thrown: unknown) => thrown,

@@ -41,8 +41,9 @@ export interface Member {
 }
 
 /**
- * Errors: SystemError `control_no_leader` (certainly not applied), `control_state_unknown` (may have applied: retry with the
- * same id), `internal` never. `watch` throws Compacted when `fromRev` is older than the kept history.
+ * Errors: SystemError `control_no_leader` and `overloaded` (certainly not applied), `control_state_unknown` (may have applied:
+ * retry with the same id), `internal` and `disk_full` (this member stopped: its disk failed). UserError `invalid_body` or
+ * `too_large` for a txn that no engine could apply. `watch` throws Compacted when `fromRev` is older than the kept history.
  */
 export interface ReplicatedStore {
   txn(txn: Txn, signal?: AbortSignal): Promise<TxnResult>;

@@ -25,7 +25,8 @@ export class RememberedResults {
     this.#results.set(id, result);
     this.#bytes += cost(id, result);
     for (const [oldest, dropped] of this.#results) {
-      if (this.#results.size <= limits.txnRememberedMax && this.#bytes <= limits.txnRememberedCharactersMax) break;
+      if (this.#results.size <= limits.txnRememberedMax && this.#bytes <= limits.txnRememberedCharactersMax)
+        break;
       this.#results.delete(oldest);
       this.#bytes -= cost(oldest, dropped);
     }

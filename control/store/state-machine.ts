@@ -20,6 +20,9 @@ interface SnapshotHeader {
   keys: number;
 }
 
+/** key, text, modRev of one row after the other: packs much faster than objects, so the event loop waits less. */
+type FlatRows = (string | number)[];
+
 const packr = new Packr({ useRecords: false });
 
 export class StateMachine {
@@ -86,10 +89,12 @@ export class StateMachine {
     const remembered = new RememberedResults();
     let header: SnapshotHeader | undefined;
     for (const chunk of snapshot) {
-      const value = packr.unpack(chunk) as SnapshotHeader | Row[] | { results: [string, StoredResult][] };
+      const value = packr.unpack(chunk) as SnapshotHeader | FlatRows | { results: [string, StoredResult][] };
       if (header === undefined) header = checkHeader(value);
       else if (Array.isArray(value)) {
-        for (const { key, text, modRev } of value) cells.set(key, { text, modRev });
+        for (let i = 0; i + 2 < value.length; i += 3) {
+          cells.set(value[i] as string, { text: value[i + 1] as string, modRev: value[i + 2] as number });
+        }
       } else if ("results" in value) {
         for (const [id, result] of value.results) remembered.add(id, result);
       }
@@ -140,12 +145,12 @@ function* chunks(
   results: [string, StoredResult][],
 ): Generator<Uint8Array> {
   yield packr.pack(header);
-  let rows: Row[] = [];
+  let rows: FlatRows = [];
   let characters = 0;
   for (const [key, { text, modRev }] of cells.entries()) {
-    rows.push({ key, text, modRev });
+    rows.push(key, text, modRev);
     characters += key.length + text.length;
-    if (rows.length >= limits.raftSnapshotChunkRows || characters >= limits.raftSnapshotChunkCharacters) {
+    if (rows.length >= limits.raftSnapshotChunkRows * 3 || characters >= limits.raftSnapshotChunkCharacters) {
       yield packr.pack(rows);
       rows = [];
       characters = 0;

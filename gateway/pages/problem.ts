@@ -3,12 +3,21 @@ import { page } from "./page.ts";
 
 const TITLES: Partial<Record<string, string>> = {
   tenant_not_found: "There is nothing here",
+  tenant_deleted: "This application is gone",
   invalid_host: "This is not an address of this platform",
   tenant_suspended: "This application is suspended",
+  tenant_stopped: "This application is in the archive",
   tenant_moving: "One moment",
+  tenant_loading: "One moment",
   worker_starting: "One moment",
   no_worker: "No server is free",
+  overloaded: "Too many at a time",
+  rate_limited: "Too many requests",
+  too_large: "This is too large",
+  client_too_slow: "This took too long",
   control_unreachable: "The platform cannot be asked just now",
+  control_no_leader: "The platform cannot be asked just now",
+  worker_unreachable: "The server of this application cannot be reached",
   worker_lost: "The answer was lost",
 };
 

@@ -1,3 +1,4 @@
+import { UserError } from "../../shared/errors.ts";
 import { limits } from "../../shared/limits.ts";
 
 /**
@@ -7,14 +8,113 @@ import { limits } from "../../shared/limits.ts";
 export interface ReplayableBody {
   readonly again: boolean;
   take(): Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array> | null;
+  /** Why the client's side of a streamed body failed: then it was not the worker that broke. */
+  readonly trouble?: UserError | undefined;
 }
 
-export async function replayableBody(request: Request): Promise<ReplayableBody> {
+/** A WebSocket's handshake: nothing to send, but not to be sent twice either. */
+export const NO_BODY_ONCE: ReplayableBody = { again: false, take: () => null };
+
+/** @throws UserError `too_large`, `client_too_slow`, `invalid_body` */
+export async function replayableBody(
+  request: Request,
+  bytesMax: number = limits.importBytesMax,
+  waitMsMax: number = limits.bodyWaitMsMax,
+): Promise<ReplayableBody> {
   if (request.body === null) return { again: true, take: () => null };
   const length = Number(request.headers.get("content-length") ?? Number.NaN);
-  if (length <= limits.holdBodyBytesMax) {
-    const bytes = new Uint8Array(await request.arrayBuffer());
-    return { again: true, take: () => bytes };
+  if (length > bytesMax) throw tooLarge(bytesMax);
+  const reader = new BodyReader(request.body.getReader(), bytesMax, waitMsMax);
+  if (!(length <= limits.holdBodyBytesMax)) return new StreamedBody(reader);
+  const bytes = new Uint8Array(length);
+  let filled = 0;
+  for (let part = await reader.next(); part !== undefined; part = await reader.next()) {
+    if (filled + part.length > length) throw unreadable();
+    bytes.set(part, filled);
+    filled += part.length;
   }
-  return { again: false, take: () => request.body };
+  if (filled < length) throw unreadable();
+  return { again: true, take: () => bytes };
+}
+
+class StreamedBody implements ReplayableBody {
+  readonly again = false;
+  trouble: UserError | undefined;
+  readonly #reader: BodyReader;
+
+  constructor(reader: BodyReader) {
+    this.#reader = reader;
+  }
+
+  take(): ReadableStream<Uint8Array> {
+    return new ReadableStream<Uint8Array>(
+      {
+        pull: async (controller) => {
+          try {
+            const part = await this.#reader.next();
+            if (part === undefined) controller.close();
+            else controller.enqueue(part);
+          } catch (error) {
+            this.trouble = error instanceof UserError ? error : unreadable(error);
+            controller.error(error);
+          }
+        },
+        cancel: (reason) => this.#reader.cancel(reason),
+      },
+      { highWaterMark: 0 },
+    );
+  }
+}
+
+/** Reads a client's body within its bounds of size and of time spent waiting for the client (not for the worker). */
+class BodyReader {
+  readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
+  readonly #bytesMax: number;
+  readonly #waitMsMax: number;
+  #bytes = 0;
+  #waitedMs = 0;
+
+  constructor(reader: ReadableStreamDefaultReader<Uint8Array>, bytesMax: number, waitMsMax: number) {
+    this.#reader = reader;
+    this.#bytesMax = bytesMax;
+    this.#waitMsMax = waitMsMax;
+  }
+
+  async next(): Promise<Uint8Array | undefined> {
+    const startedMs = performance.now();
+    const earnedMs = (this.#bytes / limits.bodyBytesPerSecondMin) * 1000;
+    const slow = Promise.withResolvers<never>();
+    const timer = setTimeout(
+      () =>
+        slow.reject(new UserError("client_too_slow", "Cannot take this request: its body came too slowly")),
+      Math.max(0, this.#waitMsMax + earnedMs - this.#waitedMs),
+    );
+    try {
+      const { done, value } = await Promise.race([this.#reader.read(), slow.promise]);
+      if (done) return undefined;
+      this.#bytes += value.length;
+      if (this.#bytes > this.#bytesMax) throw tooLarge(this.#bytesMax);
+      return value;
+    } catch (error) {
+      void this.#reader.cancel(error).catch(() => undefined);
+      throw error instanceof UserError ? error : unreadable(error);
+    } finally {
+      clearTimeout(timer);
+      this.#waitedMs += performance.now() - startedMs;
+    }
+  }
+
+  cancel(reason: unknown): Promise<void> {
+    return this.#reader.cancel(reason);
+  }
+}
+
+function unreadable(cause?: unknown): UserError {
+  return new UserError("invalid_body", "Cannot read the body of this request: it ended or broke off early", {
+    cause,
+  });
+}
+
+function tooLarge(bytesMax: number): UserError {
+  return new UserError("too_large", `Cannot take this request: its body is over ${bytesMax} bytes`);
 }

@@ -1,51 +1,80 @@
 import { EventSourceParserStream } from "eventsource-parser/stream";
+import { LRUCache } from "lru-cache";
 import { SystemError, UserError } from "../../shared/errors.ts";
 import { type Slug, parseRevision } from "../../shared/ids.ts";
 import { limits } from "../../shared/limits.ts";
-import { InternalClient } from "../../shared/protocol/internal-client.ts";
 import {
   type ResolveRequest,
   type Route,
   routeChangeSchema,
-  routeSchema,
   routeSnapshotSchema,
 } from "../../shared/protocol/internal.ts";
-import type { Keyring } from "../../shared/protocol/keys.ts";
+import { type ControlOptions, HedgedControl } from "./hedged-control.ts";
 import type { RouteTable } from "./route-table.ts";
-
-export interface RouteSourceOptions {
-  controlUrl: string;
-  keys: Keyring;
-  fetch?: typeof fetch;
-}
 
 /** Control, as a gateway sees it: questions about one tenant, and the stream that keeps the table current. */
 export class RouteSource {
-  readonly #client: InternalClient;
+  readonly #control: HedgedControl;
   readonly #table: RouteTable;
   readonly #asked = new Map<string, Promise<Route>>();
+  /** Slugs that control does not know, for a moment: a crowd that asks for nothing must not become control's. */
+  readonly #unknown = new LRUCache<Slug, UserError>({
+    max: limits.unknownTenantsMax,
+    ttl: limits.unknownTenantMs,
+  });
+  #following = false;
 
-  constructor(table: RouteTable, options: RouteSourceOptions) {
+  constructor(table: RouteTable, options: ControlOptions) {
     this.#table = table;
-    this.#client = new InternalClient({
-      url: options.controlUrl,
-      keys: options.keys,
-      timeoutMs: limits.routeWaitMsMax + limits.controlRequestMs,
-      ...(options.fetch === undefined ? {} : { fetch: options.fetch }),
-    });
+    this.#control = new HedgedControl(options);
   }
 
-  /** A route with a worker. Callers with the same question share one call. */
+  /** The replica that answered last. */
+  get controlUrl(): string {
+    return this.#control.current.url;
+  }
+
+  /** The stream is open, so that the table is no older than a moment. */
+  get following(): boolean {
+    return this.#following;
+  }
+
+  /**
+   * A route with a worker. Callers with the same question share one call.
+   *
+   * @throws UserError `tenant_not_found`, `tenant_deleted`; SystemError `control_unreachable` and what control says
+   */
   resolve(slug: Slug, failed?: ResolveRequest["failed"]): Promise<Route> {
-    const question = `${slug} ${failed?.incarnation ?? ""} ${failed?.epoch ?? ""}`;
+    const unknown = this.#unknown.get(slug);
+    // Only while control is heard: a tenant that was just made is in the table then, and "unknown" is still what control says.
+    if (unknown !== undefined && this.#following && this.#table.find(slug) === undefined) {
+      return Promise.reject(unknown);
+    }
+    const question = `${slug} ${failed?.incarnation ?? ""} ${failed?.epoch ?? ""} ${failed?.reason ?? ""}`;
     const running = this.#asked.get(question);
     if (running !== undefined) return running;
-    const asked = this.#client
-      .call("POST", "/v1/routes/resolve", routeSchema, { slug, ...(failed === undefined ? {} : { failed }) })
-      .then((route) => {
-        this.#table.learn(route);
-        return route;
-      })
+    if (this.#asked.size >= limits.routeQuestionsMax) {
+      return Promise.reject(
+        new SystemError("overloaded", "Cannot find a route now: too many are being asked for", {
+          retryAfterMs: 1000,
+        }),
+      );
+    }
+    const asked = this.#control
+      .resolve({ slug, ...(failed === undefined ? {} : { failed }) })
+      .then(
+        (route) => {
+          this.#table.learn(route);
+          return route;
+        },
+        (error: unknown) => {
+          if (error instanceof UserError && error.status === 404) {
+            this.#table.drop(slug);
+            this.#unknown.set(slug, error);
+          }
+          throw error;
+        },
+      )
       .finally(() => this.#asked.delete(question));
     this.#asked.set(question, asked);
     return asked;
@@ -56,21 +85,29 @@ export class RouteSource {
     let delayMs: number = limits.restartDelayMsMin;
     while (!signal.aborted) {
       try {
-        await this.#followOnce(signal, () => (delayMs = limits.restartDelayMsMin));
+        await this.#followOnce(signal, () => {
+          this.#following = true;
+          delayMs = limits.restartDelayMsMin;
+        });
       } catch (error) {
         if (signal.aborted) return;
         told(error instanceof Error ? error.message : String(error));
+        this.#control.turn();
+      } finally {
+        this.#following = false;
       }
-      await new Promise((resolve) => setTimeout(resolve, delayMs * (0.5 + Math.random() / 2)));
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, delayMs * (0.5 + Math.random() / 2));
+        signal.addEventListener("abort", () => (clearTimeout(timer), resolve()), { once: true });
+      });
       delayMs = Math.min(delayMs * 2, limits.controlRetryMsMax);
     }
   }
 
   async #followOnce(signal: AbortSignal, working: () => void): Promise<void> {
+    const client = this.#control.current;
     if (this.#table.revision === 0) {
-      this.#table.replaceAll(
-        await this.#client.call("GET", "/v1/routes", routeSnapshotSchema, undefined, signal),
-      );
+      this.#table.replaceAll(await client.call("GET", "/v1/routes", routeSnapshotSchema, undefined, signal));
     }
     const idle = new AbortController();
     const ended = AbortSignal.any([signal, idle.signal]);
@@ -78,7 +115,7 @@ export class RouteSource {
       idle.abort(new SystemError("control_unreachable", "Cannot follow routes: control fell silent"));
     let timer = setTimeout(silent, limits.streamProgressMs * 3);
     try {
-      const response = await this.#client
+      const response = await client
         .open("GET", `/v1/routes/stream?from=${this.#table.revision}`, undefined, ended)
         .catch((error: unknown) => {
           if (error instanceof UserError && error.code === "revision_compacted") this.#table.forgetRevision();

@@ -34,7 +34,8 @@ export async function startPart(
       cwd: directory,
       stdio: ["pipe", "pipe", "inherit"],
       detached: true,
-      env: { ...process.env, MANYBASE_SUPERVISED: "1" },
+      // A person reads this terminal: warnings, unless asked for more.
+      env: { MANYBASE_LOG_LEVEL: "warn", ...process.env, MANYBASE_SUPERVISED: "1" },
     });
     const ended = new Promise<number | string>((resolve) => {
       child.once("error", (error) => resolve(error.message));

@@ -263,7 +263,7 @@ describe("log object", () => {
     expect(decodeLogObject(laterBody).entries).toEqual([drop]);
   });
 
-  test("decoders answer any mutation with SystemError, or with what encodes to the same bytes", () => {
+  test("decoders answer any mutation with SystemError, or with what survives another round", () => {
     const damage = fc.record({
       at: fc.nat(),
       byte: fc.nat(255),
@@ -290,8 +290,7 @@ describe("log object", () => {
           refusal(() => {
             const { header, entries: read } = decodeLogObject(bytes);
             deep++;
-            const skipped = decodeLogFooter(bytes, bytes.length).index.length - read.length;
-            if (skipped === 0) expect(encodeLogObject(header, read)).toEqual(bytes);
+            expect(decodeLogObject(encodeLogObject(header, read))).toEqual({ header, entries: read });
           });
           refusal(() => decodeLogHeader(bytes));
           refusal(() => decodeLogFooter(bytes.subarray(bytes.length >> 1), bytes.length));

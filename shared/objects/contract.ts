@@ -67,7 +67,8 @@ export interface ListPage {
 /**
  * Keys are 1..1024 bytes of UTF-8, no empty, `.` or `..` segments, no leading or trailing slash, no control characters.
  * Missing objects: `get`, `range` and `head` return undefined. All else that fails throws SystemError
- * (`store_unavailable`, `store_missing`, `disk_full`, `object_corrupt`); an abort throws the signal's reason.
+ * (`store_unavailable`, `store_missing`, `disk_full`, `object_corrupt`); an abort throws the signal's reason. A caller's fault is
+ * UserError: `not_found` for a copy or thaw of nothing, `invalid_body` for a body that is not as long as announced.
  */
 export interface ObjectStore {
   readonly kind: "file" | "s3";

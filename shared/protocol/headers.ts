@@ -9,6 +9,8 @@ export const HEADERS = {
   requestId: "x-request-id",
   /** Worker → gateway: nothing of the request ran, so that it may be sent again; never reaches the client. */
   notRun: "x-manybase-not-run",
+  /** Worker → gateway: Content-Length of a streamed body, which Bun's server drops; never reaches the client. */
+  bodyLength: "x-manybase-body-length",
   /** Response: the replication position that the answer observed, `data.db=17` (comma separated per database). */
   txid: "x-txid",
   /** Response: `1` when that position was durable before the answer left, `0` for async tenants. */

@@ -13,6 +13,12 @@
  *   GET  /v1/workers/<incarnation>/assignments/<tenant>             → Assignment        member
  *   POST /v1/workers/<incarnation>/reports          ReportRequest   → {}                member
  *   POST /v1/workers/<incarnation>/exit             ExitRequest     → {}                member
+ *
+ * And of control to a worker, on the worker's own listener, signed by the member key:
+ *   POST /v1/tenants/<tenant>/release               OwnershipRequest → ReleaseResponse
+ *        drains, logs RELEASE, materialises; the same epoch again gives the same answer; 421 when it is not its own at that epoch
+ *   POST /v1/tenants/<tenant>/load                  OwnershipRequest → {}                loads it before its first request
+ *   GET  /v1/tenants                                                 → LoadedTenants
  */
 import { z } from "zod";
 import {
@@ -27,24 +33,28 @@ import {
 } from "../ids.ts";
 
 /** A zod schema from one of the branded parsers, so that wire and code share one rule. */
-const branded = <T>(parse: (raw: never) => T): z.ZodType<T> =>
-  z.unknown().transform((raw, context) => {
-    try {
-      return parse(raw as never);
-    } catch (error) {
-      context.addIssue({ code: "custom", message: (error as Error).message });
-      return z.NEVER;
-    }
-  });
+const branded = <T>(parse: (raw: never) => T, json: Record<string, unknown>): z.ZodType<T> =>
+  z
+    .unknown()
+    .transform((raw, context) => {
+      try {
+        return parse(raw as never);
+      } catch (error) {
+        context.addIssue({ code: "custom", message: (error as Error).message });
+        return z.NEVER;
+      }
+    })
+    // What documents made from the schema say of it.
+    .meta(json);
 
-export const tenantIdSchema = branded(parseTenantId);
-export const slugSchema = branded(parseSlug);
-export const databaseNameSchema = branded(parseDatabaseName);
-export const incarnationSchema = branded(parseIncarnation);
-export const epochSchema = branded(parseEpoch);
-export const txidSchema = branded(parseTxid);
-export const logSeqSchema = branded(parseLogSeq);
-export const revisionSchema = branded(parseRevision);
+export const tenantIdSchema = branded(parseTenantId, { type: "string", pattern: "^[a-z0-9]{15}$" });
+export const slugSchema = branded(parseSlug, { type: "string", minLength: 1, maxLength: 63 });
+export const databaseNameSchema = branded(parseDatabaseName, { type: "string" });
+export const incarnationSchema = branded(parseIncarnation, { type: "integer", minimum: 1 });
+export const epochSchema = branded(parseEpoch, { type: "integer", minimum: 1 });
+export const txidSchema = branded(parseTxid, { type: "integer", minimum: 0 });
+export const logSeqSchema = branded(parseLogSeq, { type: "integer", minimum: 0 });
+export const revisionSchema = branded(parseRevision, { type: "integer", minimum: 0 });
 
 export const TENANT_STATES = [
   "created",
@@ -129,6 +139,10 @@ export const beatRequestSchema = z.object({
   tenants: z.number().int().min(0),
   rssBytes: z.number().min(0),
   draining: z.boolean(),
+  /** What it may use of its machine's memory; absent: control's default. */
+  memoryBytes: z.number().positive().optional(),
+  /** Share of one core that it used lately, 0 to 1. */
+  busyRatio: z.number().min(0).max(1).optional(),
 });
 export type BeatRequest = z.infer<typeof beatRequestSchema>;
 
@@ -187,6 +201,30 @@ export const exitRequestSchema = z.object({
   released: z.array(z.object({ tenant: tenantIdSchema, epoch: epochSchema, base: positionsSchema })),
 });
 export type ExitRequest = z.infer<typeof exitRequestSchema>;
+
+/** Which ownership a call of control to a worker means; any other is refused. */
+export const ownershipRequestSchema = z.object({ incarnation: incarnationSchema, epoch: epochSchema });
+export type OwnershipRequest = z.infer<typeof ownershipRequestSchema>;
+
+/** Everything of the tenant lies under its prefix up to `base`, and nothing is written under that epoch any more. */
+export const releaseResponseSchema = z.object({ base: positionsSchema });
+
+export const loadedTenantsSchema = z.object({
+  tenants: z.array(
+    z.object({
+      tenant: tenantIdSchema,
+      epoch: epochSchema,
+      /** Since its last request began or ended. */
+      idleMs: z.number().min(0),
+      loadedMs: z.number().min(0),
+      /** Since it was loaded. */
+      requests: z.number().int().min(0),
+      /** Time with at least one request inside, since it was loaded. */
+      busyMs: z.number().min(0),
+    }),
+  ),
+});
+export type LoadedTenants = z.infer<typeof loadedTenantsSchema>["tenants"];
 
 /** 421 body details of a worker that does not own the tenant at the granted epoch. */
 export const notOwnerSchema = z.object({

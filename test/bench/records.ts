@@ -26,7 +26,8 @@ else await runBench();
 async function runLoad({ url, method, token, requests, clients }: Load): Promise<void> {
   const headers: Record<string, string> = { "content-type": "application/json" };
   if (token !== "") headers["authorization"] = token;
-  const init: RequestInit = method === "POST" ? { method, headers, body: `{"title":"a title","views":5}` } : { headers };
+  const init: RequestInit =
+    method === "POST" ? { method, headers, body: `{"title":"a title","views":5}` } : { headers };
   const drive = async (count: number): Promise<void> => {
     let left = count;
     const client = async (): Promise<void> => {
@@ -52,7 +53,9 @@ async function runLoad({ url, method, token, requests, clients }: Load): Promise
 }
 
 async function load(load: Load): Promise<number> {
-  const child = Bun.spawn([process.execPath, import.meta.path, "load", JSON.stringify(load)], { stdout: "pipe" });
+  const child = Bun.spawn([process.execPath, import.meta.path, "load", JSON.stringify(load)], {
+    stdout: "pipe",
+  });
   const rate = Number(await new Response(child.stdout).text());
   if ((await child.exited) !== 0) throw new Error("the load failed");
   return rate;
@@ -74,9 +77,17 @@ async function prepare(api: TestApi): Promise<{ token: string; id: string }> {
     { name: "done", type: "bool" },
     { name: "created", type: "autodate", onCreate: true },
   ];
-  await pb.collections.create({ name: "posts", type: "base", listRule: "", viewRule: "", createRule: "", fields });
+  await pb.collections.create({
+    name: "posts",
+    type: "base",
+    listRule: "",
+    viewRule: "",
+    createRule: "",
+    fields,
+  });
   let id = "";
-  for (let index = 0; index < 40; index++) id = (await pb.collection("posts").create({ title: `t${index}`, views: index })).id;
+  for (let index = 0; index < 40; index++)
+    id = (await pb.collection("posts").create({ title: `t${index}`, views: index })).id;
   return { token: pb.authStore.token, id };
 }
 
@@ -85,14 +96,19 @@ async function runBench(): Promise<void> {
   const raw = new Database(join(directory, "raw.db"), { create: true });
   raw.run("PRAGMA journal_mode=WAL");
   raw.run("PRAGMA synchronous=OFF");
-  raw.run("CREATE TABLE posts (id TEXT PRIMARY KEY, title TEXT, views NUMERIC, done BOOLEAN, created TEXT, collectionId TEXT, collectionName TEXT)");
+  raw.run(
+    "CREATE TABLE posts (id TEXT PRIMARY KEY, title TEXT, views NUMERIC, done BOOLEAN, created TEXT, collectionId TEXT, collectionName TEXT)",
+  );
   const insert = raw.prepare("INSERT INTO posts VALUES (?, ?, ?, ?, ?, ?, ?)");
   const commit = (): unknown =>
     insert.run(crypto.randomUUID(), "a title", 5, 0, "2026-01-01 00:00:00.000Z", "pbc_0123456789", "posts");
   const rawCommit = await rateOf(20_000, commit);
   const select = raw.prepare("SELECT * FROM posts LIMIT 30");
   const rawList = await rateOf(5_000, () => JSON.stringify(select.all()));
-  const bare = Bun.serve({ port: 0, fetch: () => new Response(bytes, { headers: { "content-type": "application/json" } }) });
+  const bare = Bun.serve({
+    port: 0,
+    fetch: () => new Response(bytes, { headers: { "content-type": "application/json" } }),
+  });
   let bytes = "";
 
   const durable = await startTestApi("durable");
@@ -102,7 +118,7 @@ async function runBench(): Promise<void> {
     commit();
     await store.put(`bench/${index + 1000}`, body);
   });
-  const durableAccess = await prepare(durable);
+  await prepare(durable);
   const records = (api: TestApi): string => `${api.url}/api/collections/posts/records`;
   const create = { method: "POST", token: "" };
   const list = { method: "GET", token: "" };
@@ -115,14 +131,22 @@ async function runBench(): Promise<void> {
   const listRate = await load({ url: `${records(fast)}?skipTotal=1`, ...list, requests: 4_000, clients: 8 });
   const listTotalRate = await load({ url: records(fast), ...list, token, requests: 4_000, clients: 8 });
   bytes = await (await fetch(`${records(fast)}/${id}`)).text();
-  const bareRate = await load({ url: `http://127.0.0.1:${bare.port}/`, ...list, requests: 10_000, clients: 8 });
+  const bareRate = await load({
+    url: `http://127.0.0.1:${bare.port}/`,
+    ...list,
+    requests: 10_000,
+    clients: 8,
+  });
   const getRate = await load({ url: `${records(fast)}/${id}`, ...list, requests: 10_000, clients: 8 });
   const asyncCreate = await load({ url: records(fast), ...create, requests: 6_000, clients: 8 });
   const asyncMany = await load({ url: records(fast), ...create, requests: 6_000, clients: 256 });
   await fast.close();
 
   const key = "k".repeat(100);
-  const signed = signToken({ id: "a".repeat(15), type: "auth", collectionId: "_pb_users_auth_", exp: 4e9 }, key);
+  const signed = signToken(
+    { id: "a".repeat(15), type: "auth", collectionId: "_pb_users_auth_", exp: 4e9 },
+    key,
+  );
   const verify = await rateOf(50_000, () => verifyToken(signed, readClaims(signed) ?? {}, key, Date.now()));
   await bare.stop(true);
   raw.close();
@@ -141,6 +165,18 @@ async function runBench(): Promise<void> {
     const reached = kind === "at most" ? value <= goal : value >= goal;
     console.log(`${reached ? "reached" : "MISSED "} ${name}: ${value.toFixed(2)} (${kind} ${goal})`);
   }
-  const perSecond = { rawCommit, commitAndPut, durableOne, durableMany, rawList, listRate, listTotalRate, bareRate, getRate, asyncCreate, asyncMany };
+  const perSecond = {
+    rawCommit,
+    commitAndPut,
+    durableOne,
+    durableMany,
+    rawList,
+    listRate,
+    listTotalRate,
+    bareRate,
+    getRate,
+    asyncCreate,
+    asyncMany,
+  };
   console.log(Object.fromEntries(Object.entries(perSecond).map(([name, rate]) => [name, Math.round(rate)])));
 }

@@ -12,6 +12,8 @@ export interface Running {
   /** The text after `prefix` in the first line that starts with it. */
   line(prefix: string, timeoutMs?: number): Promise<string>;
   kill(signal: NodeJS.Signals): void;
+  /** Kills it and what it started. */
+  killAll(): void;
 }
 
 const running = new Set<Running>();
@@ -21,6 +23,8 @@ export function run(command: string[], environment: Record<string, string> = {})
   const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith("MANYBASE_"));
   const child = Bun.spawn(command, {
     cwd: ROOT,
+    // A group of its own: `bun run x` and `deno run x` are wrappers, and the end of a test is the end of what they started too.
+    detached: true,
     stdin: "ignore",
     stdout: "pipe",
     stderr: "pipe",
@@ -40,6 +44,13 @@ export function run(command: string[], environment: Record<string, string> = {})
     output: () => output,
     errors: () => errors,
     kill: (signal) => child.kill(signal),
+    killAll() {
+      try {
+        process.kill(-child.pid, "SIGKILL");
+      } catch {
+        // Nothing of the group is left.
+      }
+    },
     async line(prefix, timeoutMs = 30_000) {
       const untilMs = performance.now() + timeoutMs;
       for (;;) {
@@ -59,7 +70,7 @@ export function run(command: string[], environment: Record<string, string> = {})
 
 /** For afterAll: nothing of a test may outlive it. */
 export async function killAll(): Promise<void> {
-  for (const process of running) process.kill("SIGKILL");
+  for (const process of running) process.killAll();
   await Promise.all([...running].map(({ exited }) => exited));
 }
 

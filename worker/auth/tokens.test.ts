@@ -8,10 +8,16 @@ const collection = {
   id: "pbc_users",
   name: "users",
   type: "auth",
-  options: { authToken: { secret: "s".repeat(50), duration: 100 }, fileToken: { secret: "f".repeat(50), duration: 10 } },
+  options: {
+    authToken: { secret: "s".repeat(50), duration: 100 },
+    fileToken: { secret: "f".repeat(50), duration: 10 },
+  },
 } as unknown as Collection;
 const record: RecordData = { collection, id: "u1", values: { tokenKey: "k".repeat(50), email: "a@b.c" } };
-const schema: Schema = { collections: [collection], find: (id) => (id === collection.id ? collection : undefined) };
+const schema: Schema = {
+  collections: [collection],
+  find: (id) => (id === collection.id ? collection : undefined),
+};
 const nowMs = 1_800_000_000_000;
 const owner = (token: string, kinds: Parameters<typeof findTokenOwner>[1], stored = record, at = nowMs) =>
   findTokenOwner(token, kinds, schema, (_, id) => (id === stored.id ? stored : undefined), at)?.record;
@@ -41,6 +47,9 @@ test("findTokenOwner refuses a token of another kind, a new token key and a coll
 });
 
 test("newStaticAuthToken cannot be refreshed and lives as long as asked", () => {
-  expect(readClaims(newStaticAuthToken(record, 7, nowMs))).toMatchObject({ refreshable: false, exp: 1_800_000_007 });
+  expect(readClaims(newStaticAuthToken(record, 7, nowMs))).toMatchObject({
+    refreshable: false,
+    exp: 1_800_000_007,
+  });
   expect(readClaims(newStaticAuthToken(record, undefined, nowMs))).toMatchObject({ exp: 1_800_000_100 });
 });

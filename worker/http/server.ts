@@ -5,6 +5,7 @@ import { type Grant, verifyGrant } from "../../shared/protocol/grant.ts";
 import { HEADERS } from "../../shared/protocol/headers.ts";
 import type { Keyring } from "../../shared/protocol/keys.ts";
 import type { Log } from "../log.ts";
+import type { Visit } from "../member/visitors.ts";
 import type { Session } from "../session.ts";
 import type { TenantApp, TenantRequest } from "./contract.ts";
 import { leave } from "./leave.ts";
@@ -18,6 +19,8 @@ export interface WorkerServerOptions {
   app: TenantApp;
   /** Platform operations below `/_manybase/`. */
   platform: TenantApp;
+  /** What control asks of this worker, below `/v1/`. */
+  member: (request: Request, path: string) => Promise<Response>;
   /** Undefined while there is no incarnation (starting, fenced, stopping). */
   session: () => Session | undefined;
   log: Log;
@@ -25,7 +28,7 @@ export interface WorkerServerOptions {
 
 /** Serves granted requests of this worker's tenants. Without a valid grant nothing of a tenant can be reached. */
 export function startWorkerServer(options: WorkerServerOptions): Server<undefined> {
-  const { app, platform, session, log } = options;
+  const { app, platform, member, session, log } = options;
 
   async function answer(request: Request): Promise<Response> {
     const path = pathAndQuery(request.url);
@@ -33,17 +36,23 @@ export function startWorkerServer(options: WorkerServerOptions): Server<undefine
       const live = session();
       return Response.json({ ok: live !== undefined, incarnation: live?.incarnation ?? null });
     }
-    let context: TenantRequest;
+    if (path.startsWith("/v1/")) return member(request, path);
+    let admitted: Admitted;
     try {
-      context = await admit(options, request, path);
+      admitted = await admit(options, request, path);
     } catch (error) {
       const refused = failure(error, log);
       refused.headers.set(HEADERS.notRun, "1");
       return refused;
     }
-    if (path === "/_manybase/owner") return Response.json({ epoch: context.tenant.epoch });
-    const response = await (path.startsWith("/_manybase/") ? platform : app)(context);
-    return leave(context, response);
+    const { context, visit } = admitted;
+    try {
+      if (path === "/_manybase/owner") return Response.json({ epoch: context.tenant.epoch });
+      const response = await (path.startsWith("/_manybase/") ? platform : app)(context);
+      return await leave(context, response);
+    } finally {
+      visit.end();
+    }
   }
 
   return Bun.serve({
@@ -57,6 +66,12 @@ export function startWorkerServer(options: WorkerServerOptions): Server<undefine
   });
 }
 
+/** A request and its place inside the tenant, to be given back. */
+interface Admitted {
+  context: TenantRequest;
+  visit: Visit;
+}
+
 /**
  * The granted tenant, loaded. Whatever is thrown here happened before anything of the request ran, so a gateway may send it again.
  *
@@ -66,7 +81,7 @@ async function admit(
   { keys, session, log }: WorkerServerOptions,
   request: Request,
   path: string,
-): Promise<TenantRequest> {
+): Promise<Admitted> {
   const { headers } = request;
   const live = session();
   if (live === undefined) {
@@ -90,10 +105,11 @@ async function admit(
       details: { incarnation: live.incarnation },
     });
   }
-  const acquired = live.host.acquire(grant.tenant, grant.epoch);
-  const tenant = acquired instanceof Promise ? await acquired : acquired;
+  const entered = live.visitors.enter(grant.tenant, grant.epoch);
+  const visit = entered instanceof Promise ? await entered : entered;
+  const { tenant } = visit;
   const host = headers.get(HEADERS.forwardedHost) ?? headers.get("host") ?? "";
-  return {
+  const context = {
     request,
     tenant,
     seen: tenant.observe(),
@@ -101,6 +117,7 @@ async function admit(
     origin: `${headers.get(HEADERS.forwardedProto) ?? "http"}://${host}`,
     requestId: headers.get(HEADERS.requestId) ?? crypto.randomUUID(),
   };
+  return { context, visit };
 }
 
 function failure(error: unknown, log: Log): Response {

@@ -22,6 +22,12 @@ async function opened(from?: string): Promise<TestTenant> {
 const rows = (tenant: TestTenant, sql: string): unknown[] =>
   tenant.data.read(tenant.observe(), (db) => db.values(sql).flat());
 
+function usersOptions(tenant: TestTenant): AuthOptions {
+  const users = modelOf(tenant).schema.find("users");
+  if (users === undefined) throw new Error("Cannot find users");
+  return users.options as AuthOptions;
+}
+
 test("an empty data.db becomes a new PocketBase's", async () => {
   const tenant = await opened();
   await bootstrap(tenant);
@@ -55,8 +61,7 @@ test("secrets differ from tenant to tenant, and a second bootstrap changes nothi
   const [one, two] = [await opened(), await opened()];
   await bootstrap(one);
   await bootstrap(two);
-  const secret = (tenant: TestTenant): string =>
-    (modelOf(tenant).schema.find("users")?.options as AuthOptions).authToken.secret;
+  const secret = (tenant: TestTenant): string => usersOptions(tenant).authToken.secret;
   expect(secret(one)).toMatch(/^[A-Za-z0-9]{50}$/);
   expect(secret(one)).not.toBe(secret(two));
   const before = rows(one, "SELECT * FROM _collections");
@@ -107,9 +112,7 @@ test("data of 0.23 gets what later versions added", async () => {
   expect(rows(tenant, "SELECT name FROM pragma_table_info('_otps') WHERE name = 'sentTo'")).toEqual([
     "sentTo",
   ]);
-  expect((schema.find("users")?.options as AuthOptions).authAlert.emailTemplate.body).toBe(
-    authTemplates.authAlert.body,
-  );
+  expect(usersOptions(tenant).authAlert.emailTemplate.body).toBe(authTemplates.authAlert.body);
   expect(schema.find("users")?.indexes).toContain("CREATE INDEX `made_by_hand` ON `users` (`name`)");
   expect(
     rows(tenant, "SELECT name FROM sqlite_schema WHERE name IN ('made_by_hand', 'second_email')"),

@@ -1,6 +1,7 @@
 /** The validation rules that PocketBase's settings share: each returns the error of one value, or undefined. */
 import type { ErrorData, FieldError } from "./contract.ts";
 import { fieldError } from "./field-error.ts";
+import { characterCount } from "./fields/cast.ts";
 import { compilePattern } from "./fields/pattern.ts";
 
 export type Rule = (value: unknown) => FieldError | ErrorData | undefined;
@@ -46,7 +47,7 @@ export const length =
   (min: number, max: number): Rule =>
   (value) => {
     if (isEmpty(value)) return undefined;
-    const count = [...String(value)].length;
+    const count = characterCount(String(value));
     if (count >= min && count <= max) return undefined;
     if (min === 0) {
       return fieldError("validation_length_too_long", "The length must be no more than {{.max}}.", {

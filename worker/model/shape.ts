@@ -18,7 +18,7 @@ export type Shape =
         | "map";
     }
   | { kind: "object"; keys: Readonly<Record<string, Shape>> }
-  | { kind: "list"; item: Shape };
+  | { kind: "list"; item: Shape; key: string };
 
 export const text = { kind: "text" } as const;
 export const integer = { kind: "integer" } as const;
@@ -30,7 +30,8 @@ export const textsOrNull = { kind: "textsOrNull" } as const;
 export const date = { kind: "date" } as const;
 export const map = { kind: "map" } as const;
 export const object = (keys: Readonly<Record<string, Shape>>): Shape => ({ kind: "object", keys });
-export const list = (item: Shape): Shape => ({ kind: "list", item });
+/** Items are the current ones of the same `key` with the input merged in; the list itself is replaced. */
+export const list = (item: Shape, key: string): Shape => ({ kind: "list", item, key });
 
 /** A value of the wrong JSON type where a setting is expected: the whole body is refused as badly formatted. */
 export class InvalidInput extends Error {
@@ -60,7 +61,12 @@ export function merge(shape: Shape, current: unknown, input: unknown, path: stri
   if (input === null) return isNullable(shape) ? null : (current ?? zeroOf(shape));
   if (shape.kind === "list") {
     if (!Array.isArray(input)) throw wrongType(path, "a list");
-    return input.map((item: unknown, index) => merge(shape.item, undefined, item, `${path}.${index}`));
+    const known = Array.isArray(current) ? current.filter(isPlainObject) : [];
+    return input.map((item: unknown, index) => {
+      const key = isPlainObject(item) ? item[shape.key] : undefined;
+      const old = known.find((one) => one[shape.key] === key);
+      return merge(shape.item, old, item, `${path}.${index}`);
+    });
   }
   return scalar(shape.kind, input, path);
 }

@@ -1,13 +1,19 @@
 /** A tenant of one worker-local directory for unit tests of the model: real SQLite connections, no replication, no gate. */
+import { afterEach, beforeEach } from "bun:test";
 import { cp, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DATA_DB, type DatabaseName, type Epoch, type Slug, type TenantId } from "../../shared/ids.ts";
 import type { ObjectStore } from "../../shared/objects/contract.ts";
+import type { Collection } from "../../shared/schema/collection.ts";
 import type { Connection } from "../sqlite/connection.ts";
+import type { SqlReader } from "../sqlite/contract.ts";
 import { openReader, openWriter } from "../sqlite/open.ts";
 import type { Observation, Tenant, TenantDatabase, WriteTransaction } from "../tenant/contract.ts";
 import { isThenable, Transaction } from "../tenant/transaction.ts";
+import { bootstrap } from "./bootstrap.ts";
+import { ValidationFailure, type RecordData, type TenantModel } from "./contract.ts";
+import { modelOf } from "./model.ts";
 
 export interface TestTenant extends Tenant {
   /** data.db as one file's bytes. */
@@ -95,3 +101,68 @@ class TestDatabase implements TenantDatabase {
     this.#reader.close();
   }
 }
+
+/** A tenant with a new PocketBase's content for every test of the file, and shorthands to work on it. */
+export function useTestModel() {
+  let tenant: TestTenant | undefined;
+  beforeEach(async () => {
+    tenant = await openTestTenant();
+    await bootstrap(tenant);
+  });
+  afterEach(() => tenant?.close());
+  const here = (): TestTenant => {
+    if (tenant === undefined) throw new Error("Cannot use the test tenant: no test is running");
+    return tenant;
+  };
+  const model = (): TenantModel => modelOf(here());
+  const read = <T>(fn: (db: SqlReader) => T): T => here().data.read(seen, fn);
+  const inTx = <T>(fn: (tx: WriteTransaction) => T): T => here().data.write(seen, fn) as T;
+  const named = (name: string): Collection => {
+    const found = model().schema.find(name);
+    if (found === undefined) throw new Error(`Cannot find collection ${name}: the test has not made it`);
+    return found;
+  };
+  return {
+    model,
+    inTx,
+    named,
+    createCollection: (input: Record<string, unknown>): Collection =>
+      inTx((tx) => model().createCollection(tx, { type: "base", ...input })),
+    updateCollection: (name: string, input: Record<string, unknown>): Collection =>
+      inTx((tx) => model().updateCollection(tx, named(name), input)),
+    save: async (name: string, input: Record<string, unknown>, before?: RecordData): Promise<RecordData> => {
+      const pending = model().bind(named(name), before, input, new Map(), { allowHidden: true });
+      await model().hashPasswords(pending);
+      return inTx((tx) => model().save(tx, pending));
+    },
+    find: (name: string, id: string): RecordData | undefined =>
+      read((db) => model().find(db, named(name), id)),
+    count: (name: string): number => Number(read((db) => db.values(`SELECT count(*) FROM ${name}`)[0]?.[0])),
+    schemaSql: (name: string): unknown =>
+      read((db) => db.values("SELECT sql FROM sqlite_schema WHERE name = ?", [name])[0]?.[0]),
+  };
+}
+
+/** The codes of the field errors that `run` is refused with; undefined when it is not refused. */
+export function failureOf(run: () => unknown): unknown {
+  try {
+    run();
+  } catch (error) {
+    if (error instanceof ValidationFailure) return codesOf(error.data);
+    throw error;
+  }
+  return undefined;
+}
+
+/** Errors as their codes, nested as they are. */
+export function codesOf(data: unknown): unknown {
+  if (typeof data !== "object" || data === null) return data;
+  if ("code" in data) return data.code;
+  return Object.fromEntries(Object.entries(data).map(([key, value]) => [key, codesOf(value)]));
+}
+
+export const textField = (name: string, more: Record<string, unknown> = {}): Record<string, unknown> => ({
+  type: "text",
+  name,
+  ...more,
+});

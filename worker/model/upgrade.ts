@@ -96,7 +96,11 @@ function tableIndexes(tx: WriteTransaction, table: string): IndexExpression[] {
       "SELECT sql FROM sqlite_master WHERE type = 'index' AND tbl_name = ? AND sql IS NOT NULL AND name NOT LIKE 'sqlite_autoindex_%'",
       [table],
     )
-    .map(([sql]) => ({ ...parseIndex(String(sql)), schemaName: "", tableName: table }));
+    .map(([sql]) => indexOf(table, String(sql)));
+}
+
+function indexOf(table: string, sql: string): IndexExpression {
+  return { ...parseIndex(sql), schemaName: "", tableName: table };
 }
 
 /** Every auth collection has unique indexes of its token keys and emails anyway. */

@@ -2,7 +2,7 @@ import { afterAll, describe, expect, test } from "bun:test";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { caught } from "./contract.suite.ts";
+import { caught } from "./contract.fixture.ts";
 import { openObjectStore, s3Options } from "./open.ts";
 
 const home = await mkdtemp(join(tmpdir(), "manybase-open-"));

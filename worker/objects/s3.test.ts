@@ -1,7 +1,8 @@
 import { CreateBucketCommand, S3Client } from "@aws-sdk/client-s3";
 import { expect, test } from "bun:test";
 import { ensureS3Server } from "../../scripts/s3-server.ts";
-import { caught, objectStoreContract, pattern, streamed } from "./contract.suite.ts";
+import { caught, pattern, streamed } from "./contract.fixture.ts";
+import { objectStoreContract } from "./contract.suite.ts";
 import type { S3Options } from "./s3/client.ts";
 import { openS3Store } from "./s3/s3-store.ts";
 

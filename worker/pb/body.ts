@@ -1,4 +1,5 @@
 /** Reads and binds a request's body by its content type, bounded. */
+import { limits } from "../../shared/limits.ts";
 import type { UploadedFile } from "../model/contract.ts";
 import { ApiError, badRequest } from "./api-error.ts";
 import { inferValues } from "./form-values.ts";
@@ -7,8 +8,20 @@ import type { BoundBody } from "./route.ts";
 
 export const EMPTY_BODY: BoundBody = { values: {}, files: new Map() };
 
-/** @throws ApiError 413 above `bytesMax`, 400 for what cannot be read or an unknown content type */
-export async function bindBody(request: Request, bytesMax: number): Promise<BoundBody> {
+/**
+ * @throws ApiError 413 above `bytesMax`, 400 for what cannot be read or an unknown content type, 408 for a body that takes
+ *   longer than `limits.bodyReadMsMax`
+ */
+export function bindBody(request: Request, bytesMax: number): Promise<BoundBody> {
+  const { promise: late, reject } = Promise.withResolvers<never>();
+  const timer = setTimeout(
+    () => reject(new ApiError(408, "The request body took too long to arrive.")),
+    limits.bodyReadMsMax,
+  );
+  return Promise.race([bind(request, bytesMax), late]).finally(() => clearTimeout(timer));
+}
+
+async function bind(request: Request, bytesMax: number): Promise<BoundBody> {
   const length = request.headers.get("content-length");
   if (request.body === null || length === "0") return EMPTY_BODY;
   if (length !== null && Number(length) > bytesMax) throw tooLarge();

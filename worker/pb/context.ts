@@ -6,8 +6,10 @@ import { ApiError, unauthorized } from "./api-error.ts";
 import { bindBody } from "./body.ts";
 import { encodeGo } from "./go-json.ts";
 import { pickFields } from "./pick-fields.ts";
-import { buildRequestInfo } from "./request-info.ts";
+import { buildRequestInfo, firstValues } from "./request-info.ts";
 import type { AuthState, BoundBody, PbContext } from "./route.ts";
+
+const NONE: Readonly<Record<string, string>> = {};
 
 /** One request; what costs is computed when first asked for. */
 export class RequestContextState implements PbContext {
@@ -23,6 +25,7 @@ export class RequestContextState implements PbContext {
   #bound: Promise<BoundBody> | undefined;
   #values: Readonly<Record<string, unknown>> = {};
   #info: RequestInfo | undefined;
+  #parameters: Readonly<Record<string, string>> | undefined;
 
   constructor(
     from: TenantRequest,
@@ -46,8 +49,13 @@ export class RequestContextState implements PbContext {
     return this.url.searchParams;
   }
 
+  get parameters(): Readonly<Record<string, string>> {
+    this.#parameters ??= this.url.search === "" ? NONE : firstValues(this.query);
+    return this.#parameters;
+  }
+
   get info(): RequestInfo {
-    this.#info ??= { ...buildRequestInfo(this.request, this.query, this.auth), body: this.#values };
+    this.#info ??= buildRequestInfo(this.request, () => this.parameters, this.auth, this.#values);
     return this.#info;
   }
 
@@ -74,8 +82,8 @@ export class RequestContextState implements PbContext {
   }
 
   json(status: number, value: unknown): Response {
-    const fields = status >= 200 && status < 300 ? this.query.get("fields") : null;
-    const shown = fields === null || fields === "" ? value : pickFields(value, fields);
+    const fields = status >= 200 && status < 300 ? (this.parameters["fields"] ?? "") : "";
+    const shown = fields === "" ? value : pickFields(value, fields);
     return new Response(encodeGo(shown), { status, headers: { "content-type": "application/json" } });
   }
 

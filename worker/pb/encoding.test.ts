@@ -11,7 +11,9 @@ test("marshalGo escapes what Go escapes, encodeGo ends the line", () => {
 });
 
 test("sortedKeys sorts objects at every depth, not arrays", () => {
-  expect(JSON.stringify(sortedKeys({ b: [{ d: 1, c: 2 }], B: 1, a: null }))).toBe(`{"B":1,"a":null,"b":[{"c":2,"d":1}]}`);
+  expect(JSON.stringify(sortedKeys({ b: [{ d: 1, c: 2 }], B: 1, a: null }))).toBe(
+    `{"B":1,"a":null,"b":[{"c":2,"d":1}]}`,
+  );
 });
 
 describe("inferValues", () => {
@@ -47,7 +49,12 @@ describe("inferValues", () => {
 });
 
 describe("pickFields", () => {
-  const record = { id: "1", title: "<p>Some   <b>bold</b> text</p>", tags: ["x"], expand: { rel: { id: "2", name: "n", z: 1 } } };
+  const record = {
+    id: "1",
+    title: "<p>Some   <b>bold</b> text</p>",
+    tags: ["x"],
+    expand: { rel: { id: "2", name: "n", z: 1 } },
+  };
   const table: [string, unknown][] = [
     ["id", { id: "1" }],
     ["id,expand.rel.name", { id: "1", expand: { rel: { name: "n" } } }],
@@ -75,7 +82,10 @@ test("excerpt drops tags that hold no text and decodes entities", () => {
 
 describe("sniffMime", () => {
   const table: [string, Uint8Array | string][] = [
-    ["image/png", new Uint8Array([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a, 0, 0, 0, 0x0d, 0x49, 0x48, 0x44, 0x52])],
+    [
+      "image/png",
+      new Uint8Array([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a, 0, 0, 0, 0x0d, 0x49, 0x48, 0x44, 0x52]),
+    ],
     ["application/pdf", "%PDF-1.7\n"],
     ["text/plain", "hello"],
     ["text/plain", ""],
@@ -86,7 +96,9 @@ describe("sniffMime", () => {
   ];
   for (const [mime, content] of table) {
     test(`${mime} from ${JSON.stringify(content).slice(0, 30)}`, async () => {
-      expect(await sniffMime(typeof content === "string" ? new TextEncoder().encode(content) : content)).toBe(mime);
+      expect(await sniffMime(typeof content === "string" ? new TextEncoder().encode(content) : content)).toBe(
+        mime,
+      );
     });
   }
 });

@@ -17,9 +17,16 @@ export function findWritableCollection(context: PbContext): Collection {
   return found;
 }
 
-/** @throws ApiError 404 also for a collection that is not one of accounts */
+/** @throws ApiError 404, with other words for a collection that is not one of accounts */
 export function findAuthCollection(context: PbContext): Collection {
+  const found = findNamedCollection(context);
+  if (found.type !== "auth") throw notFound("Missing or invalid auth collection context.");
+  return found;
+}
+
+/** Where PocketBase looks the collection up before the handler, to limit the rate. @throws ApiError 404 */
+export function findNamedCollection(context: PbContext): Collection {
   const found = modelOf(context.tenant).schema.find(context.params["collection"] ?? "");
-  if (found?.type !== "auth") throw notFound("Missing or invalid auth collection context.");
+  if (found === undefined) throw notFound("Missing or invalid collection context.");
   return found;
 }

@@ -36,8 +36,11 @@ function inferValue(text: string): unknown {
   return Number.isFinite(number) && plainNumeral(number) === text ? number : text;
 }
 
-/** Go's `FormatFloat(v, 'f', -1, 64)`: shortest digits, never an exponent. */
+/** Go's `FormatFloat(v, 'f', -1, 64)`: shortest digits, never an exponent. Only for what starts with a digit. */
 function plainNumeral(value: number): string {
   const text = Object.is(value, -0) ? "-0" : String(value);
-  return text.includes("e") && Math.abs(value) >= 1 ? BigInt(value).toString() : text;
+  const scientific = /^(-?)(\d)(?:\.(\d+))?e\+(\d+)$/.exec(text);
+  if (scientific === null) return text;
+  const [, sign = "", first = "", rest = "", exponent = "0"] = scientific;
+  return sign + first + rest.padEnd(Number(exponent), "0");
 }

@@ -6,8 +6,11 @@ import { RequestContextState } from "./context.ts";
 import { addCors, preflight } from "./cors.ts";
 import { errorResponse, toApiError } from "./error-response.ts";
 import { loadAuth } from "./load-auth.ts";
+import { checkRateLimit } from "./rate-limit.ts";
+import { realIp } from "./real-ip.ts";
 import { compileRoutes } from "./router.ts";
 import type { FeatureRoute } from "./route.ts";
+import { checkSuperuserAddress } from "./superuser-address.ts";
 
 export interface FrameOptions {
   routes: readonly FeatureRoute[];
@@ -20,15 +23,18 @@ export function createFrame(options: FrameOptions): TenantApp {
   const find = compileRoutes(options.routes);
   const { log, prepare = [] } = options;
 
-  function answer(from: TenantRequest): Promise<Response> | Response {
-    const url = new URL(from.request.url);
-    const match = find(from.request.method, url.pathname);
+  function answer(given: TenantRequest): Promise<Response> | Response {
+    const url = new URL(given.request.url);
+    const match = find(given.request.method, url.pathname);
     if (match === undefined) throw notFound();
+    const clientIp = realIp(given);
+    const from = clientIp === given.clientIp ? given : { ...given, clientIp };
     for (const step of prepare) step(from);
     const auth = loadAuth(from.request.headers.get("authorization"), from.tenant, from.seen);
-    return match.route.handle(
-      new RequestContextState(from, url, match.params, auth, match.route.bodyBytesMax),
-    );
+    if (auth?.isSuperuser === true) checkSuperuserAddress(from);
+    const context = new RequestContextState(from, url, match.params, auth, match.route.bodyBytesMax);
+    checkRateLimit(context, match.route);
+    return match.route.handle(context);
   }
 
   function failure(from: TenantRequest, error: unknown): Response | Promise<Response> {
@@ -36,7 +42,7 @@ export function createFrame(options: FrameOptions): TenantApp {
     const place = { tenant: from.tenant.id, request: from.requestId };
     if (known === undefined) log.error({ err: error, ...place }, "a request failed unexpectedly");
     else if (known.cause instanceof Error && known.status < 500 && !isExpected(known.cause)) {
-      log.warn({ err: known.cause, ...place }, "a request failed for an inner error");
+      log.debug({ err: known.cause, ...place }, "a request failed for an inner error");
     }
     return finish(from, errorResponse(known ?? badRequest()));
   }

@@ -4,7 +4,14 @@ import { excerpt } from "./excerpt.ts";
 import { sortedKeys } from "./go-json.ts";
 
 type Modifier = (value: unknown) => unknown;
-type Fields = Map<string, Modifier | undefined>;
+
+/** The paths of the parameter as a tree: by key, what is wanted of its value. */
+interface Picked {
+  /** Named itself: its whole value is kept, whatever is also named below it. */
+  whole: boolean;
+  modify: Modifier | undefined;
+  below: Map<string, Picked>;
+}
 
 /**
  * What is left of `data`, as plain JSON with sorted keys. Of a list answer (`items` beside `page`) only the items are picked from.
@@ -12,6 +19,7 @@ type Fields = Map<string, Modifier | undefined>;
  */
 export function pickFields(data: unknown, rawFields: string): unknown {
   const fields = parseFields(rawFields);
+  if (fields.below.size === 0) return data;
   const plain = sortedKeys(JSON.parse(JSON.stringify(data) ?? "null"));
   if (isObject(plain) && Array.isArray(plain["items"]) && "page" in plain && "perPage" in plain) {
     pickFrom(plain["items"], fields);
@@ -21,14 +29,22 @@ export function pickFields(data: unknown, rawFields: string): unknown {
   return plain;
 }
 
-function parseFields(raw: string): Fields {
-  const fields: Fields = new Map();
+function parseFields(raw: string): Picked {
+  const root: Picked = { whole: false, modify: undefined, below: new Map() };
   for (const token of splitOutside(raw)) {
     const colon = token.indexOf(":");
-    if (colon < 0) fields.set(token, undefined);
-    else fields.set(token.slice(0, colon), parseModifier(token.slice(colon + 1)));
+    const path = colon < 0 ? token : token.slice(0, colon);
+    const modify = colon < 0 ? undefined : parseModifier(token.slice(colon + 1));
+    let node = root;
+    for (const key of path.split(".")) {
+      const next: Picked = node.below.get(key) ?? { whole: false, modify: undefined, below: new Map() };
+      node.below.set(key, next);
+      node = next;
+    }
+    node.whole = true;
+    node.modify = modify;
   }
-  return fields;
+  return root;
 }
 
 function parseModifier(text: string): Modifier {
@@ -68,7 +84,7 @@ function splitOutside(text: string): string[] {
   return tokens.map((token) => token.trim()).filter((token) => token !== "");
 }
 
-function pickFrom(value: unknown, fields: Fields): void {
+function pickFrom(value: unknown, fields: Picked): void {
   if (Array.isArray(value)) {
     if (isObject(value[0])) for (const item of value) if (isObject(item)) pickKeys(item, fields);
   } else if (isObject(value)) {
@@ -76,40 +92,15 @@ function pickFrom(value: unknown, fields: Fields): void {
   }
 }
 
-function pickKeys(object: Record<string, unknown>, given: Fields): void {
-  if (given.size === 0) return;
-  const fields = withStar(object, given);
-  for (const key of Object.keys(object)) {
-    const below: Fields = new Map();
-    let final = false;
-    let modify: Modifier | undefined;
-    for (const [path, modifier] of fields) {
-      if (path === key) {
-        final = true;
-        modify = modifier;
-      } else if (path.startsWith(`${key}.`)) {
-        below.set(path.slice(key.length + 1), modifier);
-      }
-    }
-    if (final) {
-      if (modify !== undefined) object[key] = modify(object[key]);
-    } else if (below.size > 0) {
-      pickFrom(object[key], below);
-    } else {
-      delete object[key];
-    }
-  }
-}
-
 /** `*` stands for every key of this level that no other path names. */
-function withStar(object: Record<string, unknown>, given: Fields): Fields {
-  if (!given.has("*")) return given;
-  const fields = new Map(given);
-  const paths = [...given.keys()];
+function pickKeys(object: Record<string, unknown>, { below }: Picked): void {
+  const star = below.get("*");
   for (const key of Object.keys(object)) {
-    if (!paths.some((path) => path === key || path.startsWith(`${key}.`))) fields.set(key, given.get("*"));
+    const wanted = below.get(key) ?? (star?.whole === true ? star : undefined);
+    if (wanted === undefined) delete object[key];
+    else if (!wanted.whole) pickFrom(object[key], wanted);
+    else if (wanted.modify !== undefined) object[key] = wanted.modify(object[key]);
   }
-  return fields;
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

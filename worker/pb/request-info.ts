@@ -3,23 +3,46 @@ import type { RequestAuth, RequestContext, RequestInfo } from "../query/contract
 import { EVERYTHING, recordToJson } from "../model/records/to-json.ts";
 import type { AuthState } from "./route.ts";
 
-/** Header names become lower snake case; of repeated query parameters the first counts. */
+const NO_BODY: RequestInfo["body"] = {};
+
+/**
+ * Header names become lower snake case; of repeated query parameters the first counts. Each part is worked out when a rule
+ * or a feature first asks for it: most requests need none of it.
+ */
 export function buildRequestInfo(
   request: Request,
-  query: URLSearchParams,
+  query: () => Readonly<Record<string, string>>,
   auth: AuthState | undefined,
+  body: RequestInfo["body"] = NO_BODY,
   context: RequestContext = "default",
 ): RequestInfo {
-  const headers: Record<string, string> = {};
-  for (const [name, value] of request.headers) headers[name.replaceAll("-", "_")] = value;
+  let headers: Record<string, string> | undefined;
+  let known: RequestAuth | null | undefined;
   return {
     context,
     method: request.method,
-    headers,
-    query: firstValues(query),
-    body: {},
-    auth: auth === undefined ? null : requestAuth(auth),
+    body,
+    get headers() {
+      headers ??= snakeCased(request.headers);
+      return headers;
+    },
+    get query() {
+      return query();
+    },
+    get auth() {
+      known ??= auth === undefined ? null : requestAuth(auth);
+      return known;
+    },
   };
+}
+
+function snakeCased(given: Headers): Record<string, string> {
+  const headers: Record<string, string> = {};
+  for (const [name, value] of given) {
+    // The platform's own proofs are none of the tenant's business.
+    if (!name.startsWith("x-manybase-")) headers[name.replaceAll("-", "_")] = value;
+  }
+  return headers;
 }
 
 export function firstValues(query: URLSearchParams): Record<string, string> {

@@ -10,6 +10,8 @@ export interface FeatureRoute {
   path: string;
   /** Throws ApiError, ValidationFailure, FilterError, UserError or SystemError: the frame answers in PocketBase's shape. */
   handle(context: PbContext): Promise<Response> | Response;
+  /** Actions that rate limits of a collection name (`posts:create`, `*:auth`); the collection is the path's. */
+  actions?: readonly string[];
   /** Largest accepted body; default `limits.requestBodyBytesMax`. */
   bodyBytesMax?: number;
 }
@@ -39,6 +41,8 @@ export interface PbContext {
   /** Decoded path parameters of the pattern; `*` is the tail without a leading slash. */
   readonly params: Readonly<Record<string, string>>;
   readonly query: URLSearchParams;
+  /** The first value of each query parameter. */
+  readonly parameters: Readonly<Record<string, string>>;
   readonly clientIp: string;
   /** The base URL that the client used. */
   readonly origin: string;

@@ -10,12 +10,20 @@ export interface RouteMatch {
 }
 export type RouteFinder = (method: string, path: string) => RouteMatch | undefined;
 
-/** `path` is the raw, percent-encoded path of the URL. HEAD finds GET routes. */
+/** `path` is the raw, percent-encoded path of the URL. HEAD finds GET routes; a literal path wins over one with parameters. */
 export function compileRoutes(routes: readonly FeatureRoute[]): RouteFinder {
+  // Apart, because Hono's fast router cannot hold both at the same place of a path.
+  const literal = new Map<string, RouteMatch>();
   const router = new SmartRouter<FeatureRoute>({ routers: [new RegExpRouter(), new TrieRouter()] });
-  for (const route of routes) router.add(route.method, route.path, route);
-  return (method, path) => {
-    const [handlers, stash] = router.match(method === "HEAD" ? "GET" : method, path);
+  for (const route of routes) {
+    if (/[:*]/.test(route.path)) router.add(route.method, route.path, route);
+    else literal.set(`${route.method} ${route.path}`, { route, params: {} });
+  }
+  return (given, path) => {
+    const method = given === "HEAD" ? "GET" : given;
+    const exact = literal.get(`${method} ${path}`);
+    if (exact !== undefined) return exact;
+    const [handlers, stash] = router.match(method, path);
     const found = handlers[0];
     if (found === undefined) return undefined;
     const params: Record<string, string> = {};

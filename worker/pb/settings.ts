@@ -1,58 +1,51 @@
 /** A tenant's settings, kept as PocketBase keeps them: one JSON row of `_params`. */
+import { newTenantSettings } from "../model/default-settings.ts";
+import { modelOf } from "../model/model.ts";
 import type { SqlReader } from "../sqlite/contract.ts";
-import type { WriteTransaction } from "../tenant/contract.ts";
+import type { Observation, Tenant, WriteTransaction } from "../tenant/contract.ts";
 
 export type SettingsObject = { [key: string]: SettingsValue };
 export type SettingsValue = string | number | boolean | null | SettingsValue[] | SettingsObject;
 
-const S3 = (): SettingsObject => ({
-  enabled: false,
-  bucket: "",
-  region: "",
-  endpoint: "",
-  accessKey: "",
-  secret: "",
-  forcePathStyle: false,
-});
-
-/** In PocketBase's order and with its defaults; a function so that nobody changes them for others. */
-export function defaultSettings(): SettingsObject {
+/** What a new tenant has, with the places of the secrets; a copy of its own for each caller. */
+function defaultSettings(): SettingsObject {
+  const settings = structuredClone(newTenantSettings);
+  const { backups, s3 } = settings;
   return {
-    superuserIPs: [],
-    smtp: {
-      enabled: false,
-      port: 587,
-      host: "smtp.example.com",
-      username: "",
-      password: "",
-      authMethod: "",
-      tls: false,
-      localName: "",
-    },
-    backups: { cron: "", cronMaxKeep: 3, s3: S3() },
-    s3: S3(),
-    meta: {
-      accentColor: "",
-      appName: "Acme",
-      appURL: "http://localhost:8090",
-      senderName: "Support",
-      senderAddress: "support@example.com",
-      hideControls: false,
-    },
-    rateLimits: {
-      rules: [
-        { label: "*:auth", audience: "", duration: 3, maxRequests: 2 },
-        { label: "*:create", audience: "", duration: 5, maxRequests: 20 },
-        { label: "/api/batch", audience: "", duration: 1, maxRequests: 3 },
-        { label: "/api/", audience: "", duration: 10, maxRequests: 300 },
-      ],
-      excludedIPs: [],
-      enabled: false,
-    },
-    trustedProxy: { headers: [], useLeftmostIP: false },
-    batch: { enabled: false, maxRequests: 50, timeout: 3, maxBodySize: 0 },
-    logs: { maxDays: 5, minLevel: 0, logIP: true, logAuthId: false },
+    ...settings,
+    backups: { ...backups, s3: { ...backups.s3, secret: "" } },
+    s3: { ...s3, secret: "" },
   };
+}
+
+/** Tenant slot: the settings as last read; forgotten when they are saved or the databases are replaced. */
+const cache = {
+  create(tenant: Tenant): { settings: SettingsObject | undefined; version: number } {
+    const cached = { settings: undefined, version: 0 };
+    tenant.onReplaced(() => forgetSettings(tenant));
+    // A renamed collection takes its rate limits along.
+    modelOf(tenant).listenCollections((tx) => tx.afterCommit(() => forgetSettings(tenant)));
+    return cached;
+  },
+};
+
+/** The committed settings; read from the database at most once per change. */
+export function settingsOf(tenant: Tenant, seen: Observation): SettingsObject {
+  const cached = tenant.slot(cache);
+  cached.settings ??= tenant.data.read(seen, loadSettings);
+  return cached.settings;
+}
+
+/** Counts the changes, for what is kept per settings: rate limits start anew. */
+export function settingsVersion(tenant: Tenant): number {
+  return tenant.slot(cache).version;
+}
+
+/** Call it after anything but `saveSettings` may have changed them. */
+export function forgetSettings(tenant: Tenant): void {
+  const cached = tenant.slot(cache);
+  cached.settings = undefined;
+  cached.version += 1;
 }
 
 /** What is stored over the defaults. An encrypted or broken row counts as none. */
@@ -64,12 +57,18 @@ export function loadSettings(db: SqlReader): SettingsObject {
   return stored === undefined ? defaultSettings() : mergeSettings(defaultSettings(), stored);
 }
 
-export function saveSettings(tx: WriteTransaction, settings: SettingsObject, nowText: string): void {
+export function saveSettings(
+  tenant: Tenant,
+  tx: WriteTransaction,
+  settings: SettingsObject,
+  nowText: string,
+): void {
   tx.run(
     `INSERT INTO _params (id, value, created, updated) VALUES ('settings', ?1, ?2, ?2)
      ON CONFLICT (id) DO UPDATE SET value = excluded.value, updated = excluded.updated`,
     [new TextEncoder().encode(JSON.stringify(settings)), nowText],
   );
+  tx.afterCommit(() => forgetSettings(tenant));
 }
 
 /** As Go unmarshals onto a value: known objects merge key by key, everything else of a known key is replaced. */

@@ -106,14 +106,22 @@ export class DatabaseCapture {
    * Keeps the WAL short. Right after a cut, outside of transactions: what is not captured must stay in the WAL.
    */
   checkpoint(writer: Connection, mode: "PASSIVE" | "TRUNCATE"): void {
-    if (mode === "PASSIVE" && this.#wal.frames < limits.checkpointPages) return;
+    if (this.#wal.frames < (mode === "PASSIVE" ? limits.checkpointPages : 1)) return;
+    const captured = this.#wal.frames;
     const { busy, frames, done } = writer.checkpoint(mode);
-    if (frames > this.#wal.frames) {
-      throw new SystemError("wal_lost", `Cannot checkpoint ${this.#options.path}: frames that were not captured`, {
-        details: { frames, captured: this.#wal.frames },
-      });
+    if (frames > captured) {
+      throw new SystemError(
+        "wal_lost",
+        `Cannot checkpoint ${this.#options.path}: frames that were not captured`,
+        {
+          details: { frames, captured },
+        },
+      );
     }
-    if (!busy && frames === done) this.#wal.checkpointed(mode === "TRUNCATE" ? 0 : frames);
+    // A TRUNCATE answers with the frames that are left: none.
+    if (!busy && frames === done && (mode === "TRUNCATE" || frames === captured)) {
+      this.#wal.checkpointed(mode === "TRUNCATE");
+    }
   }
 
   close(): void {

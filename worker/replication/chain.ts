@@ -29,9 +29,13 @@ export async function listChains(
   for await (const { key, size } of listAll(store, { prefix, ...options })) {
     const [, name, level, min, max] = NAME.exec(key.slice(prefix.length)) ?? [];
     if (name === undefined || level === undefined || min === undefined || max === undefined) {
-      throw new SystemError("object_foreign", `Cannot load tenant ${tenant}: ${key} is not a known kind of file`, {
-        hint: "Move the object away, or use the version of this program that wrote it.",
-      });
+      throw new SystemError(
+        "object_foreign",
+        `Cannot load tenant ${tenant}: ${key} is not a known kind of file`,
+        {
+          hint: "Move the object away, or use the version of this program that wrote it.",
+        },
+      );
     }
     const database = parseDatabaseName(name);
     const files = chains.get(database) ?? [];

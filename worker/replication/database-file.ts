@@ -1,6 +1,7 @@
 import { closeSync, ftruncateSync, openSync, renameSync, writeSync } from "node:fs";
 import { SystemError } from "../../shared/errors.ts";
 import { type LtxFile, lockPage } from "../../shared/ltx/ltx.ts";
+import { asDiskFull } from "./disk-full.ts";
 
 /**
  * Builds a database file from LTX files in TXID order, beside its final name: a crash leaves nothing that looks like a database.
@@ -32,9 +33,13 @@ export class DatabaseFile {
       const lock = lockPage(header.pageSize);
       const whole = header.commit - (header.commit >= lock ? 1 : 0);
       if (pages.size !== whole) {
-        throw new SystemError("object_corrupt", `Cannot apply TXID ${header.minTxid}: its page size differs`, {
-          details: { pageSize: header.pageSize, before: this.#pageSize },
-        });
+        throw new SystemError(
+          "object_corrupt",
+          `Cannot apply TXID ${header.minTxid}: its page size differs`,
+          {
+            details: { pageSize: header.pageSize, before: this.#pageSize },
+          },
+        );
       }
       ftruncateSync(this.#fd, 0);
       this.#pageSize = header.pageSize;
@@ -63,11 +68,7 @@ function writeAll(fd: number, data: Uint8Array, at: number): void {
     try {
       done += writeSync(fd, data, done, data.length - done, at + done);
     } catch (cause) {
-      if ((cause as NodeJS.ErrnoException).code !== "ENOSPC") throw cause;
-      throw new SystemError("disk_full", "Cannot restore a tenant: the worker's disk is full", {
-        cause,
-        hint: "Free space in the worker's data directory, or give the worker a larger disk.",
-      });
+      throw asDiskFull(cause, "restore a tenant");
     }
   }
 }

@@ -56,7 +56,9 @@ export class OutputGate {
    * @throws SystemError `store_unavailable` while object storage does not answer
    */
   admitWrite(database: { async: boolean; position: DatabasePosition; lagBytes: () => number }): void {
-    if (database.async ? !this.#lagsTooMuch(database) : this.#log.outstandingMs() <= limits.outageRefuseAfterMs) {
+    if (
+      database.async ? !this.#lagsTooMuch(database) : this.#log.outstandingMs() <= limits.outageRefuseAfterMs
+    ) {
       return;
     }
     throw new SystemError("store_unavailable", "Cannot write: object storage does not answer", {
@@ -123,15 +125,15 @@ export class OutputGate {
       this.#waiting.add(waiting);
       this.#arm();
       // What was committed and not confirmed may or may not be in the log: its caller must know that.
-      stopWaiting = position.wait(mark, (lost) => finish(lost !== undefined && wrote ? fateOpen(lost) : lost));
+      stopWaiting = position.wait(mark, (lost) =>
+        finish(lost !== undefined && wrote ? fateOpen(lost) : lost),
+      );
     });
   }
 
   /** The lease holds, or a PUT that was sent a moment ago showed that nobody had sealed the log. */
   #mayLeave(): boolean {
-    return (
-      this.#mayAnswer() || this.#clock.monotonicMs() - this.#log.provenMs <= limits.leaseProofMs
-    );
+    return this.#mayAnswer() || this.#clock.monotonicMs() - this.#log.provenMs <= limits.leaseProofMs;
   }
 
   async #proven(signal?: AbortSignal): Promise<void> {
@@ -139,9 +141,13 @@ export class OutputGate {
     const late = new Promise<never>((_, reject) => {
       giveUp = this.#clock.after(limits.gateWaitMsMax, () =>
         reject(
-          new SystemError("lease_expired", "Cannot answer: this worker cannot show that it still owns the tenant", {
-            retryAfterMs: 1_000,
-          }),
+          new SystemError(
+            "lease_expired",
+            "Cannot answer: this worker cannot show that it still owns the tenant",
+            {
+              retryAfterMs: 1_000,
+            },
+          ),
         ),
       );
     });
@@ -180,14 +186,20 @@ export class OutputGate {
 }
 
 const fateOpen = (cause?: SystemError): SystemError =>
-  new SystemError("commit_unknown", `Cannot confirm the write: ${cause?.message ?? "object storage does not answer"}`, {
-    cause,
-    hint: "It may become durable later. Read it again before you repeat it.",
-    retryAfterMs: 5_000,
-  });
+  new SystemError(
+    "commit_unknown",
+    `Cannot confirm the write: ${cause?.message ?? "object storage does not answer"}`,
+    {
+      cause,
+      hint: "It may become durable later. Read it again before you repeat it.",
+      retryAfterMs: 5_000,
+    },
+  );
 
 const notReadable = (): SystemError =>
-  new SystemError("store_unavailable", "Cannot answer: what was read is not durable yet", { retryAfterMs: 1_000 });
+  new SystemError("store_unavailable", "Cannot answer: what was read is not durable yet", {
+    retryAfterMs: 1_000,
+  });
 
 function aborted(signal: AbortSignal): Promise<never> {
   return new Promise((_, reject) => {

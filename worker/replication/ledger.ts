@@ -24,7 +24,11 @@ export interface ChainStats {
   bytes: number;
   /** Of the newest snapshot; 0 when there is none. */
   snapshotBytes: number;
+  /** Of the newest file; 0 when there is none. */
+  pageSize: number;
 }
+
+export const emptyChain = (): ChainStats => ({ files: 0, bytes: 0, snapshotBytes: 0, pageSize: 0 });
 
 /**
  * The durable entries of one database that are still only in logs. Entries are added when they became durable, so nothing here
@@ -39,6 +43,8 @@ export class DatabaseLedger {
   /** TXIDs are consecutive, from `materialised.txid + 1`. */
   readonly entries: LedgerEntry[] = [];
   #bytes = 0;
+  /** An import changed the page size: files on both sides of it cannot be merged, by stock tools neither. */
+  #resized = false;
 
   constructor(tenant: TenantId, database: DatabaseName, materialised: Position, chain: ChainStats) {
     this.tenant = tenant;
@@ -75,7 +81,9 @@ export class DatabaseLedger {
     const [first] = this.entries;
     if (first === undefined) return [];
     if (first.ltx === undefined) return [first];
-    const end = this.entries.findIndex((entry) => entry.pageSize !== first.pageSize || entry.ltx === undefined);
+    const end = this.entries.findIndex(
+      (entry) => entry.pageSize !== first.pageSize || entry.ltx === undefined,
+    );
     return end < 0 ? [...this.entries] : this.entries.slice(0, end);
   }
 
@@ -84,7 +92,11 @@ export class DatabaseLedger {
     const done = this.entries.splice(0, count);
     for (const entry of done) this.#bytes -= entry.ltx?.length ?? 0;
     const last = done.at(-1);
-    if (last !== undefined) this.materialised = last.position;
+    if (last !== undefined) {
+      this.materialised = last.position;
+      this.#resized ||= this.chain.pageSize !== 0 && this.chain.pageSize !== last.pageSize;
+      this.chain.pageSize = last.pageSize;
+    }
     if (snapshot) this.snapshotTaken(fileBytes);
     else {
       this.chain.files++;
@@ -93,15 +105,17 @@ export class DatabaseLedger {
   }
 
   snapshotTaken(bytes: number): void {
+    this.#resized = false;
     this.chain.files = 0;
     this.chain.bytes = 0;
     this.chain.snapshotBytes = bytes;
   }
 
-  /** A load would read too much: too many files, or more than half of what a snapshot would be. */
+  /** A load would read too much (too many files, or more than half of what a snapshot would be), or cannot merge what it reads. */
   get snapshotDue(): boolean {
     const { files, bytes, snapshotBytes } = this.chain;
     return (
+      this.#resized ||
       files > limits.snapshotChainFilesMax ||
       bytes > Math.max(limits.snapshotChainBytesMin, snapshotBytes * limits.snapshotChainRatio)
     );

@@ -152,7 +152,7 @@ export class LogWriter {
           void this.#put(effect.attempt);
           break;
         case "look":
-          void this.#look();
+          void this.#look(effect.look);
           break;
         case "tickAt":
           this.#cancelTick?.();
@@ -177,7 +177,9 @@ export class LogWriter {
     if (underWay === undefined) return;
     const { store, incarnation, clock } = this.#options;
     const controller = new AbortController();
-    const cancel = clock.after(limits.logPutAttemptMs, () => controller.abort(new Error("attempt timed out")));
+    const cancel = clock.after(limits.logPutAttemptMs, () =>
+      controller.abort(new Error("attempt timed out")),
+    );
     this.#attempts.add(controller);
     this.counters.puts++;
     let outcome: PutOutcome;
@@ -197,7 +199,7 @@ export class LogWriter {
   }
 
   /** The slot is taken: by an earlier try of ours, or by someone who ended this log. */
-  async #look(): Promise<void> {
+  async #look(look: number): Promise<void> {
     const underWay = this.#underWay;
     if (underWay === undefined) return;
     const { store, incarnation, nonce, clock } = this.#options;
@@ -217,7 +219,7 @@ export class LogWriter {
     }
     cancel();
     if (this.#ended) return;
-    this.#run(this.#machine.step({ kind: "looked", found, atMs: clock.monotonicMs() }));
+    this.#run(this.#machine.step({ kind: "looked", look, found, atMs: clock.monotonicMs() }));
   }
 
   #durable(sentMs: number, tookMs: number): void {

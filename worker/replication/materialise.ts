@@ -12,6 +12,9 @@ import type { Clock } from "./clock.ts";
 import type { DatabaseLedger, LedgerEntry } from "./ledger.ts";
 import { putDurably } from "./put-durably.ts";
 
+/** Additions between two looks at how much memory all ledgers take: a look visits each. */
+const MEMORY_LOOK_EVERY = 256;
+
 /** A whole database at one TXID. */
 export interface DatabaseImage {
   image: Uint8Array;
@@ -51,6 +54,7 @@ export class Materialiser {
   readonly #working = new Map<MaterialiseTarget, Promise<void>>();
   readonly #queue = new Map<MaterialiseTarget, () => void>();
   #active = 0;
+  #additions = 0;
   #cancelTimer: (() => void) | undefined;
   #oldest: { seq: LogSeq | undefined; atMs: number } | undefined;
   readonly counters = { files: 0, snapshots: 0, bytes: 0 };
@@ -66,7 +70,11 @@ export class Materialiser {
       this.#arm();
     }
     if (target.ledger.full) void this.#start(target);
-    else if (this.pendingBytes > limits.materialisePendingBytesMax) this.#startOldest();
+    else if (
+      ++this.#additions % MEMORY_LOOK_EVERY === 0 &&
+      this.pendingBytes > limits.materialisePendingBytesMax
+    )
+      this.#startOldest();
   }
 
   /** Empties the target's ledger now. Resolves when all that it holds at this moment is under the prefix. */
@@ -101,16 +109,22 @@ export class Materialiser {
   }
 
   close(): void {
-    this.#cancelTimer?.();
+    this.#disarm();
     this.#pending.clear();
+    // Who waits for a turn gets it, finds that all has ended, and tells whoever waits for that.
+    const turns = [...this.#queue.values()];
     this.#queue.clear();
+    for (const turn of turns) turn();
   }
 
   #start(target: MaterialiseTarget): Promise<void> {
     const running = this.#working.get(target);
     if (running !== undefined) return running;
     const work = this.#turn(target)
-      .then(() => this.#work(target))
+      .then(() => {
+        this.#options.signal.throwIfAborted();
+        return this.#work(target);
+      })
       .catch((error: unknown) => {
         if (!this.#options.signal.aborted) target.failed(error);
         throw error;
@@ -144,6 +158,7 @@ export class Materialiser {
       this.#queue.delete(next[0]);
       next[1]();
     }
+    if (this.#pending.size === 0) this.#disarm();
     this.#arm();
   }
 
@@ -153,6 +168,11 @@ export class Materialiser {
       void this.#start(target);
       return;
     }
+  }
+
+  #disarm(): void {
+    this.#cancelTimer?.();
+    this.#cancelTimer = undefined;
   }
 
   #arm(): void {
@@ -175,19 +195,14 @@ export class Materialiser {
   async #work(target: MaterialiseTarget): Promise<void> {
     const { ledger } = target;
     let run = ledger.nextRun();
-    let pageSize: number | undefined;
-    let resized = false;
     while (run.length > 0) {
-      const [first] = run;
-      resized ||= pageSize !== undefined && first !== undefined && first.pageSize !== pageSize;
-      pageSize = first?.pageSize;
       const min = (ledger.materialised.txid + 1) as Txid;
       const bytes = await this.#putRun(target, run, min);
       ledger.materialisedRun(run.length, bytes, min === 1);
       target.materialised();
       run = ledger.nextRun();
     }
-    if (!resized && !ledger.snapshotDue) return;
+    if (!ledger.snapshotDue) return;
     const image = await target.image();
     if (image !== undefined && image.txid > 0) await this.#putSnapshot(target, image);
   }
@@ -198,7 +213,12 @@ export class Materialiser {
     const [first] = run;
     const last = run.at(-1);
     if (first === undefined || last === undefined) return 0;
-    const header = { pageSize: last.pageSize, commit: last.commit, minTxid: min, maxTxid: last.position.txid };
+    const header = {
+      pageSize: last.pageSize,
+      commit: last.commit,
+      minTxid: min,
+      maxTxid: last.position.txid,
+    };
     if (first.ltx === undefined) {
       const { ref } = first;
       if (ref === undefined) throw new SystemError("internal", "Cannot materialise an entry: it has no body");
@@ -216,7 +236,10 @@ export class Materialiser {
     return bytes.length;
   }
 
-  async #putSnapshot(target: MaterialiseTarget, { image, txid, epoch, timestampMs }: DatabaseImage): Promise<void> {
+  async #putSnapshot(
+    target: MaterialiseTarget,
+    { image, txid, epoch, timestampMs }: DatabaseImage,
+  ): Promise<void> {
     const pageSize = imagePageSize(image);
     const header: LtxHeader = {
       pageSize,

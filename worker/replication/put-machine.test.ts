@@ -41,7 +41,7 @@ describe("PutMachine", () => {
       const put = machine();
       put.step({ kind: "start", atMs: 0 });
       expect(kinds(put.step({ kind: "outcome", attempt: 1, outcome: "exists", atMs: 1 }))).toEqual(["look"]);
-      expect(kinds(put.step({ kind: "looked", found, atMs: 2 }))).toEqual([effect]);
+      expect(kinds(put.step({ kind: "looked", look: 1, found, atMs: 2 }))).toEqual([effect]);
       expect(put.idle).toBe(found === "own");
     }
   });
@@ -50,7 +50,7 @@ describe("PutMachine", () => {
     const put = machine();
     put.step({ kind: "start", atMs: 0 });
     put.step({ kind: "outcome", attempt: 1, outcome: "exists", atMs: 1 });
-    put.step({ kind: "looked", found: "foreign", atMs: 2 });
+    put.step({ kind: "looked", look: 1, found: "foreign", atMs: 2 });
     expect(put.step({ kind: "start", atMs: 3 })).toEqual([]);
     expect(put.step({ kind: "outcome", attempt: 1, outcome: "created", atMs: 4 })).toEqual([]);
   });
@@ -59,7 +59,7 @@ describe("PutMachine", () => {
     const put = machine();
     put.step({ kind: "start", atMs: 0 });
     put.step({ kind: "outcome", attempt: 1, outcome: "exists", atMs: 1 });
-    expect(kinds(put.step({ kind: "looked", found: "unreadable", atMs: 2 }))).toEqual(["tickAt"]);
+    expect(kinds(put.step({ kind: "looked", look: 1, found: "unreadable", atMs: 2 }))).toEqual(["tickAt"]);
     expect(kinds(put.step({ kind: "tick", atMs: 10_000 }))).toEqual(["put"]);
   });
 
@@ -75,9 +75,9 @@ describe("PutMachine", () => {
     expect(put.step({ kind: "tick", atMs: atMs + 60 })).toEqual([{ kind: "put", attempt: first + 1 }]);
     expect(put.step({ kind: "tick", atMs: atMs + 500 })).toEqual([]);
     expect(put.step({ kind: "outcome", attempt: first, outcome: "unknown", atMs: atMs + 600 })).toEqual([]);
-    expect(kinds(put.step({ kind: "outcome", attempt: first + 1, outcome: "created", atMs: atMs + 700 }))).toEqual([
-      "durable",
-    ]);
+    expect(
+      kinds(put.step({ kind: "outcome", attempt: first + 1, outcome: "created", atMs: atMs + 700 })),
+    ).toEqual(["durable"]);
   });
 
   test("the loser of a hedge is ignored in the next slot", () => {
@@ -89,5 +89,23 @@ describe("PutMachine", () => {
     expect(put.step({ kind: "outcome", attempt: 1, outcome: "exists", atMs: 602 })).toEqual([]);
     expect(put.step({ kind: "outcome", attempt: 1, outcome: "created", atMs: 603 })).toEqual([]);
     expect(put.idle).toBe(false);
+  });
+
+  test("a look at an earlier slot decides nothing about this one", () => {
+    const put = machine();
+    put.step({ kind: "start", atMs: 0 });
+    put.step({ kind: "tick", atMs: limits.logHedgeMsDefault });
+    // The hedge meets the first try's object; while we look, the first try's own answer arrives.
+    expect(put.step({ kind: "outcome", attempt: 2, outcome: "exists", atMs: 600 })).toEqual([
+      { kind: "look", look: 1 },
+    ]);
+    expect(kinds(put.step({ kind: "outcome", attempt: 1, outcome: "created", atMs: 601 }))).toEqual([
+      "durable",
+    ]);
+    put.step({ kind: "start", atMs: 602 });
+    expect(put.step({ kind: "looked", look: 1, found: "own", atMs: 603 })).toEqual([]);
+    put.step({ kind: "outcome", attempt: 3, outcome: "exists", atMs: 604 });
+    expect(put.step({ kind: "looked", look: 1, found: "own", atMs: 605 })).toEqual([]);
+    expect(kinds(put.step({ kind: "looked", look: 2, found: "foreign", atMs: 606 }))).toEqual(["fenced"]);
   });
 });

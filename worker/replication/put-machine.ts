@@ -6,14 +6,14 @@ export type PutEvent =
   | { kind: "start"; atMs: number }
   | { kind: "outcome"; attempt: number; outcome: PutOutcome; atMs: number }
   /** What a look at the slot's holder found; `unreadable`: the look itself failed, or found nothing. */
-  | { kind: "looked"; found: "own" | "foreign" | "unreadable"; atMs: number }
+  | { kind: "looked"; look: number; found: "own" | "foreign" | "unreadable"; atMs: number }
   | { kind: "tick"; atMs: number };
 
 export type PutEffect =
   /** Send the same key and bytes (again). */
   | { kind: "put"; attempt: number }
   /** The slot is taken: GET its header and compare the nonce. */
-  | { kind: "look" }
+  | { kind: "look"; look: number }
   /** Send `tick` at that time; replaces an earlier wish. */
   | { kind: "tickAt"; atMs: number }
   /** The object is in its slot. `sentMs`: a lower bound of when it was applied. */
@@ -27,7 +27,8 @@ interface Busy {
   hedgeAtMs: number;
   retryAtMs: number | undefined;
   retryDelayMs: number;
-  looking: boolean;
+  /** The look that is under way. One of an earlier slot may still answer, and must not decide this one. */
+  looking: number | undefined;
 }
 
 /**
@@ -37,6 +38,7 @@ interface Busy {
 export class PutMachine {
   #busy: Busy | undefined;
   #attempts = 0;
+  #looks = 0;
   #fenced = false;
   readonly #tookMs: number[] = [];
   readonly #random: () => number;
@@ -64,7 +66,8 @@ export class PutMachine {
       case "outcome":
         return this.#outcome(busy, event.attempt, event.outcome, event.atMs);
       case "looked":
-        busy.looking = false;
+        if (event.look !== busy.looking) return [];
+        busy.looking = undefined;
         if (event.found === "own") return this.#durable(busy, event.atMs);
         if (event.found === "foreign") {
           this.#fenced = true;
@@ -85,7 +88,7 @@ export class PutMachine {
       hedgeAtMs,
       retryAtMs: undefined,
       retryDelayMs: limits.logRetryDelayMsMin,
-      looking: false,
+      looking: undefined,
     };
     return [
       { kind: "put", attempt },
@@ -97,9 +100,9 @@ export class PutMachine {
     if (!busy.outstanding.delete(attempt)) return [];
     if (outcome === "created") return this.#durable(busy, atMs);
     if (outcome === "unknown") return this.#retryLater(busy, atMs);
-    if (busy.looking) return [];
-    busy.looking = true;
-    return [{ kind: "look" }];
+    if (busy.looking !== undefined) return [];
+    busy.looking = ++this.#looks;
+    return [{ kind: "look", look: busy.looking }];
   }
 
   #tick(busy: Busy, atMs: number): PutEffect[] {
@@ -111,7 +114,7 @@ export class PutMachine {
     // One hedge per slot: a store that is slow for all must not get double load for ever.
     if (busy.hedgeAtMs === Infinity) return [];
     if (atMs < busy.hedgeAtMs) return [{ kind: "tickAt", atMs: busy.hedgeAtMs }];
-    if (busy.looking || busy.outstanding.size === 0) return [];
+    if (busy.looking !== undefined || busy.outstanding.size === 0) return [];
     busy.hedgeAtMs = Infinity;
     return [this.#again(busy)];
   }
@@ -124,7 +127,7 @@ export class PutMachine {
 
   #retryLater(busy: Busy, atMs: number): PutEffect[] {
     // Another try is still under way or a retry is due already: its answer decides.
-    if (busy.outstanding.size > 0 || busy.looking || busy.retryAtMs !== undefined) return [];
+    if (busy.outstanding.size > 0 || busy.looking !== undefined || busy.retryAtMs !== undefined) return [];
     busy.retryAtMs = atMs + busy.retryDelayMs * (0.5 + this.#random() / 2);
     busy.retryDelayMs = Math.min(busy.retryDelayMs * 2, limits.logRetryDelayMsMax);
     return [{ kind: "tickAt", atMs: busy.retryAtMs }];

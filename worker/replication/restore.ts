@@ -1,7 +1,13 @@
 import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { SystemError } from "../../shared/errors.ts";
-import { DATA_DB, type DatabaseName, type Incarnation, type Txid, parseDatabaseName } from "../../shared/ids.ts";
+import {
+  DATA_DB,
+  type DatabaseName,
+  type Incarnation,
+  type Txid,
+  parseDatabaseName,
+} from "../../shared/ids.ts";
 import { limits } from "../../shared/limits.ts";
 import { hashedBody } from "../../shared/log/entry-hash.ts";
 import type { DataEntry, RefEntry } from "../../shared/log/log.ts";
@@ -14,7 +20,7 @@ import type { Clock } from "./clock.ts";
 import { DatabaseFile } from "./database-file.ts";
 import { fetchObject } from "./fetch-object.ts";
 import { nextEntryHash, sha256Text } from "./hash.ts";
-import { DatabaseLedger } from "./ledger.ts";
+import { type ChainStats, DatabaseLedger } from "./ledger.ts";
 import { parallel } from "./parallel.ts";
 import type { SealedLogs, TailItem } from "./sealed-log.ts";
 import { planTail } from "./tail-plan.ts";
@@ -67,10 +73,14 @@ export async function restoreTenant(options: RestoreOptions): Promise<RestoredTe
   mkdirSync(directory, { recursive: true });
   if (!names.has(DATA_DB)) {
     if (assignment.virgin && names.size === 0) return { databases: new Map(), neededTails: [] };
-    throw new SystemError("tenant_missing", `Cannot load tenant ${assignment.tenant}: its data is not in object storage`, {
-      hint: "Check that the worker uses the right bucket and prefix; nothing was created or overwritten.",
-      details: { databases: [...names], virgin: assignment.virgin },
-    });
+    throw new SystemError(
+      "tenant_missing",
+      `Cannot load tenant ${assignment.tenant}: its data is not in object storage`,
+      {
+        hint: "Check that the worker uses the right bucket and prefix; nothing was created or overwritten.",
+        details: { databases: [...names], virgin: assignment.virgin },
+      },
+    );
   }
   const databases = new Map<DatabaseName, RestoredDatabase>();
   const neededTails = new Set<Incarnation>();
@@ -95,9 +105,13 @@ async function restoreDatabase(
   const tail = planTail({ prefixTxid, items, base, epoch: assignment.epoch, database: name });
   const reached = tail.at(-1)?.txid ?? prefixTxid;
   if (reached < (base?.txid ?? 0)) {
-    throw new SystemError("chain_gap", `Cannot load ${name}: object storage ends at TXID ${reached}, below ${base?.txid}`, {
-      hint: "Acknowledged changes would be missing. Put the missing objects back; the tenant is not served without them.",
-    });
+    throw new SystemError(
+      "chain_gap",
+      `Cannot load ${name}: object storage ends at TXID ${reached}, below ${base?.txid}`,
+      {
+        hint: "Acknowledged changes would be missing. Put the missing objects back; the tenant is not served without them.",
+      },
+    );
   }
   const prefixHash = tail[0]?.previous[0] ?? (base?.txid === prefixTxid ? base.entryHash : "");
   const ledger = new DatabaseLedger(
@@ -126,9 +140,12 @@ async function restoreDatabase(
         timestampMs = Math.max(timestampMs, ltx.header.timestampMs);
       }
     }
+    ledger.chain.pageSize = target.pageSize;
     for (let at = 0; at < tail.length; at += limits.restoreParallelGets) {
       const group = tail.slice(at, at + limits.restoreParallelGets);
-      const entries = await parallel(group, limits.restoreParallelGets, ({ item }) => logs.entry(item, signal));
+      const entries = await parallel(group, limits.restoreParallelGets, ({ item }) =>
+        logs.entry(item, signal),
+      );
       for (const [i, entry] of entries.entries()) {
         const step = group[i] as (typeof group)[number];
         neededTails.add(step.item.incarnation);
@@ -164,25 +181,35 @@ function checkHash(entry: DataEntry | RefEntry, previous: readonly string[]): vo
   if (previous.length === 0) return;
   const body = hashedBody(entry);
   if (previous.some((hash) => nextEntryHash(hash, body) === entry.entryHash)) return;
-  throw new SystemError("object_corrupt", `Cannot load ${entry.database}: the hash chain breaks at TXID ${entry.txid}`, {
-    hint: "A log object was changed after it was written. Put the original back from the bucket's versions.",
-  });
+  throw new SystemError(
+    "object_corrupt",
+    `Cannot load ${entry.database}: the hash chain breaks at TXID ${entry.txid}`,
+    {
+      hint: "A log object was changed after it was written. Put the original back from the bucket's versions.",
+    },
+  );
 }
 
 function checkHeader({ header }: LtxFile, entry: DataEntry | RefEntry): void {
   if (header.minTxid === entry.txid && header.maxTxid === entry.txid && header.epoch === entry.epoch) return;
-  throw new SystemError("object_corrupt", `Cannot load ${entry.database}: entry ${entry.txid} holds another TXID's file`);
+  throw new SystemError(
+    "object_corrupt",
+    `Cannot load ${entry.database}: entry ${entry.txid} holds another TXID's file`,
+  );
 }
 
 async function readReference(store: ObjectStore, entry: RefEntry, signal: AbortSignal): Promise<Uint8Array> {
   const bytes = await fetchObject(store, entry.key, entry.length, signal);
   if (bytes.length !== entry.length || sha256Text(bytes) !== entry.sha256) {
-    throw new SystemError("object_corrupt", `Cannot load ${entry.database}: ${entry.key} is not what the log refers to`);
+    throw new SystemError(
+      "object_corrupt",
+      `Cannot load ${entry.database}: ${entry.key} is not what the log refers to`,
+    );
   }
   return bytes;
 }
 
-function chainStats(chain: readonly ChainFile[]): { files: number; bytes: number; snapshotBytes: number } {
+function chainStats(chain: readonly ChainFile[]): ChainStats {
   const [first, ...rest] = chain;
   const snapshot = first?.minTxid === 1 ? first : undefined;
   const files = snapshot === undefined ? chain : rest;
@@ -190,5 +217,6 @@ function chainStats(chain: readonly ChainFile[]): { files: number; bytes: number
     files: files.length,
     bytes: files.reduce((sum, file) => sum + file.size, 0),
     snapshotBytes: snapshot?.size ?? 0,
+    pageSize: 0,
   };
 }

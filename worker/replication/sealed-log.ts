@@ -64,7 +64,10 @@ export class SealedLogs {
       entry.txid !== item.txid ||
       entry.entryHash !== item.entryHash
     ) {
-      throw new SystemError("object_corrupt", `Cannot read slot ${seq} of log ${incarnation}: footer and entry differ`);
+      throw new SystemError(
+        "object_corrupt",
+        `Cannot read slot ${seq} of log ${incarnation}: footer and entry differ`,
+      );
     }
     return entry;
   }
@@ -99,10 +102,18 @@ export class SealedLogs {
       if (tail === undefined) throw missing(incarnation, seq);
     }
     const footer = decodeLogFooter(tail.bytes, tail.size);
-    if (footer.header.incarnation !== incarnation || footer.header.seq !== seq || footer.header.kind === "seal") {
-      throw new SystemError("log_corrupt", `Cannot read log ${incarnation}: slot ${seq} holds something else`, {
-        details: { ...footer.header },
-      });
+    if (
+      footer.header.incarnation !== incarnation ||
+      footer.header.seq !== seq ||
+      footer.header.kind === "seal"
+    ) {
+      throw new SystemError(
+        "log_corrupt",
+        `Cannot read log ${incarnation}: slot ${seq} holds something else`,
+        {
+          details: { ...footer.header },
+        },
+      );
     }
     return footer;
   }

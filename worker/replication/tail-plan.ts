@@ -36,7 +36,8 @@ export function planTail(input: {
     }
     lastEpoch = entryEpoch;
     const other = seen.get(txid);
-    if (other !== undefined && other.hash !== entryHash) throw corrupt(database, `two entries claim TXID ${txid}`);
+    if (other !== undefined && other.hash !== entryHash)
+      throw corrupt(database, `two entries claim TXID ${txid}`);
     if (txid === base?.txid && base.entryHash !== "" && base.entryHash !== entryHash) {
       throw corrupt(database, `TXID ${txid} is not what control was told`);
     }

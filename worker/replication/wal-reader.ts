@@ -4,7 +4,7 @@ import { limits } from "../../shared/limits.ts";
 
 const WAL_HEADER_BYTES = 32;
 const FRAME_HEADER_BYTES = 24;
-const WAL_READ_BYTES_MIN = 64 * 1024;
+const WAL_READ_BYTES_MIN = 16 * 1024;
 const MAGIC = 0x377f0682;
 const littleEndian = new Uint8Array(new Uint32Array([1]).buffer)[0] === 1;
 
@@ -42,10 +42,12 @@ export class WalReader {
   #pageSize = 0;
   /** End of the last captured frame; 0 before the first header was seen. */
   #end = 0;
-  #sum1 = 0;
-  #sum2 = 0;
+  /** The checksum up to `#end`. */
+  readonly #sums = new Uint32Array(2);
   /** All captured frames are in the database file: SQLite may start the WAL again, with salt1 + 1. */
   #mayRestart = true;
+  /** By our TRUNCATE. SQLite counts salt1 up at each, so there must be no second one before the next header. */
+  #emptied = false;
   #readAhead = WAL_READ_BYTES_MIN;
 
   /** Opens right after SQLite did, before the first commit. */
@@ -54,14 +56,17 @@ export class WalReader {
     this.#fd = openSync(this.#path, "r");
   }
 
-  /** Frames that capture has seen. */
+  /** Frames that capture has seen and that are still in the file. */
   get frames(): number {
-    return this.#end === 0 ? 0 : (this.#end - WAL_HEADER_BYTES) / (this.#pageSize + FRAME_HEADER_BYTES);
+    return this.#emptied || this.#end === 0
+      ? 0
+      : (this.#end - WAL_HEADER_BYTES) / (this.#pageSize + FRAME_HEADER_BYTES);
   }
 
-  /** A checkpoint of ours moved `frames` frames, all that there are. */
-  checkpointed(frames: number): void {
-    if (frames === this.frames || frames === 0) this.#mayRestart = true;
+  /** A checkpoint of ours moved all frames, and emptied the file or left it. */
+  checkpointed(emptied: boolean): void {
+    this.#mayRestart = true;
+    this.#emptied ||= emptied;
   }
 
   /**
@@ -97,10 +102,12 @@ export class WalReader {
   read(): WalChanges | undefined {
     const { size, nlink } = fstatSync(this.#fd);
     if (nlink === 0) throw this.#lost("the file was deleted while it was in use");
-    if (!this.#readHeader(size)) return undefined;
+    if (this.#mayRestart && !this.#readHeader(size)) return undefined;
     const from = this.#end;
     const found = this.#scan(size);
     if (found === undefined) {
+      // Frames that continue the chain prove the header; without any, the file itself must show that none were there.
+      if (!this.#mayRestart) this.#readHeader(size);
       if (size < this.#end && !this.#mayRestart) throw this.#lost("the file became shorter");
       return undefined;
     }
@@ -138,16 +145,18 @@ export class WalReader {
       throw this.#lost("another checkpoint than ours started it again");
     }
     if (view.getUint32(0) !== (littleEndian ? MAGIC : MAGIC + 1)) throw this.#lost("its header is damaged");
-    const [sum1, sum2] = checksum(header, 0, 24, 0, 0);
-    if (sum1 !== view.getUint32(24) || sum2 !== view.getUint32(28))
+    const words = new Uint32Array(header.buffer, header.byteOffset, WAL_HEADER_BYTES / 4);
+    const sums = new Uint32Array(2);
+    addToChecksum(sums, words, 0, 6);
+    if (sums[0] !== view.getUint32(24) || sums[1] !== view.getUint32(28))
       throw this.#lost("its header is damaged");
     const rawPageSize = view.getUint32(8);
     this.#pageSize = rawPageSize === 1 ? 65_536 : rawPageSize;
     this.#salt1 = salt1;
     this.#salt2 = salt2;
-    this.#sum1 = sum1;
-    this.#sum2 = sum2;
+    this.#sums.set(sums);
     this.#end = WAL_HEADER_BYTES;
+    this.#emptied = false;
     return true;
   }
 
@@ -155,8 +164,7 @@ export class WalReader {
   #scan(size: number): Found | undefined {
     const frameBytes = this.#pageSize + FRAME_HEADER_BYTES;
     const wholeFrames = (bytes: number): number => Math.max(1, Math.floor(bytes / frameBytes)) * frameBytes;
-    let sum1 = this.#sum1;
-    let sum2 = this.#sum2;
+    const sums = new Uint32Array(this.#sums);
     const frames = new Map<number, number>();
     const open = new Map<number, number>();
     let found: Found | undefined;
@@ -167,11 +175,12 @@ export class WalReader {
       if (bytes === undefined || bytes.length < frameBytes) break;
       held = at === start ? { offset: at, bytes } : undefined;
       const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+      const words = new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length >>> 2);
       for (let o = 0; o + frameBytes <= bytes.length; o += frameBytes, at += frameBytes) {
         if (view.getUint32(o + 8) !== this.#salt1 || view.getUint32(o + 12) !== this.#salt2) break scan;
-        [sum1, sum2] = checksum(bytes, o, 8, sum1, sum2);
-        [sum1, sum2] = checksum(bytes, o + FRAME_HEADER_BYTES, this.#pageSize, sum1, sum2);
-        if (sum1 !== view.getUint32(o + 16) || sum2 !== view.getUint32(o + 20)) break scan;
+        addToChecksum(sums, words, o >>> 2, (o >>> 2) + 2);
+        addToChecksum(sums, words, (o + FRAME_HEADER_BYTES) >>> 2, (o + frameBytes) >>> 2);
+        if (sums[0] !== view.getUint32(o + 16) || sums[1] !== view.getUint32(o + 20)) break scan;
         open.set(view.getUint32(o), at + FRAME_HEADER_BYTES);
         const commit = view.getUint32(o + 4);
         if (commit === 0) continue;
@@ -179,8 +188,7 @@ export class WalReader {
         open.clear();
         found = { commit, frames, held: undefined };
         this.#end = at + frameBytes;
-        this.#sum1 = sum1;
-        this.#sum2 = sum2;
+        this.#sums.set(sums);
       }
     }
     if (found !== undefined && held !== undefined) found.held = held;
@@ -229,20 +237,14 @@ interface Found {
   held: { offset: number; bytes: Uint8Array } | undefined;
 }
 
-/** SQLite's WAL checksum over native 32-bit words; `offset` is a multiple of 4 within `bytes.buffer`. */
-function checksum(
-  bytes: Uint8Array,
-  offset: number,
-  length: number,
-  sum1: number,
-  sum2: number,
-): [number, number] {
-  const words = new Uint32Array(bytes.buffer, bytes.byteOffset + offset, length / 4);
-  let s0 = sum1;
-  let s1 = sum2;
-  for (let i = 0; i < words.length; i += 2) {
+/** SQLite's WAL checksum over native 32-bit words [from, to), an even number of them. */
+function addToChecksum(sums: Uint32Array, words: Uint32Array, from: number, to: number): void {
+  let s0 = sums[0] as number;
+  let s1 = sums[1] as number;
+  for (let i = from; i < to; i += 2) {
     s0 = (s0 + (words[i] as number) + s1) | 0;
     s1 = (s1 + (words[i + 1] as number) + s0) | 0;
   }
-  return [s0 >>> 0, s1 >>> 0];
+  sums[0] = s0;
+  sums[1] = s1;
 }

@@ -2,7 +2,8 @@ import { Database, type SQLQueryBindings, SQLiteError, type Statement } from "bu
 import { LRUCache } from "lru-cache";
 import { SystemError } from "../../shared/errors.ts";
 import { limits } from "../../shared/limits.ts";
-import type { SqlRow, SqlValue, SqlWriter } from "./contract.ts";
+import type { RawBounds, RawResult, SqlRow, SqlValue, SqlWriter } from "./contract.ts";
+import { runRaw } from "./raw.ts";
 
 type Prepared = Statement<unknown, SQLQueryBindings[]>;
 
@@ -46,6 +47,11 @@ export class Connection implements SqlWriter {
     return { changes, lastInsertRowid: Number(lastInsertRowid) };
   }
 
+  raw(sql: string, params: readonly SqlValue[], bounds: RawBounds): RawResult {
+    if (!this.#open) throw closedError();
+    return runRaw(this.#db, sql, params, bounds);
+  }
+
   exec(sql: string): void {
     this.#db.run(sql);
   }
@@ -83,9 +89,7 @@ export class Connection implements SqlWriter {
     let statement = this.#statements.get(sql);
     if (statement === undefined) {
       if (!this.#open) {
-        throw new SystemError("tenant_stopped", "Cannot query the database: its tenant left this worker", {
-          retryAfterMs: 1_000,
-        });
+        throw closedError();
       }
       statement = this.#db.prepare<unknown, SQLQueryBindings[]>(sql);
       this.#statements.set(sql, statement);
@@ -93,6 +97,11 @@ export class Connection implements SqlWriter {
     return statement;
   }
 }
+
+const closedError = (): SystemError =>
+  new SystemError("tenant_stopped", "Cannot query the database: its tenant left this worker", {
+    retryAfterMs: 1_000,
+  });
 
 /** Maps what SQLite throws and an operator must act on; anything else (constraints, bad SQL) stays as it is. */
 export function asSystemError(error: unknown, what: string): unknown {

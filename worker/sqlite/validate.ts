@@ -12,15 +12,17 @@ export function adoptDatabaseFile(path: string, name: string): void {
   let db: Database | undefined;
   try {
     db = new Database(path, { create: false, readwrite: true });
-    const problems = db.prepare("PRAGMA quick_check(10)").values().flat();
+    using check = db.prepare("PRAGMA quick_check(10)");
+    const problems = check.values().flat();
     if (problems.length !== 1 || problems[0] !== "ok") {
       throw new UserError("invalid_import", `Cannot import ${name}: the file is damaged`, {
         hint: "Copy the database again while PocketBase is stopped, or take it from a PocketBase backup.",
         details: { problems: problems.map(String) },
       });
     }
+    check.finalize();
+    // Folding in happens when this only connection closes.
     db.run("PRAGMA journal_mode=WAL");
-    db.run("PRAGMA wal_checkpoint(TRUNCATE)");
   } catch (error) {
     if (!(error instanceof SQLiteError) || error.code === "SQLITE_FULL") {
       throw asSystemError(error, `import ${name}`);

@@ -26,10 +26,14 @@ export function claimDirectory(root: string, incarnation: Incarnation): string {
     mkdirSync(own, { recursive: true });
     writeFileSync(join(own, OWNER), `${process.pid}\n`);
   } catch (cause) {
-    throw new UserError("invalid_directory", `Cannot use ${root} for tenants' files: ${(cause as Error).message}`, {
-      cause,
-      hint: "Name a directory that this process may write to.",
-    });
+    throw new UserError(
+      "invalid_directory",
+      `Cannot use ${root} for tenants' files: ${(cause as Error).message}`,
+      {
+        cause,
+        hint: "Name a directory that this process may write to.",
+      },
+    );
   }
   inUse.add(own);
   return own;

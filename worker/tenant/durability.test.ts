@@ -46,7 +46,9 @@ describe("Observation.settled", () => {
     const read = tenant.observe();
     tenant.data.read(read, (db) => db.all("SELECT * FROM notes"));
     const failed = tenant.observe();
-    expect(() => tenant.data.write(failed, (tx) => tx.run("INSERT INTO notes (id) VALUES (2)"))).toThrow("UNIQUE");
+    expect(() => tenant.data.write(failed, (tx) => tx.run("INSERT INTO notes (id) VALUES (2)"))).toThrow(
+      "UNIQUE",
+    );
     expect(await soon(wrote)).toBe(false);
     const [readSettled, failedSettled] = [read.settled(), failed.settled()];
     expect(await soon(readSettled)).toBe(false);
@@ -182,6 +184,7 @@ describe("while object storage does not answer", () => {
 
   test("async tenants answer at once within their bounds, then wait like the others", async () => {
     const { tenant } = await started("async", { clock: fastClock(20) });
+    await Bun.sleep(20);
     gated.close();
     const seen = tenant.observe();
     await tenant.data.write(seen, (tx) => tx.run("INSERT INTO notes (text) VALUES ('second')"));
@@ -204,4 +207,3 @@ describe("while object storage does not answer", () => {
     gated.open();
   });
 });
-

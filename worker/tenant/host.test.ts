@@ -9,7 +9,7 @@ import { logKey } from "../../shared/objects/layout.ts";
 import type { Tenant, WriteTransaction } from "./contract.ts";
 import type { ControlPort } from "./host.ts";
 import type { LoadedTenant } from "./loaded-tenant.ts";
-import { type TestHost, TestWorld, codeOf, newNonce, notes, putNote } from "./test-world.ts";
+import { type TestHost, TestWorld, codeOf, newNonce, notes, putNote, slowStore } from "./test-world.ts";
 
 let world: TestWorld;
 beforeEach(async () => {
@@ -50,9 +50,13 @@ describe("acquire", () => {
 
   test("tries again after a failed bootstrap", async () => {
     let fails = true;
-    const host = world.host({ bootstrap: () => (fails ? Promise.reject(new Error("no")) : Promise.resolve()) });
+    const host = world.host({
+      bootstrap: () => (fails ? Promise.reject(new Error("no")) : Promise.resolve()),
+    });
     const id = world.create(host);
-    expect(String(await Promise.resolve(host.acquire(id, epoch(1))).catch((error: unknown) => error))).toContain("no");
+    expect(
+      String(await Promise.resolve(host.acquire(id, epoch(1))).catch((error: unknown) => error)),
+    ).toContain("no");
     fails = false;
     await putNote(await world.at(host, id), "one");
   });
@@ -134,6 +138,21 @@ describe("stop", () => {
 });
 
 describe("fencing", () => {
+  test("ends a stop that is under way, whatever it waits for", async () => {
+    const host = world.host({ store: slowStore(world.store, "/litestream/", 10_000) });
+    const ids = Array.from({ length: 10 }, () => world.create(host));
+    for (const id of ids) await putNote(await world.at(host, id), "one");
+    const stopping = codeOf(() => host.stop());
+    const releasing = codeOf(() => host.release(ids[0] as TenantId));
+    await Bun.sleep(30);
+    host.abandon();
+    expect(await stopping).toBe("fenced");
+    expect(["fenced", "not_owner"]).toContain(await releasing);
+    const next = world.host();
+    await world.takeOver(host, next);
+    for (const id of ids) expect(notes(await world.at(next, id))).toEqual(["one"]);
+  });
+
   test("a foreign object in the log stops every tenant and acknowledges nothing more", async () => {
     const { host, id, tenant } = await started();
     await putNote(tenant, "one");
@@ -153,7 +172,13 @@ describe("fencing", () => {
     const next = world.host();
     const endSeq = await world.takeOver(host, next);
     const seq = (endSeq + 4) as LogSeq;
-    const header = { incarnation: host.incarnation, seq, nonce: host.nonce, kind: "entries" as const, lowWatermark: 0 as LogSeq };
+    const header = {
+      incarnation: host.incarnation,
+      seq,
+      nonce: host.nonce,
+      kind: "entries" as const,
+      lowWatermark: 0 as LogSeq,
+    };
     await world.store.put(logKey(host.incarnation, seq), encodeLogObject(header, []));
     expect(notes(await world.at(next, id))).toEqual(["one"]);
   });
@@ -210,6 +235,9 @@ describe("local files", () => {
     const dead = join(world.directory, hex16(999));
     await Bun.$`mkdir -p ${dead}/abc && echo 4194304 > ${dead}/owner.pid`.quiet();
     const next = world.host();
-    expect(readdirSync(world.directory).toSorted()).toEqual([hex16(host.incarnation), hex16(next.incarnation)]);
+    expect(readdirSync(world.directory).toSorted()).toEqual([
+      hex16(host.incarnation),
+      hex16(next.incarnation),
+    ]);
   });
 });

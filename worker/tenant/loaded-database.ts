@@ -1,5 +1,5 @@
 import { rmSync } from "node:fs";
-import type { SystemError } from "../../shared/errors.ts";
+import { SystemError } from "../../shared/errors.ts";
 import { AUXILIARY_DB, type DatabaseName, type Epoch, type TenantId } from "../../shared/ids.ts";
 import type { LtxPage } from "../../shared/ltx/ltx.ts";
 import type { Position } from "../../shared/protocol/internal.ts";
@@ -8,7 +8,7 @@ import type { Clock } from "../replication/clock.ts";
 import type { OutputGate } from "../replication/gate.ts";
 import type { DatabaseLedger } from "../replication/ledger.ts";
 import type { DatabaseImage } from "../replication/materialise.ts";
-import { DatabasePosition } from "../replication/position.ts";
+import { type CommitMark, DatabasePosition } from "../replication/position.ts";
 import { type Connection, asSystemError } from "../sqlite/connection.ts";
 import type { SqlReader } from "../sqlite/contract.ts";
 import { openReader, openWriter } from "../sqlite/open.ts";
@@ -100,7 +100,7 @@ export class LoadedDatabase implements TenantDatabase {
     const { lock } = this.#home;
     this.#home.checkWritable();
     if (lock.tryEnter()) return this.#transact(noting(seen), fn);
-    this.#admit();
+    this.admit();
     return lock.enter().then(() => this.#transact(noting(seen), fn)) as Promise<Awaited<T>>;
   }
 
@@ -135,6 +135,24 @@ export class LoadedDatabase implements TenantDatabase {
     this.#cutDone(cut);
   }
 
+  /** Rewrites the file without free pages: one commit, which no transaction may hold. @throws when somebody writes */
+  vacuum(seen: Observation): void {
+    const { lock } = this.#home;
+    this.#home.checkWritable();
+    if (!lock.tryEnter()) {
+      throw new SystemError("overloaded", `Cannot vacuum ${this.name}: it is being written to`, {
+        retryAfterMs: 1_000,
+      });
+    }
+    try {
+      this.admit();
+      this.#open().writer.exec("VACUUM");
+      this.#committed(noting(seen));
+    } finally {
+      lock.leave();
+    }
+  }
+
   /** The content as of a cut; resolves when that cut is durable. */
   async image(): Promise<DatabaseImage | undefined> {
     this.#home.checkHere();
@@ -161,7 +179,8 @@ export class LoadedDatabase implements TenantDatabase {
     this.#closeConnections();
   }
 
-  #admit(): void {
+  /** @throws SystemError `store_unavailable` while object storage does not answer */
+  admit(): void {
     this.#home.gate.admitWrite({ async: this.isAsync, position: this.position, lagBytes: this.lagBytes });
   }
 
@@ -171,7 +190,7 @@ export class LoadedDatabase implements TenantDatabase {
     let result: T;
     try {
       this.#home.checkHere();
-      this.#admit();
+      this.admit();
       // Whatever the transaction finds, an error included, comes from commits that may not be durable yet.
       seen.note(this);
       const { writer } = this.#open();
@@ -210,12 +229,8 @@ export class LoadedDatabase implements TenantDatabase {
 
   #commit(tx: Transaction, seen: RequestObservation): void {
     this.#writer?.run("COMMIT");
-    const broken = this.#noteInWal();
     const { afterCommit, afterDurable } = tx.end();
-    const mark = this.position.committed(this.#home.clock.monotonicMs());
-    seen.noteWrite(this);
-    if (broken === undefined) this.#home.dirty(this);
-    else this.#home.broken(broken);
+    const mark = this.#committed(seen);
     if (afterDurable.length > 0) void this.#runWhenDurable(mark, afterDurable);
     for (const effect of afterCommit) {
       try {
@@ -227,13 +242,16 @@ export class LoadedDatabase implements TenantDatabase {
     }
   }
 
-  #noteInWal(): unknown {
+  #committed(seen: RequestObservation): CommitMark {
+    const mark = this.position.committed(this.#home.clock.monotonicMs());
+    seen.noteWrite(this);
     try {
       this.#capture?.committed();
-      return undefined;
+      this.#home.dirty(this);
     } catch (error) {
-      return error;
+      this.#home.broken(error);
     }
+    return mark;
   }
 
   async #runWhenDurable(mark: number, effects: readonly (() => void | Promise<void>)[]): Promise<void> {
@@ -287,7 +305,16 @@ export class LoadedDatabase implements TenantDatabase {
       const writer = openWriter(path, { functions });
       try {
         this.#capture = new DatabaseCapture(
-          { tenant: id, database: this.name, epoch, path, clock, txid: position.txid, entryHash, timestampMs },
+          {
+            tenant: id,
+            database: this.name,
+            epoch,
+            path,
+            clock,
+            txid: position.txid,
+            entryHash,
+            timestampMs,
+          },
           writer,
         );
       } catch (error) {

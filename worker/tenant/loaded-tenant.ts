@@ -1,11 +1,19 @@
 import { join } from "node:path";
 import { SystemError } from "../../shared/errors.ts";
-import { DATA_DB, type DatabaseName, type Epoch, type Incarnation, type Slug, type TenantId, type Txid } from "../../shared/ids.ts";
+import {
+  DATA_DB,
+  type DatabaseName,
+  type Epoch,
+  type Incarnation,
+  type Slug,
+  type TenantId,
+  type Txid,
+} from "../../shared/ids.ts";
 import type { ObjectStore } from "../../shared/objects/contract.ts";
 import type { Assignment, Position, Positions } from "../../shared/protocol/internal.ts";
 import type { Clock } from "../replication/clock.ts";
 import type { OutputGate } from "../replication/gate.ts";
-import { DatabaseLedger } from "../replication/ledger.ts";
+import { DatabaseLedger, emptyChain } from "../replication/ledger.ts";
 import type { RestoredTenant } from "../replication/restore.ts";
 import type { SqlFunction } from "../sqlite/sql-function.ts";
 import type { Observation, Tenant, TenantDatabase } from "./contract.ts";
@@ -76,7 +84,10 @@ export class LoadedTenant implements Tenant, DatabaseHome {
     this.tailsToClear = assignment.tails.map((tail) => tail.incarnation);
     for (const [name, { path, position, timestampMs, ledger }] of restored.databases) {
       const entryHash = resume.get(name)?.entryHash ?? "";
-      this.databases.set(name, new LoadedDatabase(name, this, { path, position, entryHash, timestampMs, ledger }));
+      this.databases.set(
+        name,
+        new LoadedDatabase(name, this, { path, position, entryHash, timestampMs, ledger }),
+      );
     }
   }
 
@@ -101,7 +112,7 @@ export class LoadedTenant implements Tenant, DatabaseHome {
     let database = this.databases.get(name);
     if (database === undefined) {
       const position = { txid: 0 as Txid, entryHash: "" };
-      const ledger = new DatabaseLedger(this.id, name, position, { files: 0, bytes: 0, snapshotBytes: 0 });
+      const ledger = new DatabaseLedger(this.id, name, position, emptyChain());
       const path = join(this.directory, name);
       database = new LoadedDatabase(name, this, { path, position, entryHash: "", timestampMs: 0, ledger });
       this.databases.set(name, database);

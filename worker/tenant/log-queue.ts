@@ -31,6 +31,8 @@ export class LogQueue implements LogSource {
   readonly #options: LogQueueOptions;
   readonly #dirty = new Set<LoadedTenant>();
   readonly #ready: LogGroup[] = [];
+  /** Groups of each tenant that are in line or under way. */
+  readonly #pending = new Map<LoadedTenant, number>();
 
   constructor(options: LogQueueOptions) {
     this.#options = options;
@@ -72,10 +74,18 @@ export class LogQueue implements LogSource {
       if (gone.aborted) return reject(gone.reason as Error);
       gone.addEventListener("abort", () => reject(gone.reason as Error), { once: true });
       const { id, epoch } = tenant;
-      const group = this.#group(tenant, [], [
-        { kind: "release", tenant: id, epoch, positions: tenant.captured() },
-      ]);
-      this.#enqueue({ ...group, durable: () => resolve() });
+      const group = this.#group(
+        tenant,
+        [],
+        [{ kind: "release", tenant: id, epoch, positions: tenant.captured() }],
+      );
+      this.#enqueue({
+        ...group,
+        durable: (seq) => {
+          group.durable(seq);
+          resolve();
+        },
+      });
     });
   }
 
@@ -87,6 +97,11 @@ export class LogQueue implements LogSource {
     if (group !== undefined) this.#enqueue(group);
     await tenant.uploading;
     tenant.checkHere();
+  }
+
+  /** Whether something that was cut is not durable yet, whether or not the tenant is still here. */
+  isPending(tenant: LoadedTenant): boolean {
+    return this.#pending.has(tenant);
   }
 
   /** Uploads a large cut that is not to be seen before it is there. @returns its key */
@@ -141,6 +156,8 @@ export class LogQueue implements LogSource {
     tenant.uploading = Promise.all(uploads)
       .then((uploaded) => {
         tenant.uploading = undefined;
+        // Its TXIDs are given out anew after a reload: this one must not follow.
+        if (tenant.lost !== undefined) return;
         this.#enqueue(this.#group(tenant, uploaded));
         if (tenant.isDirty) this.dirty(tenant);
       })
@@ -152,10 +169,14 @@ export class LogQueue implements LogSource {
 
   #group(tenant: LoadedTenant, cuts: readonly LoggedCut[], more: readonly LogEntry[] = []): LogGroup {
     const entries: LogEntry[] = [...cuts.map(logEntry), ...more];
+    this.#pending.set(tenant, (this.#pending.get(tenant) ?? 0) + 1);
     return {
       entries,
       bytes: entries.reduce((sum, entry) => sum + logEntryBytes(entry), 0),
       durable: (seq) => {
+        const left = (this.#pending.get(tenant) ?? 1) - 1;
+        if (left > 0) this.#pending.set(tenant, left);
+        else this.#pending.delete(tenant);
         for (const { database, cut, key } of cuts) {
           database.ledger.add({
             position: cut.position,

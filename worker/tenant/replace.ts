@@ -1,10 +1,21 @@
-import { closeSync, copyFileSync, existsSync, mkdtempSync, openSync, readSync, renameSync, rmSync, statSync } from "node:fs";
+import {
+  closeSync,
+  copyFileSync,
+  existsSync,
+  mkdtempSync,
+  openSync,
+  readSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from "node:fs";
 import { join } from "node:path";
 import { UserError } from "../../shared/errors.ts";
-import type { DatabaseName } from "../../shared/ids.ts";
+import { DATA_DB, type DatabaseName } from "../../shared/ids.ts";
 import { limits } from "../../shared/limits.ts";
 import { type LtxPage, lockPage } from "../../shared/ltx/ltx.ts";
 import { imagePageSize } from "../replication/capture.ts";
+import { asDiskFull } from "../replication/disk-full.ts";
 import { adoptDatabaseFile } from "../sqlite/validate.ts";
 import type { LoadedTenant } from "./loaded-tenant.ts";
 import type { LogQueue, LoggedCut } from "./log-queue.ts";
@@ -24,6 +35,7 @@ export async function replaceDatabases(
   broken: (error: unknown) => void,
 ): Promise<void> {
   tenant.checkWritable();
+  tenant.database(DATA_DB).admit();
   const staging = mkdtempSync(join(tenant.directory, "import-"));
   try {
     const staged = new Map<DatabaseName, string>();
@@ -70,16 +82,20 @@ async function swap(
 function stage(staging: string, name: DatabaseName, source: string): string {
   const path = join(staging, name);
   const bytes = statSync(source, { throwIfNoEntry: false })?.size;
-  if (bytes === undefined) throw new UserError("invalid_import", `Cannot import ${name}: there is no such file`);
+  if (bytes === undefined)
+    throw new UserError("invalid_import", `Cannot import ${name}: there is no such file`);
   if (bytes > limits.replaceDatabaseBytesMax) {
     throw new UserError("too_large", `Cannot import ${name}: ${bytes} bytes are too many`, {
       hint: `At most ${limits.replaceDatabaseBytesMax} bytes; VACUUM may make it smaller.`,
     });
   }
-  copyFileSync(source, path);
-  // What a stopped or killed server has not folded in yet belongs to the database.
-  for (const suffix of ["-wal", "-journal"]) {
-    if (existsSync(`${source}${suffix}`)) copyFileSync(`${source}${suffix}`, `${path}${suffix}`);
+  try {
+    // What a stopped or killed server has not folded in yet, beside the file, belongs to the database.
+    for (const suffix of ["", "-wal", "-journal"]) {
+      if (existsSync(`${source}${suffix}`)) copyFileSync(`${source}${suffix}`, `${path}${suffix}`);
+    }
+  } catch (error) {
+    throw asDiskFull(error, `import ${name}`);
   }
   adoptDatabaseFile(path, name);
   return path;

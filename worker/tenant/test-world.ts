@@ -16,6 +16,7 @@ import { SystemError, UserError } from "../../shared/errors.ts";
 import type { ObjectBody, ObjectStore, PutOptions, PutOutcome } from "../../shared/objects/contract.ts";
 import type { Assignment, Positions, Tail } from "../../shared/protocol/internal.ts";
 import { type Clock, systemClock } from "../replication/clock.ts";
+import { faultyStore } from "../objects/faults.ts";
 import { openObjectStore } from "../objects/open.ts";
 import type { Tenant } from "./contract.ts";
 import { type TenantHost, type TenantHostOptions, createTenantHost } from "./host.ts";
@@ -98,7 +99,12 @@ export class TestWorld {
 
   /** Seals the log of a host and gives its tenants to another. */
   async takeOver(from: TestHost, to: TestHost, nonce = newNonce()): Promise<LogSeq> {
-    const endSeq = await sealLog({ store: this.store, incarnation: from.incarnation, from: 0 as LogSeq, nonce });
+    const endSeq = await sealLog({
+      store: this.store,
+      incarnation: from.incarnation,
+      from: 0 as LogSeq,
+      nonce,
+    });
     for (const known of this.tenants.values()) {
       if (known.incarnation !== from.incarnation) continue;
       known.tails.push({ incarnation: from.incarnation, endSeq });
@@ -132,7 +138,16 @@ export class TestWorld {
     if (known?.incarnation === undefined) return undefined;
     const { epoch, incarnation, base, tails, virgin, durability } = known;
     const slug = "test" as Slug;
-    return { tenant: id, slug, epoch: epoch as Epoch, incarnation, durability, base, tails: [...tails], virgin };
+    return {
+      tenant: id,
+      slug,
+      epoch: epoch as Epoch,
+      incarnation,
+      durability,
+      base,
+      tails: [...tails],
+      virgin,
+    };
   }
 
   #report(reports: Report[]): void {
@@ -156,6 +171,13 @@ export function fastClock(factor: number): Clock {
     monotonicMs: () => performance.now() * factor,
     after: (delayMs, run) => systemClock.after(delayMs / factor, run),
   };
+}
+
+/** The store, whose creations of keys with `part` in them take longer. */
+export function slowStore(store: ObjectStore, part: string, ms: number): ObjectStore {
+  return faultyStore(store, (operation, key) =>
+    operation === "putIfAbsent" && key.includes(part) ? { kind: "delay", ms } : undefined,
+  );
 }
 
 /** The store, whose log PUTs wait while `closed`; other requests go through. */

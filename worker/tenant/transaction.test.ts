@@ -14,7 +14,8 @@ beforeEach(async () => {
 });
 afterEach(() => world.close());
 
-const insert = (tx: WriteTransaction, text: string): void => void tx.run("INSERT INTO notes (text) VALUES (?)", [text]);
+const insert = (tx: WriteTransaction, text: string): void =>
+  void tx.run("INSERT INTO notes (text) VALUES (?)", [text]);
 
 describe("write", () => {
   test("answers in the same turn when lock and fn do", () => {
@@ -145,7 +146,9 @@ describe("nested", () => {
 
 describe("read", () => {
   test("cannot write", () => {
-    expect(() => tenant.data.read(tenant.observe(), (db) => db.all("DELETE FROM notes RETURNING id"))).toThrow("readonly");
+    expect(() =>
+      tenant.data.read(tenant.observe(), (db) => db.all("DELETE FROM notes RETURNING id")),
+    ).toThrow("readonly");
   });
 
   test("sees the functions that the host was given, as writes do", async () => {

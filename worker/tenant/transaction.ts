@@ -1,6 +1,6 @@
 import { SystemError } from "../../shared/errors.ts";
 import type { Connection } from "../sqlite/connection.ts";
-import type { SqlRow, SqlValue } from "../sqlite/contract.ts";
+import type { RawBounds, RawResult, SqlRow, SqlValue } from "../sqlite/contract.ts";
 import type { WriteTransaction } from "./contract.ts";
 
 /** A transaction on the writer connection; whoever makes it has begun it and ends it. */
@@ -29,6 +29,10 @@ export class Transaction implements WriteTransaction {
 
   run(sql: string, params?: readonly SqlValue[]): { changes: number; lastInsertRowid: number } {
     return this.#use().run(sql, params);
+  }
+
+  raw(sql: string, params: readonly SqlValue[], bounds: RawBounds): RawResult {
+    return this.#use().raw(sql, params, bounds);
   }
 
   exec(sql: string): void {
@@ -100,5 +104,7 @@ export class Transaction implements WriteTransaction {
 }
 
 export function isThenable(value: unknown): value is Promise<unknown> {
-  return typeof value === "object" && value !== null && typeof (value as { then?: unknown }).then === "function";
+  return (
+    typeof value === "object" && value !== null && typeof (value as { then?: unknown }).then === "function"
+  );
 }

@@ -2,23 +2,23 @@ import { rmSync } from "node:fs";
 import { SystemError, UserError } from "../../shared/errors.ts";
 import { type DatabaseName, type Epoch, type LogSeq, type TenantId, randomText } from "../../shared/ids.ts";
 import { limits } from "../../shared/limits.ts";
-import type { Assignment, ExitRequest, Position, Positions } from "../../shared/protocol/internal.ts";
+import type { ExitRequest, Position, Positions } from "../../shared/protocol/internal.ts";
 import { type Clock, systemClock } from "../replication/clock.ts";
 import { OutputGate } from "../replication/gate.ts";
 import { LogWriter, fencedError } from "../replication/log-writer.ts";
-import { type MaterialiseTarget, Materialiser } from "../replication/materialise.ts";
+import { Materialiser } from "../replication/materialise.ts";
 import { parallel } from "../replication/parallel.ts";
 import { restoreTenant } from "../replication/restore.ts";
 import { SealedLogs } from "../replication/sealed-log.ts";
 import type { Observation, Tenant } from "./contract.ts";
 import { claimDirectory, leaveDirectory, tenantDirectory } from "./directories.ts";
 import type { TenantHost, TenantHostOptions } from "./host.ts";
-import type { LoadedDatabase } from "./loaded-database.ts";
 import { LoadedTenant, type TenantHome, leavingError } from "./loaded-tenant.ts";
 import { LogQueue } from "./log-queue.ts";
 import type { RequestObservation } from "./observation.ts";
 import { replaceDatabases } from "./replace.ts";
 import { ReportQueue } from "./reports.ts";
+import { TenantPrefixes } from "./tenant-prefixes.ts";
 
 interface Entry {
   tenant: LoadedTenant | undefined;
@@ -43,7 +43,7 @@ export class WorkerTenantHost implements TenantHost {
   readonly #materialiser: Materialiser;
   readonly #reports: ReportQueue;
   readonly #logs: SealedLogs;
-  readonly #targets = new WeakMap<LoadedDatabase, MaterialiseTarget>();
+  readonly #prefixes: TenantPrefixes;
   readonly #home: TenantHome;
   #stopping = false;
   /** Nobody writes under a released epoch again. */
@@ -59,6 +59,11 @@ export class WorkerTenantHost implements TenantHost {
     this.#logs = new SealedLogs(store);
     this.#materialiser = new Materialiser({ store, clock, signal: this.#ended.signal });
     this.#reports = new ReportQueue({ clock, send: (reports) => control.report(reports) });
+    this.#prefixes = new TenantPrefixes({
+      materialiser: this.#materialiser,
+      reports: this.#reports,
+      broken: (tenant, error) => this.#lose(tenant, error),
+    });
     this.#queue = new LogQueue({
       store,
       incarnation,
@@ -66,7 +71,7 @@ export class WorkerTenantHost implements TenantHost {
       newNonce: options.newNonce ?? (() => randomText(32, "0123456789abcdef")),
       request: () => this.#writer.request(),
       oldestNeeded: () => this.#materialiser.oldestNeeded(),
-      logged: (tenant, database) => this.#materialiser.added(this.#target(tenant, database)),
+      logged: (tenant, database) => this.#prefixes.logged(tenant, database),
       broken: (tenant, error) => this.#lose(tenant, error),
     });
     this.#writer = new LogWriter({
@@ -92,7 +97,8 @@ export class WorkerTenantHost implements TenantHost {
 
   get size(): number {
     let size = 0;
-    for (const { tenant } of this.#entries.values()) if (tenant !== undefined && tenant.lost === undefined) size++;
+    for (const { tenant } of this.#entries.values())
+      if (tenant !== undefined && tenant.lost === undefined) size++;
     return size;
   }
 
@@ -107,7 +113,8 @@ export class WorkerTenantHost implements TenantHost {
   acquire(id: TenantId, epoch: Epoch): Tenant | Promise<Tenant> {
     this.#checkAlive();
     const tenant = this.#entries.get(id)?.tenant;
-    if (tenant?.epoch === epoch && tenant.ready && tenant.lost === undefined && !tenant.leaving) return tenant;
+    if (tenant?.epoch === epoch && tenant.ready && tenant.lost === undefined && !tenant.leaving)
+      return tenant;
     if (this.#stopping) throw leavingError(id);
     return this.#acquireLater(id, epoch);
   }
@@ -177,7 +184,8 @@ export class WorkerTenantHost implements TenantHost {
 
   async #acquireLater(id: TenantId, epoch: Epoch): Promise<Tenant> {
     const entry = this.#entries.get(id);
-    if (entry?.loading !== undefined && entry.loading.epoch === epoch) return this.#inTime(entry.loading.promise);
+    if (entry?.loading !== undefined && entry.loading.epoch === epoch)
+      return this.#inTime(entry.loading.promise);
     if (entry?.busy !== undefined) {
       await this.#inTime(entry.busy.catch(() => {}));
       return this.acquire(id, epoch);
@@ -185,7 +193,9 @@ export class WorkerTenantHost implements TenantHost {
     const tenant = entry?.tenant;
     if (tenant !== undefined && tenant.epoch > epoch) throw this.#notOwner(id, tenant.epoch);
     if (entry === undefined && this.#entries.size >= limits.tenantsOpenMax) {
-      throw new SystemError("overloaded", `Cannot load tenant ${id}: this worker is full`, { retryAfterMs: 1_000 });
+      throw new SystemError("overloaded", `Cannot load tenant ${id}: this worker is full`, {
+        retryAfterMs: 1_000,
+      });
     }
     const own: Entry = entry ?? { tenant: undefined, busy: undefined, loading: undefined, resume: undefined };
     this.#entries.set(id, own);
@@ -193,7 +203,8 @@ export class WorkerTenantHost implements TenantHost {
     own.loading = { epoch, promise };
     const done = (): void => {
       if (own.loading?.promise === promise) own.loading = undefined;
-      if (own.tenant === undefined && own.busy === undefined && own.resume === undefined) this.#entries.delete(id);
+      if (own.tenant === undefined && own.busy === undefined && own.resume === undefined)
+        this.#entries.delete(id);
     };
     promise.then(done, done);
     return this.#inTime(promise);
@@ -242,24 +253,9 @@ export class WorkerTenantHost implements TenantHost {
       this.#lose(tenant, error);
       throw error;
     }
-    this.#afterLoad(tenant, assignment);
-    return tenant;
-  }
-
-  /** What came from dead workers' logs goes under the prefix at once, so that control can forget the logs. */
-  #afterLoad(tenant: LoadedTenant, assignment: Assignment): void {
     this.#reports.serving(tenant.id, tenant.epoch);
-    let fromTails = false;
-    for (const database of tenant.databases.values()) {
-      if (database.ledger.entries.every((one) => one.seq !== undefined)) continue;
-      fromTails = true;
-      const target = this.#target(tenant, database);
-      this.#materialiser.added(target);
-      this.#materialiser.flush(target).catch(() => {
-        // The target has been told; the tails stay named until another load.
-      });
-    }
-    if (!fromTails && assignment.tails.length > 0) this.#materialised(tenant);
+    this.#prefixes.loaded(tenant);
+    return tenant;
   }
 
   /**
@@ -273,9 +269,9 @@ export class WorkerTenantHost implements TenantHost {
       await this.#settle(tenant);
       tenant.lose(leavingError(tenant.id));
     } else {
-      // What was cut before it stopped may still be under way to the log; after one more object it is there.
-      await this.#writer.prove();
-      await this.#materialiseAll(tenant);
+      // What was cut before it was lost goes into the log first: its TXIDs must not be given out twice.
+      while (this.#queue.isPending(tenant)) await this.#writer.prove();
+      await this.#prefixes.flush(tenant);
     }
     const positions = new Map<DatabaseName, Position>();
     for (const [name, { position }] of tenant.databases) {
@@ -309,42 +305,7 @@ export class WorkerTenantHost implements TenantHost {
   async #settle(tenant: LoadedTenant): Promise<void> {
     await tenant.drain();
     await this.#queue.release(tenant);
-    await this.#materialiseAll(tenant);
-  }
-
-  async #materialiseAll(tenant: LoadedTenant): Promise<void> {
-    await Promise.all(
-      [...tenant.databases.values()].map((database) => this.#materialiser.flush(this.#target(tenant, database))),
-    );
-  }
-
-  #target(tenant: LoadedTenant, database: LoadedDatabase): MaterialiseTarget {
-    let target = this.#targets.get(database);
-    if (target === undefined) {
-      target = {
-        ledger: database.ledger,
-        image: () => (tenant.lost === undefined ? database.image() : Promise.resolve(undefined)),
-        materialised: () => {
-          this.#materialised(tenant);
-          if (tenant.lost === undefined) database.truncateWal();
-        },
-        failed: (error) => this.#lose(tenant, error),
-      };
-      this.#targets.set(database, target);
-    }
-    return target;
-  }
-
-  #materialised(tenant: LoadedTenant): void {
-    let cleared: typeof tenant.tailsToClear = [];
-    const tailsDone = [...tenant.databases.values()].every(({ ledger }) =>
-      ledger.entries.every((entry) => entry.seq !== undefined),
-    );
-    if (tailsDone) {
-      cleared = tenant.tailsToClear;
-      tenant.tailsToClear = [];
-    }
-    this.#reports.materialised(tenant.id, tenant.epoch, tenant.base(), cleared);
+    await this.#prefixes.flush(tenant);
   }
 
   async #replace(
@@ -366,10 +327,14 @@ export class WorkerTenantHost implements TenantHost {
     tenant.lose(
       error instanceof SystemError
         ? error
-        : new SystemError("tenant_stopped", `Cannot go on with tenant ${tenant.id}: it was stopped after a failure`, {
-            cause: error,
-            retryAfterMs: 1_000,
-          }),
+        : new SystemError(
+            "tenant_stopped",
+            `Cannot go on with tenant ${tenant.id}: it was stopped after a failure`,
+            {
+              cause: error,
+              retryAfterMs: 1_000,
+            },
+          ),
     );
     this.#options.onError?.(error, tenant.id);
   }
@@ -393,7 +358,11 @@ export class WorkerTenantHost implements TenantHost {
   #inTime<T>(work: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
       const cancel = this.#clock.after(limits.tenantLoadMsMax, () =>
-        reject(new SystemError("tenant_loading", "Cannot serve the tenant yet: it is being loaded", { retryAfterMs: 1_000 })),
+        reject(
+          new SystemError("tenant_loading", "Cannot serve the tenant yet: it is being loaded", {
+            retryAfterMs: 1_000,
+          }),
+        ),
       );
       work.then(resolve, reject).finally(cancel);
     });
@@ -418,5 +387,7 @@ function higher(base: Positions, known: ReadonlyMap<DatabaseName, Position> = ne
 }
 
 function stoppedError(): SystemError {
-  return new SystemError("tenant_moving", "Cannot serve the tenant: this worker has stopped", { retryAfterMs: 1_000 });
+  return new SystemError("tenant_moving", "Cannot serve the tenant: this worker has stopped", {
+    retryAfterMs: 1_000,
+  });
 }

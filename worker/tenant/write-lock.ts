@@ -29,7 +29,8 @@ export class WriteLock {
   /** @throws SystemError `overloaded` when too many wait or for too long */
   enter(waitMsMax: number = limits.writeLockWaitMsMax): Promise<void> {
     if (this.tryEnter()) return Promise.resolve();
-    if (this.#waiters.size >= limits.tenantQueueMax) return Promise.reject(overloaded("too many writes wait"));
+    if (this.#waiters.size >= limits.tenantQueueMax)
+      return Promise.reject(overloaded("too many writes wait"));
     return new Promise((resolve, reject) => {
       const cancel = this.#clock.after(waitMsMax, () => {
         this.#waiters.delete(waiter);

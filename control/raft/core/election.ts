@@ -26,10 +26,7 @@ export function campaign(state: State, stage: "pre_vote" | "vote", transfer: boo
   }
 }
 
-export function handleVoteRequest(
-  state: State,
-  message: Message & { kind: "vote" | "pre_vote" },
-): void {
+export function handleVoteRequest(state: State, message: Message & { kind: "vote" | "pre_vote" }): void {
   const free = state.vote === message.from || (state.vote === null && state.leader === null);
   const ahead = message.kind === "pre_vote" && message.term > state.term;
   const granted = (free || ahead) && state.log.isUpToDate(message.lastIndex, message.lastTerm);

@@ -25,7 +25,10 @@ export function changedMembership(
   }
   if (!voters.includes(id) && !learners.includes(id)) return invalid(`${id} is not a member`);
   if (voters.length === 1 && voters[0] === id) return invalid(`${id} is the only voter`);
-  return { voters: voters.filter((other) => other !== id), learners: learners.filter((other) => other !== id) };
+  return {
+    voters: voters.filter((other) => other !== id),
+    learners: learners.filter((other) => other !== id),
+  };
 }
 
 function notReady(state: string): { refused: "not_ready"; state: string } {

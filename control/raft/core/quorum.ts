@@ -10,7 +10,10 @@ export function quorumIndex(voters: readonly NodeId[], matchOf: (id: NodeId) => 
   return matches[majority(voters) - 1] ?? 0;
 }
 
-export function tally(voters: readonly NodeId[], votes: ReadonlyMap<NodeId, boolean>): "won" | "lost" | "open" {
+export function tally(
+  voters: readonly NodeId[],
+  votes: ReadonlyMap<NodeId, boolean>,
+): "won" | "lost" | "open" {
   const needed = majority(voters);
   const granted = voters.filter((id) => votes.get(id) === true).length;
   const refused = voters.filter((id) => votes.get(id) === false).length;

@@ -100,7 +100,8 @@ export class RaftLog {
     const conflict = entries.findIndex((entry) => !this.matches(entry.index, entry.term));
     if (conflict !== -1) {
       const first = entries[conflict]!.index;
-      if (first <= this.committed) throw new Error(`Raft is broken: committed entry ${first} would be replaced`);
+      if (first <= this.committed)
+        throw new Error(`Raft is broken: committed entry ${first} would be replaced`);
       this.#truncate(first);
       for (const entry of entries.slice(conflict)) this.append(entry);
     }

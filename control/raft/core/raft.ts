@@ -1,11 +1,12 @@
 import { campaign, handleVoteRequest, handleVoteResponse } from "./election.ts";
 import { handleAppend, handleHeartbeat, handleSnapshot } from "./following.ts";
+import { broadcastHeartbeat } from "./heartbeat.ts";
 import { changedMembership } from "./membership.ts";
+import { completeOptions, type RaftConfig } from "./options.ts";
 import { majority } from "./quorum.ts";
 import { leaderRead, requestRead } from "./reads.ts";
 import {
   appendOwn,
-  broadcastHeartbeat,
   flushAppends,
   handleAppendRejected,
   handleAppendResponse,
@@ -22,7 +23,6 @@ import type {
   Message,
   NodeId,
   ProposeResult,
-  RaftOptions,
   Ready,
   Refusal,
   Snapshot,
@@ -39,11 +39,9 @@ export class RaftCore {
   #hardState: HardState;
   #outstanding: Ready | null = null;
 
-  constructor(options: RaftOptions, initial: InitialState) {
-    if (options.heartbeatTicks < 1 || options.electionTicks <= options.heartbeatTicks) {
-      throw new RangeError("Cannot start: electionTicks must be above heartbeatTicks, which must be at least 1");
-    }
-    this.#state = new State(options, initial);
+  /** A new cluster starts every founder with the same `initial`; a restarted node with what was durable. */
+  constructor(config: RaftConfig, initial: InitialState) {
+    this.#state = new State(completeOptions(config), initial);
     this.#hardState = initial.hardState;
   }
 
@@ -52,7 +50,8 @@ export class RaftCore {
     const state = this.#state;
     state.electionElapsed += 1;
     if (state.role === "leader") this.#tickLeader();
-    else if (state.electionElapsed >= state.electionTimeout && state.promotable) campaign(state, "pre_vote", false);
+    else if (state.electionElapsed >= state.electionTimeout && state.promotable)
+      campaign(state, "pre_vote", false);
   }
 
   /** Asks for votes without waiting for the time-out: a single member has nobody to wait for. */
@@ -149,7 +148,8 @@ export class RaftCore {
     const { log } = this.#state;
     const term = log.term(index);
     if (term === undefined || log.installing !== null) return null;
-    if (index > log.applied) throw new RangeError(`Cannot describe a snapshot at ${index}: it is not applied`);
+    if (index > log.applied)
+      throw new RangeError(`Cannot describe a snapshot at ${index}: it is not applied`);
     return { index, term, membership: log.membershipAt(index), data };
   }
 
@@ -308,7 +308,8 @@ export class RaftCore {
 
   #fromLeader(message: Message & { kind: "append" | "heartbeat" | "snapshot" }): void {
     const state = this.#state;
-    if (state.role === "leader") throw new Error(`Raft is broken: ${message.from} also leads in term ${state.term}`);
+    if (state.role === "leader")
+      throw new Error(`Raft is broken: ${message.from} also leads in term ${state.term}`);
     if (state.role === "follower") {
       state.electionElapsed = 0;
       state.leader = message.from;
@@ -324,7 +325,8 @@ export class RaftCore {
   #answerOldTerm(message: Message): void {
     const state = this.#state;
     if (isFromLeader(message)) state.send(message.from, { kind: "heartbeat_response", read: 0 });
-    else if (message.kind === "pre_vote") state.send(message.from, { kind: "pre_vote_response", granted: false });
+    else if (message.kind === "pre_vote")
+      state.send(message.from, { kind: "pre_vote_response", granted: false });
   }
 
   #refusal(): Refusal | undefined {

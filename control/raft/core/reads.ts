@@ -1,4 +1,4 @@
-import { broadcastHeartbeat } from "./replication.ts";
+import { broadcastHeartbeat } from "./heartbeat.ts";
 import type { Read } from "./read-queue.ts";
 import type { State } from "./state.ts";
 

@@ -71,14 +71,6 @@ export function sendAppend(state: State, to: NodeId, progress: Progress, evenEmp
   return true;
 }
 
-export function broadcastHeartbeat(state: State): void {
-  for (const [id, progress] of state.progress) {
-    // A node must not learn of a commit beyond what is known to match: it may hold other entries there.
-    const commit = Math.min(progress.match, state.log.committed);
-    state.send(id, { kind: "heartbeat", commit, read: state.reads.sequence });
-  }
-}
-
 export function handleAppendResponse(state: State, message: Message & { kind: "append_response" }): void {
   const progress = state.progress.get(message.from);
   if (progress === undefined) return;
@@ -131,7 +123,8 @@ export function handleHeartbeatResponse(
 
 /** Once the chosen node has everything, it may campaign without waiting. */
 export function maybeTransfer(state: State, to: NodeId, progress: Progress): void {
-  if (state.transferee === to && progress.match === state.log.lastIndex) state.send(to, { kind: "timeout_now" });
+  if (state.transferee === to && progress.match === state.log.lastIndex)
+    state.send(to, { kind: "timeout_now" });
 }
 
 function sendSnapshot(state: State, to: NodeId, progress: Progress): boolean {

@@ -1,16 +1,8 @@
+import type { RaftOptions } from "./options.ts";
 import { Progress } from "./progress.ts";
 import { RaftLog } from "./raft-log.ts";
 import { ReadQueue } from "./read-queue.ts";
-import type {
-  InitialState,
-  MessageBody,
-  Message,
-  NodeId,
-  RaftOptions,
-  ReadState,
-  Role,
-  Snapshot,
-} from "./types.ts";
+import type { InitialState, MessageBody, Message, NodeId, ReadState, Role, Snapshot } from "./types.ts";
 
 /** All that a node knows, changed by the functions beside this file and seen from outside only through RaftCore. */
 export class State {
@@ -59,7 +51,10 @@ export class State {
     const { log } = this;
     if (log.installing !== null) return false;
     if (this.voters.includes(this.id)) return true;
-    return log.membershipIndex > log.committed && log.membershipAt(log.membershipIndex - 1).voters.includes(this.id);
+    return (
+      log.membershipIndex > log.committed &&
+      log.membershipAt(log.membershipIndex - 1).voters.includes(this.id)
+    );
   }
 
   get isOnlyVoter(): boolean {

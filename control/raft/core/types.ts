@@ -87,33 +87,6 @@ export type Refusal =
 
 export type ProposeResult = { accepted: true; index: number; term: number } | Refusal;
 
-export interface RaftOptions {
-  id: NodeId;
-  /** A follower that hears nothing for this many ticks, up to twice of it, asks for votes. */
-  electionTicks: number;
-  /** Ticks between a leader's heartbeats; well below electionTicks. */
-  heartbeatTicks: number;
-  /** Evenly in [0, 1). */
-  random: () => number;
-  /** Bytes of entries in one append message; a single entry may be larger. */
-  messageBytesMax: number;
-  /** Append messages to one node without an answer. */
-  inflightMessagesMax: number;
-  inflightBytesMax: number;
-  /** Bytes of one proposal. */
-  entryBytesMax: number;
-  /** Bytes of proposals that are not yet committed; beyond, proposals are refused as busy. */
-  uncommittedBytesMax: number;
-  /** Bytes of entries in one `ready().committed`; a single entry may be larger. */
-  committedBytesMax: number;
-  /** Reads that wait for confirmation; beyond, they are refused. */
-  pendingReadsMax: number;
-  /** A learner is promoted only when it lacks at most this many entries. */
-  promoteLagMax: number;
-  /** A snapshot without an answer is sent again after this many ticks. */
-  snapshotTicks: number;
-}
-
 /** What a node starts from. A new cluster: term 0, no entries, the same snapshot at index 0 with its voters everywhere. */
 export interface InitialState {
   hardState: HardState;

@@ -34,5 +34,7 @@ function flock(file: number, operation: number): number {
       errors.push(cause);
     }
   }
-  throw new SystemError("internal", "Cannot lock the log directory: this system has no flock", { cause: errors });
+  throw new SystemError("internal", "Cannot lock the log directory: this system has no flock", {
+    cause: errors,
+  });
 }

@@ -41,6 +41,7 @@ export class Proposals {
         signal.removeEventListener("abort", abort);
         reject(error);
       };
+      if (signal.aborted) abort();
     });
   }
 
@@ -59,7 +60,10 @@ export class Proposals {
   }
 
   expire(nowMs: number): void {
-    this.#rejectWhere((_, pending) => pending.deadlineMs <= nowMs, unknownFate("no quorum confirmed it in time"));
+    this.#rejectWhere(
+      (_, pending) => pending.deadlineMs <= nowMs,
+      unknownFate("no quorum confirmed it in time"),
+    );
   }
 
   rejectAll(error: unknown): void {
@@ -83,8 +87,12 @@ export function unknownFate(state: string, cause?: unknown): SystemError {
 }
 
 function notApplied(): SystemError {
-  return new SystemError("control_no_leader", "Cannot apply txn: the leader changed before it was committed", {
-    hint: "It was not applied: send it again.",
-    retryAfterMs: 100,
-  });
+  return new SystemError(
+    "control_no_leader",
+    "Cannot apply txn: the leader changed before it was committed",
+    {
+      hint: "It was not applied: send it again.",
+      retryAfterMs: 100,
+    },
+  );
 }

@@ -13,7 +13,6 @@ import type { LogStore } from "../log/log-store.ts";
 import type { Durable } from "../log/recover.ts";
 import type { SnapshotStore } from "../log/snapshot-store.ts";
 import type { Clock } from "./clock.ts";
-import { coreOptions } from "./core-options.ts";
 import { Proposals, unknownFate } from "./proposals.ts";
 import { ReadBarrier } from "./read-barrier.ts";
 import type { Transport } from "./transport.ts";
@@ -54,11 +53,12 @@ export class Replica {
   /** Taken here, on disk, not yet in the log. */
   #taken: Snapshot | undefined;
   #newestSnapshot: number;
+  #receiving: Promise<void> | undefined;
   #cancelTick: () => void = () => {};
 
   private constructor(parts: ReplicaParts) {
     this.#parts = parts;
-    this.#core = new RaftCore(coreOptions(parts.log.identity.memberId, parts.random), parts.durable);
+    this.#core = new RaftCore({ id: parts.log.identity.memberId, random: parts.random }, parts.durable);
     const nonce = `${parts.log.identity.memberId}-${Math.floor(parts.random() * 2 ** 48).toString(36)}`;
     const retryMs = limits.raftTickMs * limits.raftElectionTicks;
     this.#reads = new ReadBarrier((context) => this.#core.readIndex(context), nonce, retryMs);
@@ -70,7 +70,7 @@ export class Replica {
     const replica = new Replica(parts);
     await replica.#restore(parts.durable.snapshot);
     parts.transport.start({
-      message: (message, chunks) => void replica.#receive(message, chunks),
+      message: (message, chunks) => replica.#receive(message, chunks),
       propose: (command) => replica.#proposeHere(command),
       unreachable: (id) => replica.#input(() => replica.#core.reportUnreachable(id)),
     });
@@ -138,6 +138,7 @@ export class Replica {
     this.#halt(new SystemError("control_no_leader", "Cannot use the store: it is closed"));
     await this.#pump;
     await this.#snapshotting;
+    await this.#receiving;
     await this.#parts.transport.close();
     await this.#parts.log.close();
   }
@@ -184,18 +185,23 @@ export class Replica {
     this.#kick();
   }
 
-  async #receive(message: Message, chunks: readonly Uint8Array[] | undefined): Promise<void> {
-    if (message.kind !== "snapshot" || chunks === undefined) {
+  #receive(message: Message, chunks: readonly Uint8Array[] | undefined): void {
+    if (message.kind !== "snapshot" || message.snapshot.index <= this.#core.status().commit) {
       this.#input(() => this.#core.step(message));
       return;
     }
-    try {
-      const data = await this.#parts.snapshots.save(message.snapshot, chunks, this.#stop.signal);
-      const snapshot = { ...message.snapshot, data };
-      this.#input(() => this.#core.step({ ...message, snapshot }));
-    } catch (error) {
-      this.#fail(error);
-    }
+    // One at a time; what is dropped here is sent again when it is still needed.
+    if (chunks === undefined || this.#receiving !== undefined || this.#stopped !== undefined) return;
+    this.#receiving = this.#parts.snapshots
+      .save(message.snapshot, chunks, this.#stop.signal)
+      .then((data) => {
+        const snapshot = { ...message.snapshot, data };
+        this.#input(() => this.#core.step({ ...message, snapshot }));
+      })
+      .catch((error: unknown) => this.#fail(error))
+      .finally(() => {
+        this.#receiving = undefined;
+      });
   }
 
   /** A tick that comes late counts once: a stalled event loop must not look like a silent leader. */
@@ -352,7 +358,9 @@ export class Replica {
 
 function refused(reason: string): SystemError {
   return reason === "busy"
-    ? new SystemError("overloaded", "Cannot apply txn: too many are waiting to be written", { retryAfterMs: 200 })
+    ? new SystemError("overloaded", "Cannot apply txn: too many are waiting to be written", {
+        retryAfterMs: 200,
+      })
     : new SystemError("control_no_leader", `Cannot apply txn: this member does not lead (${reason})`, {
         hint: "It was not applied: send it again.",
         retryAfterMs: 200,

@@ -2,7 +2,8 @@
 import { SystemError } from "../../../shared/errors.ts";
 import { hex16 } from "../../../shared/ids.ts";
 import { limits } from "../../../shared/limits.ts";
-import type { HardState, Snapshot } from "../core/types.ts";
+import { entryBytes } from "../core/raft-log.ts";
+import type { Entry, HardState, Snapshot } from "../core/types.ts";
 import { type Batch, encodeBatch, encodeSegmentHeader } from "./batch.ts";
 import { logCorrupt } from "./corrupt.ts";
 import type { Disk, DiskFile } from "./disk.ts";
@@ -61,7 +62,13 @@ export class LogStore {
   ): Promise<LogStore> {
     const hardState: HardState = { term: snapshot.term, vote: null, commit: snapshot.index };
     const tail = await createSegment(disk, identity, 1, 0, { hardState, snapshot });
-    return new LogStore(disk, identity, { ...tail, segments: [tail.segment] }, { hardState, snapshot }, segmentBytes);
+    return new LogStore(
+      disk,
+      identity,
+      { ...tail, segments: [tail.segment] },
+      { hardState, snapshot },
+      segmentBytes,
+    );
   }
 
   /**
@@ -120,6 +127,10 @@ export class LogStore {
   }
 
   async #write(batch: Batch): Promise<void> {
+    for (const part of inParts(batch)) await this.#writeRecord(part);
+  }
+
+  async #writeRecord(batch: Batch): Promise<void> {
     if (this.#length >= this.#segmentBytes) await this.#roll();
     const { bytes, crc } = encodeRecord(KIND_BATCH, this.#crc, encodeBatch(batch));
     await this.#file.write(bytes, this.#length);
@@ -143,6 +154,27 @@ export class LogStore {
     this.#crc = next.crc;
     await previous.close();
   }
+}
+
+/**
+ * A batch is one record, so that it is there as a whole or not at all; a large one (a follower that catches up) goes in several,
+ * each synced before the next, so that only the last record of a log can be torn.
+ */
+function* inParts(batch: Batch): Generator<Batch> {
+  let part: Batch = batch.entries === undefined ? batch : { ...batch, entries: [] };
+  let entries: Entry[] = [];
+  let bytes = 0;
+  for (const entry of batch.entries ?? []) {
+    bytes += entryBytes(entry);
+    if (entries.length > 0 && bytes > limits.raftRecordSplitBytes) {
+      yield { ...part, entries };
+      part = {};
+      entries = [];
+      bytes = entryBytes(entry);
+    }
+    entries.push(entry);
+  }
+  yield { ...part, entries };
 }
 
 /** Under its final name a segment always has its header: it is written and synced under another first. */
@@ -172,7 +204,8 @@ async function segmentNames(disk: Disk): Promise<{ name: string; sequence: numbe
     .map(({ name, match }) => ({ name, sequence: Number.parseInt(match![1]!, 16) }))
     .sort((a, b) => a.sequence - b.sequence);
   for (const [position, { name, sequence }] of names.entries()) {
-    if (sequence !== names[0]!.sequence + position) throw logCorrupt(name, 0, "follows a segment that is missing");
+    if (sequence !== names[0]!.sequence + position)
+      throw logCorrupt(name, 0, "follows a segment that is missing");
   }
   return names;
 }

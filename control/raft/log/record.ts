@@ -1,6 +1,8 @@
 /**
- * Frame of one record, little endian: magic u32, kind u8, 3 zero bytes, length u32, previous crc u32, crc u32, payload. The crc
- * (CRC-32 as in zlib) covers kind to previous crc and the payload, so each record proves itself and its place in the chain.
+ * Frame of one record, little endian: magic u32, kind u8, zero u8, header check u16, length u32, previous crc u32, crc u32, payload.
+ * The crc (CRC-32 as in zlib) covers kind, length, previous crc and the payload, so each record proves itself and its place in the
+ * chain. The header check (low half of the CRC-32 of kind and of length to crc) proves the length when the payload is not all there:
+ * without it a flipped bit in the last record's length would look like a torn write.
  */
 import { crc32 } from "node:zlib";
 import { limits } from "../../../shared/limits.ts";
@@ -35,6 +37,7 @@ export function encodeRecord(
   bytes.set(payload, RECORD_HEADER_BYTES);
   const crc = crcOf(bytes, 0, bytes.length);
   view.setUint32(16, crc, true);
+  view.setUint16(6, headerCheck(bytes, 0), true);
   return { bytes, crc };
 }
 
@@ -42,7 +45,7 @@ export function encodeRecord(
 export function readRecord(file: Uint8Array, offset: number): Record | undefined {
   if (offset + RECORD_HEADER_BYTES > file.length) return undefined;
   const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
-  if (view.getUint32(offset, true) !== MAGIC) return undefined;
+  if (!headerProvesItself(view, file, offset)) return undefined;
   const length = view.getUint32(offset + 8, true);
   const end = offset + RECORD_HEADER_BYTES + length;
   if (length > limits.raftRecordBytesMax || end > file.length) return undefined;
@@ -66,8 +69,8 @@ export function isTorn(file: Uint8Array, offset: number): boolean {
   if (left < RECORD_HEADER_BYTES) return true;
   const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
   const end = offset + RECORD_HEADER_BYTES + view.getUint32(offset + 8, true);
-  if (view.getUint32(offset, true) === MAGIC && end > file.length) return !laterRecord(file, offset + 1);
-  return hasEmptySector(file, offset) && !laterRecord(file, offset + 1);
+  const endsInside = headerProvesItself(view, file, offset) && end > file.length;
+  return (endsInside || hasEmptySector(file, offset)) && !laterRecord(file, offset + 1);
 }
 
 /** Whether a record that proves itself starts at or after `offset`. */
@@ -80,7 +83,7 @@ function laterRecord(file: Uint8Array, offset: number): boolean {
 }
 
 function hasEmptySector(file: Uint8Array, offset: number): boolean {
-  for (let start = offset; start < file.length; ) {
+  for (let start = offset; start < file.length;) {
     const end = Math.min(start - (start % SECTOR_BYTES) + SECTOR_BYTES, file.length);
     if (file.subarray(start, end).every((byte) => byte === 0)) return true;
     start = end;
@@ -88,7 +91,19 @@ function hasEmptySector(file: Uint8Array, offset: number): boolean {
   return false;
 }
 
+function headerProvesItself(view: DataView, file: Uint8Array, offset: number): boolean {
+  return (
+    view.getUint32(offset, true) === MAGIC && view.getUint16(offset + 6, true) === headerCheck(file, offset)
+  );
+}
+
+function headerCheck(file: Uint8Array, offset: number): number {
+  const kind = crc32(file.subarray(offset + 4, offset + 6));
+  return crc32(file.subarray(offset + 8, offset + RECORD_HEADER_BYTES), kind) & 0xffff;
+}
+
 function crcOf(file: Uint8Array, offset: number, end: number): number {
-  const head = crc32(file.subarray(offset + 4, offset + 16));
+  const kind = crc32(file.subarray(offset + 4, offset + 6));
+  const head = crc32(file.subarray(offset + 8, offset + 16), kind);
   return crc32(file.subarray(offset + RECORD_HEADER_BYTES, end), head);
 }

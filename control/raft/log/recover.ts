@@ -69,7 +69,8 @@ export async function recover(
     if (head?.kind !== KIND_SEGMENT) throw logCorrupt(name, 0, "does not start with a segment header");
     const here = parse(name, 0, () => decodeSegmentHeader(head.payload));
     checkHeader(name, here, sequence, header);
-    if (position > 0 && head.previousCrc !== crc) throw logCorrupt(name, 0, "does not follow the segment before it");
+    if (position > 0 && head.previousCrc !== crc)
+      throw logCorrupt(name, 0, "does not follow the segment before it");
     header ??= here;
     durable ??= { hardState: here.hardState, snapshot: here.snapshot, entries: [] };
     const info: SegmentInfo = { name, sequence, lastIndex: 0 };
@@ -107,7 +108,8 @@ export async function recover(
 }
 
 function replay(durable: Durable, record: Record, name: string, offset: number, info: SegmentInfo): void {
-  if (record.kind !== KIND_BATCH) throw logCorrupt(name, offset, `holds a record of unknown kind ${record.kind}`);
+  if (record.kind !== KIND_BATCH)
+    throw logCorrupt(name, offset, `holds a record of unknown kind ${record.kind}`);
   parse(name, offset, () => {
     const batch = decodeBatch(record.payload);
     applyBatch(durable, batch);
@@ -121,7 +123,8 @@ function checkHeader(
   sequence: number,
   first: SegmentHeader | undefined,
 ): void {
-  if (here.version !== 1) throw logCorrupt(name, 0, `has version ${String(here.version)}, which is not known`);
+  if (here.version !== 1)
+    throw logCorrupt(name, 0, `has version ${String(here.version)}, which is not known`);
   if (here.sequence !== sequence) throw logCorrupt(name, 0, `is segment ${here.sequence} under another name`);
   if (first === undefined) return;
   if (here.clusterId !== first.clusterId || here.memberId !== first.memberId) {

@@ -9,7 +9,7 @@ import { logCorrupt } from "./corrupt.ts";
 import type { Disk } from "./disk.ts";
 
 const FRAME_HEADER_BYTES = 8;
-const NAME = /^snapshot-[0-9a-f]{16}-[0-9a-f]{16}$/;
+const NAME = /^snapshot-[0-9a-f]{16}-[0-9a-f]{16}-[0-9]+$/;
 
 /** What `Snapshot.data` holds here: the state itself is in the file. */
 interface Reference {
@@ -22,6 +22,7 @@ const packr = new Packr({ useRecords: false });
 
 export class SnapshotStore {
   readonly #disk: Disk;
+  readonly #beingWritten = new Set<string>();
 
   constructor(disk: Disk) {
     this.#disk = disk;
@@ -33,27 +34,16 @@ export class SnapshotStore {
     chunks: Iterable<Uint8Array>,
     signal?: AbortSignal,
   ): Promise<Uint8Array> {
-    const name = nameOf(position);
-    const file = await this.#disk.open(`${name}.tmp`);
-    const hash = createHash("sha256");
-    let length = 0;
+    const name = await this.#newName(position);
     try {
-      await file.truncate(0);
-      for (const chunk of chunks) {
-        signal?.throwIfAborted();
-        const bytes = frame(chunk);
-        hash.update(bytes);
-        await file.write(bytes, length);
-        length += bytes.length;
-      }
-      await file.sync();
+      const { length, sha256 } = await this.#write(`${name}.tmp`, chunks, signal);
+      await this.#disk.rename(`${name}.tmp`, name);
+      await this.#disk.syncDirectory();
+      const reference: Reference = { file: name, bytes: length, sha256 };
+      return Uint8Array.prototype.slice.call(packr.pack(reference));
     } finally {
-      await file.close();
+      this.#beingWritten.delete(name);
     }
-    await this.#disk.rename(`${name}.tmp`, name);
-    await this.#disk.syncDirectory();
-    const reference: Reference = { file: name, bytes: length, sha256: hash.digest("hex") };
-    return Uint8Array.prototype.slice.call(packr.pack(reference));
   }
 
   /**
@@ -75,14 +65,48 @@ export class SnapshotStore {
 
   /** Removes what the newest snapshot replaced. */
   async removeBefore(snapshot: Snapshot): Promise<void> {
-    const keep = nameOf(snapshot);
+    const keep = prefixOf(snapshot);
     for (const name of await this.#disk.list()) {
       if (NAME.test(name) && name < keep) await this.#disk.remove(name);
     }
   }
+
+  /** Never a name that is in use: a snapshot of the same position may be referred to already, with other bytes. */
+  async #newName(position: { index: number; term: number }): Promise<string> {
+    const taken = new Set(await this.#disk.list());
+    for (let attempt = 0; ; attempt++) {
+      const name = `${prefixOf(position)}-${attempt}`;
+      if (taken.has(name) || taken.has(`${name}.tmp`) || this.#beingWritten.has(name)) continue;
+      this.#beingWritten.add(name);
+      return name;
+    }
+  }
+
+  async #write(
+    name: string,
+    chunks: Iterable<Uint8Array>,
+    signal: AbortSignal | undefined,
+  ): Promise<{ length: number; sha256: string }> {
+    const file = await this.#disk.open(name);
+    const hash = createHash("sha256");
+    let length = 0;
+    try {
+      for (const chunk of chunks) {
+        signal?.throwIfAborted();
+        const bytes = frame(chunk);
+        hash.update(bytes);
+        await file.write(bytes, length);
+        length += bytes.length;
+      }
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    return { length, sha256: hash.digest("hex") };
+  }
 }
 
-function nameOf({ index, term }: { index: number; term: number }): string {
+function prefixOf({ index, term }: { index: number; term: number }): string {
   return `snapshot-${hex16(index)}-${hex16(term)}`;
 }
 
@@ -103,9 +127,11 @@ function* frames(name: string, file: Uint8Array): Generator<Uint8Array> {
     const length = view.getUint32(offset, true);
     const start = offset + FRAME_HEADER_BYTES;
     const end = start + length;
-    if (length > limits.raftRecordBytesMax || end > file.length) throw logCorrupt(name, offset, "ends inside a frame");
+    if (length > limits.raftRecordBytesMax || end > file.length)
+      throw logCorrupt(name, offset, "ends inside a frame");
     const chunk = file.subarray(start, end);
-    if (crc32(chunk) !== view.getUint32(offset + 4, true)) throw logCorrupt(name, offset, "holds a damaged frame");
+    if (crc32(chunk) !== view.getUint32(offset + 4, true))
+      throw logCorrupt(name, offset, "holds a damaged frame");
     yield chunk;
     offset = end;
   }

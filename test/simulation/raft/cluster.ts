@@ -41,16 +41,27 @@ export class SimulatedCluster implements World {
   readonly #loss: number;
   /** How likely a member's disk keeps it waiting. */
   readonly #slowness = new Map<NodeId, number>();
+  /** How likely a member misses a tick that others have. */
+  readonly #drift = new Map<NodeId, number>();
   #proposed = 0;
 
   constructor(seed: number, coverage: Coverage) {
     this.random = new Random(seed);
     this.coverage = coverage;
-    this.#climate = this.#weights({ tick: 12, deliver: 38, work: 40, use: 8, fault: 2 });
-    this.#faults = this.#weights({ crash: 4, start: 4, partition: 1, cut: 1, join: 3, transfer: 1, membership: 8 });
+    this.#climate = this.#weights({ tick: 24, deliver: 40, work: 40, use: 12, fault: 1.2 });
+    this.#faults = this.#weights({
+      crash: 3,
+      start: 3,
+      partition: 2,
+      cut: 1,
+      join: 3,
+      transfer: 1,
+      membership: 16,
+    });
     this.#loss = this.random.next() * 0.15;
     const data = new TextEncoder().encode("0");
     for (const id of ALL) {
+      this.#drift.set(id, this.random.chance(0.3) ? this.random.next() : 0);
       this.#slowness.set(id, this.random.chance(0.3) ? this.random.next() : 0);
       const voters = FOUNDERS.includes(id) ? FOUNDERS : [];
       const founding = { index: 0, term: 0, membership: { voters, learners: [] }, data };
@@ -75,7 +86,7 @@ export class SimulatedCluster implements World {
     const node = this.random.pick([...this.#nodes.values()]);
     switch (this.#pick(this.#climate)) {
       case "tick":
-        if (node.up) node.tick();
+        if (node.up && !this.random.chance(this.#drift.get(node.id)!)) node.tick();
         break;
       case "deliver":
         for (let i = 0; i < 3; i++) this.#deliver();
@@ -142,11 +153,14 @@ export class SimulatedCluster implements World {
 
   #use(node: SimulatedNode): void {
     const dice = this.random.next();
-    if (dice < 0.6) this.#propose();
-    else if (dice < 0.8) {
-      if (!node.up) return;
-      node.read();
-      this.coverage.reads += 1;
+    if (dice < 0.5) this.#propose();
+    else if (dice < 0.85) {
+      // Of everyone who believes to lead, so that a leader whose time is over is asked too.
+      for (const other of this.#nodes.values()) {
+        if (!other.up || (other !== node && other.core.status().role !== "leader")) continue;
+        other.read();
+        this.coverage.reads += 1;
+      }
     } else if (node.up) {
       node.snapshot();
       this.coverage.snapshots += 1;
@@ -157,7 +171,8 @@ export class SimulatedCluster implements World {
     for (const node of this.#nodes.values()) {
       if (!node.up || node.core.status().role !== "leader") continue;
       // Now and then a burst, so that a deposed leader leaves a long tail behind.
-      if (this.#faulty && this.random.chance(0.1)) for (let i = 0; i < 8; i++) node.core.propose(new Uint8Array(90));
+      if (this.#faulty && this.random.chance(0.1))
+        for (let i = 0; i < 8; i++) node.core.propose(new Uint8Array(90));
       const data = new TextEncoder().encode(`p${this.#proposed}`.padEnd(20 + this.random.below(60), "."));
       if (node.core.propose(data).accepted) {
         this.#proposed += 1;
@@ -225,9 +240,11 @@ export class SimulatedCluster implements World {
 
   #changeMembership(): void {
     const id = this.random.pick(ALL);
-    const kind = this.random.pick(["add_learner", "promote", "promote", "remove"] as const);
     for (const node of this.#nodes.values()) {
-      if (node.up && node.core.proposeMembership({ kind, id }).accepted) this.coverage.membershipChanges += 1;
+      if (!node.up) continue;
+      const { voters, learners } = node.core.status().membership;
+      const kind = voters.includes(id) ? "remove" : learners.includes(id) ? "promote" : "add_learner";
+      if (node.core.proposeMembership({ kind, id }).accepted) this.coverage.membershipChanges += 1;
     }
   }
 }

@@ -3,7 +3,7 @@ import { COUNTERS, type Coverage, SimulatedCluster } from "./cluster.ts";
 
 const SEEDS = Number(process.env["SIMULATION_SEEDS"] ?? 200);
 const FIRST = Number(process.env["SIMULATION_FIRST_SEED"] ?? 1);
-const STEPS = 3_000;
+const STEPS = 5_000;
 
 test(`raft core: ${SEEDS} seeds of ${STEPS} steps break no invariant and end in agreement`, () => {
   const coverage = Object.fromEntries(COUNTERS.map((name) => [name, 0])) as Coverage;
@@ -15,7 +15,9 @@ test(`raft core: ${SEEDS} seeds of ${STEPS} steps break no invariant and end in 
       cluster.heal();
       committed += cluster.invariants.committedIndex;
     } catch (cause) {
-      throw new Error(`seed ${seed} failed: SIMULATION_SEEDS=1 SIMULATION_FIRST_SEED=${seed} runs it alone`, { cause });
+      throw new Error(`seed ${seed} failed: SIMULATION_SEEDS=1 SIMULATION_FIRST_SEED=${seed} runs it alone`, {
+        cause,
+      });
     }
   }
   // A storm that never does something proves nothing about it.

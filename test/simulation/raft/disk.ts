@@ -25,8 +25,8 @@ export class SimulatedDisk implements Disk {
   #operations = 0;
   #cutAt = Number.POSITIVE_INFINITY;
   #dead = false;
-  /** Makes the next sync fail. */
-  failSync = false;
+  /** Makes every sync fail with this code. */
+  failSync: "EIO" | "ENOSPC" | undefined;
 
   readonly #pause: () => Promise<void>;
 
@@ -115,7 +115,8 @@ export class SimulatedDisk implements Disk {
         }),
       sync: () =>
         this.#do(() => {
-          if (this.failSync) throw Object.assign(new Error("simulated"), { code: "EIO" });
+          if (this.failSync !== undefined)
+            throw Object.assign(new Error("simulated"), { code: this.failSync });
           file.durable = file.content.slice();
         }),
       close: () => Promise.resolve(),
@@ -135,7 +136,7 @@ export class SimulatedDisk implements Disk {
     const length = durable.length + (this.#random.chance(0.5) ? grown : this.#random.below(grown + 1));
     const found = new Uint8Array(length);
     found.set(durable.subarray(0, length));
-    for (let start = 0; start < length; ) {
+    for (let start = 0; start < length;) {
       const end = Math.min(start - (start % SECTOR_BYTES) + SECTOR_BYTES, length);
       if (this.#random.chance(0.7)) found.set(content.subarray(start, end), start);
       start = end;

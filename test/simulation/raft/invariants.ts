@@ -39,7 +39,9 @@ export class Invariants {
     const known = this.#committed[entry.index - 1];
     if (known === undefined) {
       if (entry.index !== this.#committed.length + 1) {
-        throw new Violation(`${id} applies ${entry.index} before anyone applied ${this.#committed.length + 1}`);
+        throw new Violation(
+          `${id} applies ${entry.index} before anyone applied ${this.#committed.length + 1}`,
+        );
       }
       this.#committed.push({ term: entry.term, content });
       this.#states.push(fingerprint(stateBefore, `${entry.term} ${content}`));

@@ -26,12 +26,23 @@ class Model {
     const last = entries.at(-1)?.index ?? snapshot.index;
     const dice = random.next();
     if (dice < 0.1 && last > snapshot.index + 3) {
-      const taken = { ...snapshot, index: last - 2, term: hardState.term, data: new Uint8Array([last % 256]) };
-      return { snapshot: { snapshot: taken, replacesLog: false }, hardState: { ...hardState, commit: last - 2 } };
+      const taken = {
+        ...snapshot,
+        index: last - 2,
+        term: hardState.term,
+        data: new Uint8Array([last % 256]),
+      };
+      return {
+        snapshot: { snapshot: taken, replacesLog: false },
+        hardState: { ...hardState, commit: last - 2 },
+      };
     }
     if (dice < 0.15) {
       const sent = { ...snapshot, index: last + 10, term: hardState.term, data: new Uint8Array([7]) };
-      return { snapshot: { snapshot: sent, replacesLog: true }, hardState: { ...hardState, commit: last + 10 } };
+      return {
+        snapshot: { snapshot: sent, replacesLog: true },
+        hardState: { ...hardState, commit: last + 10 },
+      };
     }
     const term = hardState.term + (random.chance(0.1) ? 1 : 0);
     // Now and then a new leader replaces what was not committed.
@@ -64,7 +75,11 @@ class Model {
 /** Entries that the snapshot covers may be there or not. */
 function meaning({ hardState, snapshot, entries }: Durable): unknown {
   const kept = entries.filter((entry) => entry.index > snapshot.index);
-  return [hardState, snapshot.index, kept.map((entry) => [entry.index, entry.term, "data" in entry && entry.data.length])];
+  return [
+    hardState,
+    snapshot.index,
+    kept.map((entry) => [entry.index, entry.term, "data" in entry && entry.data.length]),
+  ];
 }
 
 test(`LogStore: ${SEEDS} seeds of power cuts lose nothing that was acknowledged`, async () => {
@@ -106,16 +121,35 @@ test(`LogStore: ${SEEDS} seeds of power cuts lose nothing that was acknowledged`
   expect(compactions).toBeGreaterThan(SEEDS / 4);
 }, 60_000);
 
-test("LogStore: after a failed sync nothing is written any more", async () => {
+for (const [code, expected] of [
+  ["EIO", { code: "internal", message: "Cannot append to log: the disk did not confirm the write" }],
+  ["ENOSPC", { code: "disk_full", message: "Cannot append to log: the disk is full" }],
+] as const) {
+  test(`LogStore: after a sync failed with ${code} nothing is written any more`, async () => {
+    const disk = new SimulatedDisk(new Random(1));
+    const log = await LogStore.create(disk, { clusterId: "c", memberId: "1" }, FOUNDING);
+    disk.failSync = code;
+    const batch: Batch = { entries: [{ index: 1, term: 1, kind: "noop" }] };
+    const first = await log.append(batch).catch((error: unknown) => error);
+    disk.failSync = undefined;
+    const { operations } = disk;
+    const second = await log.append(batch).catch((error: unknown) => error);
+    expect(first).toMatchObject(expected);
+    expect(second).toBe(first);
+    expect(disk.operations).toBe(operations);
+  });
+}
+
+test("LogStore: a batch larger than a record comes back whole", async () => {
   const disk = new SimulatedDisk(new Random(1));
   const log = await LogStore.create(disk, { clusterId: "c", memberId: "1" }, FOUNDING);
-  disk.failSync = true;
-  const batch: Batch = { entries: [{ index: 1, term: 1, kind: "noop" }] };
-  const first = await log.append(batch).catch((error: unknown) => error);
-  disk.failSync = false;
-  const { operations } = disk;
-  const second = await log.append(batch).catch((error: unknown) => error);
-  expect(first).toMatchObject({ code: "internal", message: expect.stringContaining("did not confirm") as string });
-  expect(second).toBe(first);
-  expect(disk.operations).toBe(operations);
+  const entries = Array.from({ length: 7 }, (_, i): Entry => {
+    return { index: i + 1, term: 1, kind: "data", data: new Uint8Array(3_000_000).fill(i + 1) };
+  });
+  await log.append({ hardState: { term: 1, vote: "1", commit: 0 }, entries });
+  await log.close();
+  const { durable } = await LogStore.open(disk);
+  expect(durable.hardState.term).toBe(1);
+  expect(durable.entries.map((entry) => entry.index)).toEqual([1, 2, 3, 4, 5, 6, 7]);
+  expect(disk.operations).toBeGreaterThan(10);
 });

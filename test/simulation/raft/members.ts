@@ -49,7 +49,9 @@ export class SimulatedMembers {
       data: new Uint8Array(),
     };
     for (const id of this.ids) {
-      await (await LogStore.create(this.#member(id).disk, { clusterId: "c", memberId: id }, founding, 4_000)).close();
+      await (
+        await LogStore.create(this.#member(id).disk, { clusterId: "c", memberId: id }, founding, 4_000)
+      ).close();
     }
   }
 

@@ -1,5 +1,6 @@
 import type { Message, NodeId } from "../../../control/raft/core/types.ts";
 import type { Clock } from "../../../control/raft/driver/clock.ts";
+import { decodeMessages, encodeMessage } from "../../../control/raft/driver/message-codec.ts";
 import type { Receiver, Transport } from "../../../control/raft/driver/transport.ts";
 import type { StoredResult } from "../../../control/store/remembered-results.ts";
 import type { Random } from "../random.ts";
@@ -54,12 +55,18 @@ export class SimulatedNetwork {
     const times = this.#random.chance(this.faults.doubleRate) ? 2 : 1;
     for (let i = 0; i < times; i++) {
       void (async () => {
+        const frame = encodeMessage("c", message);
         const chunks = await snapshot?.().catch(() => undefined);
         if (snapshot !== undefined && chunks === undefined) return;
         if (!(await this.#travel(message.from, message.to))) return;
         const receiver = this.#receivers.get(message.to);
-        if (chunks === undefined) receiver?.message(message);
-        else receiver?.message(message, chunks.map((chunk) => chunk.slice()));
+        const [copy] = decodeMessages("c", frame).messages;
+        if (chunks === undefined) receiver?.message(copy!);
+        else
+          receiver?.message(
+            copy!,
+            chunks.map((chunk) => chunk.slice()),
+          );
       })();
     }
   }

@@ -1,5 +1,6 @@
 /** The answer of every way to sign in: `{"record":{…},"token":"…"}`, after the auth rule and a second factor. */
 import { authRule } from "../../auth/options.ts";
+import { SUPERUSERS } from "../../auth/tokens.ts";
 import type { RecordData } from "../../model/contract.ts";
 import { modelOf } from "../../model/model.ts";
 import { forbidden } from "../../pb/api-error.ts";
@@ -8,6 +9,7 @@ import { enrichOwnRecord } from "../../pb/records/enrich.ts";
 import { meetsRule } from "../../pb/records/rules.ts";
 import { recordScope } from "../../pb/records/scope.ts";
 import type { PbContext } from "../../pb/route.ts";
+import { checkSuperuserAddress } from "../../pb/superuser-address.ts";
 import type { RequestContext } from "../../query/contract.ts";
 import { type AuthMethod, requireSecondFactor } from "./second-factor.ts";
 
@@ -26,6 +28,7 @@ export async function answerAuth(context: PbContext, answer: AuthAnswer): Promis
   const { tenant, seen } = context;
   const { record, token, method, meta } = answer;
   const model = modelOf(tenant);
+  if (record.collection.name === SUPERUSERS) checkSuperuserAddress(context);
   const info = { ...context.info, context: answer.requestContext ?? context.info.context };
   tenant.data.read(seen, (db) => {
     if (!meetsRule(recordScope(db, model, info), record, authRule(record.collection))) {

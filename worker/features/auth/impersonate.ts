@@ -1,7 +1,6 @@
 import { newStaticAuthToken } from "../../auth/tokens.ts";
 import { modelOf } from "../../model/model.ts";
 import { badRequest, notFound } from "../../pb/api-error.ts";
-import { findAuthCollection } from "../../pb/find-collection.ts";
 import { LOAD_FAILED, failForm, formBody } from "../../pb/form-body.ts";
 import type { PbContext } from "../../pb/route.ts";
 import { answerAuth } from "./auth-response.ts";
@@ -9,8 +8,9 @@ import { answerAuth } from "./auth-response.ts";
 /** `POST …/impersonate/{id}`: `{duration?}` in seconds; for superusers. */
 export async function impersonate(context: PbContext): Promise<Response> {
   context.requireSuperuser();
-  const collection = findAuthCollection(context);
   const model = modelOf(context.tenant);
+  const collection = model.schema.find(context.params["collection"] ?? "");
+  if (collection?.type !== "auth") throw notFound("Missing or invalid auth collection context.");
   const record = context.tenant.data.read(context.seen, (db) =>
     model.find(db, collection, context.params["id"] ?? ""),
   );

@@ -1,14 +1,14 @@
 import { newAuthToken } from "../../auth/tokens.ts";
-import { modelOf } from "../../model/model.ts";
 import { forbidden } from "../../pb/api-error.ts";
+import { findNamedCollection } from "../../pb/find-collection.ts";
 import type { PbContext } from "../../pb/route.ts";
 import { answerAuth } from "./auth-response.ts";
 
 /** `POST …/auth-refresh`: a new token for a refreshable one, else the same token again. */
-export function refresh(context: PbContext): Promise<Response> {
+export async function refresh(context: PbContext): Promise<Response> {
+  const collection = findNamedCollection(context);
   const auth = context.requireAuth();
-  const collection = modelOf(context.tenant).schema.find(context.params["collection"] ?? "");
-  if (collection?.id !== auth.collection.id) {
+  if (collection.id !== auth.collection.id) {
     throw forbidden(`The request requires auth record from ${auth.collection.name} collection.`);
   }
   const { record, token, refreshable } = auth;

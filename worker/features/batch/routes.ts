@@ -4,7 +4,7 @@ import { type ApiError, badRequest, forbidden } from "../../pb/api-error.ts";
 import { errorBody, toApiError } from "../../pb/error-response.ts";
 import { type PreparedWrite, discard } from "../../pb/records/write.ts";
 import type { FeatureRoute, PbContext } from "../../pb/route.ts";
-import { loadSettings, settingsGroup } from "../../pb/settings.ts";
+import { settingsGroup, settingsOf } from "../../pb/settings.ts";
 import type { WriteTransaction } from "../../tenant/contract.ts";
 import { type BatchItem, parseBatch } from "./parse.ts";
 import { type ItemResult, runItem } from "./run-item.ts";
@@ -15,7 +15,7 @@ const FAILED = "Batch transaction failed.";
 
 async function batch(context: PbContext): Promise<Response> {
   const { tenant, seen } = context;
-  const options = settingsGroup(tenant.data.read(seen, loadSettings), "batch");
+  const options = settingsGroup(settingsOf(tenant, seen), "batch");
   const requestsMax = Number(options["maxRequests"] ?? 0);
   if (options["enabled"] !== true || requestsMax <= 0) throw forbidden("Batch requests are not allowed.");
   const items = parseBatch(

@@ -1,29 +1,20 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { newAuthToken } from "../../auth/tokens.ts";
-import { upsertSuperuser } from "../../auth/superuser.ts";
-import { createTenantApp } from "../../app.ts";
-import { bootstrap } from "../../model/bootstrap.ts";
+import { SUPERUSER, startTestApi, type TestApi } from "../../app-testing.ts";
 import { modelOf } from "../../model/model.ts";
-import { callApp, openTestTenant, type TestTenant } from "../../pb/testing.ts";
 
-let opened: TestTenant;
+let api: TestApi;
 let token: string;
-const app = createTenantApp();
 
 beforeAll(async () => {
-  opened = await openTestTenant();
-  await bootstrap(opened.tenant);
-  await upsertSuperuser(opened.tenant, opened.tenant.observe(), "admin@example.com", "1234567890");
-  const model = modelOf(opened.tenant);
-  const superusers = model.schema.find("_superusers");
-  const record = opened.tenant.data.read(opened.tenant.observe(), (db) => {
-    const row = db.get<{ id: string }>("SELECT id FROM _superusers");
-    return superusers && row && model.find(db, superusers, row.id);
+  api = await startTestApi();
+  const response = await fetch(`${api.url}/api/collections/_superusers/auth-with-password`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ identity: SUPERUSER.email, password: SUPERUSER.password }),
   });
-  if (record === undefined) throw new Error("no superuser");
-  token = newAuthToken(record);
+  token = ((await response.json()) as { token: string }).token;
 });
-afterAll(() => opened.close());
+afterAll(() => api.close());
 
 async function call(
   method: string,
@@ -31,7 +22,7 @@ async function call(
   body?: unknown,
   authorization: string | undefined = token,
 ): Promise<{ status: number; json: unknown; text: string }> {
-  const request = new Request(`http://test.localhost/api/collections${path}`, {
+  const response = await fetch(`${api.url}/api/collections${path}`, {
     method,
     headers: {
       ...(authorization === "" ? {} : { authorization }),
@@ -39,7 +30,6 @@ async function call(
     },
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
   });
-  const response = await callApp(app, opened.tenant, request);
   const text = await response.text();
   return { status: response.status, text, json: text === "" ? undefined : JSON.parse(text) };
 }
@@ -96,7 +86,7 @@ test("secrets are never shown", async () => {
   });
   expect(text).not.toContain("ecret");
   expect(text).toContain('"authToken":{"duration":432000}');
-  const stored = modelOf(opened.tenant).schema.find("users")?.options;
+  const stored = modelOf(api.tenant).schema.find("users")?.options;
   expect(stored).toMatchObject({
     authToken: { secret: "a".repeat(40) },
     oauth2: { providers: [{ clientSecret: "hush" }] },
@@ -206,7 +196,7 @@ test("scaffolds have no id or name; default index names differ each time", async
 });
 
 test("a dry run shows fields and rows and keeps nothing", async () => {
-  const before = modelOf(opened.tenant).schema;
+  const before = modelOf(api.tenant).schema;
   const answer = await call("POST", "/meta/dry-run-view", {
     query: "select id, email, count(*) as n from _superusers",
   });
@@ -219,12 +209,12 @@ test("a dry run shows fields and rows and keeps nothing", async () => {
         { name: "n", type: "number" },
       ],
       sample: [
-        { collectionName: expect.stringMatching(/^temp_view_\w{5}$/), email: "admin@example.com", n: 1 },
+        { collectionName: expect.stringMatching(/^temp_view_\w{5}$/), email: "root@example.com", n: 1 },
       ],
     },
   });
-  expect(modelOf(opened.tenant).schema).toBe(before);
-  const views = opened.tenant.data.read(opened.tenant.observe(), (db) =>
+  expect(modelOf(api.tenant).schema).toBe(before);
+  const views = api.tenant.data.read(api.tenant.observe(), (db) =>
     db.values("SELECT count(*) FROM sqlite_schema WHERE name LIKE 'temp_view%'"),
   );
   expect(views).toEqual([[0]]);

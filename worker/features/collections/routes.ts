@@ -4,6 +4,7 @@ import { collectionToJson } from "../../model/collections/json.ts";
 import { newCollection } from "../../model/collections/defaults.ts";
 import { referencesTo } from "../../model/collections/schema.ts";
 import type { TenantModel } from "../../model/contract.ts";
+import { reasonOf } from "../../model/reason.ts";
 import { modelOf } from "../../model/model.ts";
 import { EVERYTHING, recordToJson } from "../../model/records/to-json.ts";
 import { ApiError, badRequest, notFound } from "../../pb/api-error.ts";
@@ -18,12 +19,16 @@ type Handler = FeatureRoute["handle"];
 
 const ID_ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789";
 
-const forSuperusers =
-  (handle: Handler): Handler =>
-  (context) => {
-    context.requireSuperuser();
-    return handle(context);
+function forSuperusers(method: FeatureRoute["method"], path: string, handle: Handler): FeatureRoute {
+  return {
+    method,
+    path: `/api/collections${path}`,
+    handle: (context) => {
+      context.requireSuperuser();
+      return handle(context);
+    },
   };
+}
 
 const create: Handler = async (context) => {
   const { values } = await context.body();
@@ -140,26 +145,22 @@ async function tryView(context: PbContext, query: string): Promise<ReturnType<Te
   } catch (error) {
     if (error === undo && result !== undefined) return result;
     if (isOwn(error)) throw error;
-    throw badRequest(
-      `Invalid view query. Raw error: ${error instanceof Error ? error.message : String(error)}`,
-    );
+    throw badRequest(`Invalid view query. Raw error: ${reasonOf(error)}`);
   }
   throw new SystemError("internal", "Cannot try the view: its transaction was not undone");
 }
 
-export const collectionRoutes: readonly FeatureRoute[] = (
-  [
-    { method: "GET", path: "/api/collections", handle: listCollections },
-    { method: "POST", path: "/api/collections", handle: create },
-    { method: "PUT", path: "/api/collections/import", handle: importAll },
-    { method: "GET", path: "/api/collections/meta/scaffolds", handle: scaffolds },
-    { method: "POST", path: "/api/collections/meta/dry-run-view", handle: dryRunView },
-    { method: "GET", path: "/api/collections/:collection", handle: view },
-    { method: "PATCH", path: "/api/collections/:collection", handle: update },
-    { method: "DELETE", path: "/api/collections/:collection", handle: remove },
-    { method: "DELETE", path: "/api/collections/:collection/truncate", handle: truncate },
-  ] satisfies readonly FeatureRoute[]
-).map((route) => ({ ...route, handle: forSuperusers(route.handle) }));
+export const collectionRoutes: readonly FeatureRoute[] = [
+  forSuperusers("GET", "", listCollections),
+  forSuperusers("POST", "", create),
+  forSuperusers("PUT", "/import", importAll),
+  forSuperusers("GET", "/meta/scaffolds", scaffolds),
+  forSuperusers("POST", "/meta/dry-run-view", dryRunView),
+  forSuperusers("GET", "/:collection", view),
+  forSuperusers("PATCH", "/:collection", update),
+  forSuperusers("DELETE", "/:collection", remove),
+  forSuperusers("DELETE", "/:collection/truncate", truncate),
+];
 
 function inTransaction<T>(
   { tenant, seen }: PbContext,

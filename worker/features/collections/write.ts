@@ -1,6 +1,7 @@
 /** How a refused change of a collection is told: field errors, a badly formatted body, or what the database says. */
 import { SystemError, UserError } from "../../../shared/errors.ts";
 import { ValidationFailure } from "../../model/contract.ts";
+import { reasonOf } from "../../model/reason.ts";
 import { InvalidInput } from "../../model/shape.ts";
 import { ApiError, badRequest } from "../../pb/api-error.ts";
 
@@ -10,14 +11,10 @@ export async function orRefuse<T>(what: string, change: () => T | Promise<T>): P
     return await change();
   } catch (error) {
     if (error instanceof ApiError || error instanceof SystemError || error instanceof UserError) throw error;
-    if (error instanceof ValidationFailure) throw badRequest(what, error.data, error);
+    if (error instanceof ValidationFailure) throw badRequest(what, error.data);
     if (error instanceof InvalidInput) {
-      throw badRequest("Failed to load the submitted data due to invalid formatting.", {}, error);
+      throw badRequest("Failed to load the submitted data due to invalid formatting.");
     }
-    throw badRequest(
-      `${what} Raw error: \n${error instanceof Error ? error.message : String(error)}`,
-      {},
-      error,
-    );
+    throw badRequest(`${what} Raw error: \n${reasonOf(error)}`, {}, error);
   }
 }

@@ -5,6 +5,7 @@ import { findTokenOwner } from "../../auth/tokens.ts";
 import type { RecordData } from "../../model/contract.ts";
 import { modelOf } from "../../model/model.ts";
 import { notFound } from "../../pb/api-error.ts";
+import { findNamedCollection } from "../../pb/find-collection.ts";
 import { requestAuth } from "../../pb/request-info.ts";
 import { meetsRule } from "../../pb/records/rules.ts";
 import { recordScope } from "../../pb/records/scope.ts";
@@ -39,10 +40,10 @@ export async function download(context: PbContext): Promise<Response> {
 /** @throws ApiError 404, also for a protected file that the token's owner may not view */
 function locate(context: PbContext, db: SqlReader, name: string): Located {
   const model = modelOf(context.tenant);
-  const collection = model.schema.find(context.params["collection"] ?? "");
-  const record = collection && model.find(db, collection, context.params["record"] ?? "");
+  const collection = findNamedCollection(context);
+  const record = model.find(db, collection, context.params["record"] ?? "");
   const field = record && fieldOfFile(record, name);
-  if (collection === undefined || record === undefined || field === undefined) throw notFound();
+  if (record === undefined || field === undefined) throw notFound();
   if (field["protected"] === true && !mayView(context, db, record)) throw notFound();
   if (collection.type !== "view")
     return { owner: { collectionId: collection.id, recordId: record.id }, field };

@@ -9,5 +9,5 @@ export const fileRoutes: readonly FeatureRoute[] = [
     path: "/api/files/token",
     handle: (context) => context.json(200, { token: newFileToken(context.requireAuth().record) }),
   },
-  { method: "GET", path: "/api/files/:collection/:record/:file", handle: download },
+  { method: "GET", path: "/api/files/:collection/:record/:file", actions: ["file"], handle: download },
 ];

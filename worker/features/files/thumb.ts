@@ -50,6 +50,7 @@ function once(key: string, task: () => Promise<void>): Promise<void> {
 }
 
 async function inTurn(task: () => Promise<void>): Promise<void> {
+  if (waiting.length >= limits.thumbsWaitingMax) throw new Error("too many thumbs are waiting to be made");
   if (busy >= limits.thumbsParallel) await new Promise<void>((resolve) => waiting.push(resolve));
   busy += 1;
   try {

@@ -1,4 +1,5 @@
-import type { FeatureRoute } from "../../pb/route.ts";
+import type { FeatureRoute, PbContext } from "../../pb/route.ts";
+import { settingsGroup, settingsOf } from "../../pb/settings.ts";
 
 /** `GET /api/health`. Superusers also learn whether a backup could start and how their address was found. */
 export const healthRoutes: readonly FeatureRoute[] = [
@@ -8,9 +9,17 @@ export const healthRoutes: readonly FeatureRoute[] = [
     handle: (context) => {
       const data =
         context.auth?.isSuperuser === true
-          ? { canBackup: true, realIP: context.clientIp, possibleProxyHeader: "" }
+          ? { canBackup: true, possibleProxyHeader: proxyHeader(context), realIP: context.clientIp }
           : {};
       return context.json(200, { message: "API is healthy.", code: 200, data });
     },
   },
 ];
+
+/** A header that a reverse proxy before the platform has probably set. */
+function proxyHeader({ tenant, seen, request }: PbContext): string {
+  const trusted = settingsGroup(settingsOf(tenant, seen), "trustedProxy")["headers"];
+  const names = [...(Array.isArray(trusted) ? trusted : []), "CF-Connecting-IP", "Fly-Client-IP"];
+  const found = names.find((name) => typeof name === "string" && name !== "" && request.headers.has(name));
+  return typeof found === "string" ? found : "";
+}

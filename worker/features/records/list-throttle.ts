@@ -1,4 +1,5 @@
 import { limits } from "../../../shared/limits.ts";
+import { FixedWindows } from "../../pb/fixed-windows.ts";
 
 /**
  * Tenant slot. Searches under a list rule that find nothing could probe hidden rows by their timing: after a few within
@@ -7,17 +8,16 @@ import { limits } from "../../../shared/limits.ts";
 export const listThrottle = { create: (): ListThrottle => new ListThrottle() };
 
 class ListThrottle {
-  readonly #tries = new Map<string, { count: number; endsMs: number }>();
+  readonly #tries = new FixedWindows(limits.clientWindowsMax);
 
   delayMs(clientIp: string, collectionId: string, nowMs: number): number {
-    const key = `${collectionId} ${clientIp}`;
-    const known = this.#tries.get(key);
-    if (known === undefined || known.endsMs <= nowMs) {
-      if (this.#tries.size >= limits.listThrottleClientsMax) this.#tries.clear();
-      this.#tries.set(key, { count: 1, endsMs: nowMs + limits.listThrottleWindowMs });
-      return 0;
-    }
-    known.count += 1;
-    return known.count > limits.listThrottleTries ? Math.ceil(Math.random() * limits.listThrottleMsMax) : 0;
+    const { listThrottleTries, listThrottleWindowMs, listThrottleMsMax } = limits;
+    const isFree = this.#tries.take(
+      `${collectionId} ${clientIp}`,
+      listThrottleTries,
+      listThrottleWindowMs,
+      nowMs,
+    );
+    return isFree ? 0 : Math.ceil(Math.random() * listThrottleMsMax);
   }
 }

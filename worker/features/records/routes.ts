@@ -16,11 +16,11 @@ const LOCKED = "Only superusers can perform this action.";
 const COLLECTION = "/api/collections/:collection/records";
 
 export const recordRoutes: readonly FeatureRoute[] = [
-  { method: "GET", path: COLLECTION, handle: list },
-  { method: "GET", path: `${COLLECTION}/:id`, handle: view },
-  { method: "POST", path: COLLECTION, handle: create },
-  { method: "PATCH", path: `${COLLECTION}/:id`, handle: update },
-  { method: "DELETE", path: `${COLLECTION}/:id`, handle: destroy },
+  { method: "GET", path: COLLECTION, actions: ["list"], handle: list },
+  { method: "GET", path: `${COLLECTION}/:id`, actions: ["view"], handle: view },
+  { method: "POST", path: COLLECTION, actions: ["create"], handle: create },
+  { method: "PATCH", path: `${COLLECTION}/:id`, actions: ["update"], handle: update },
+  { method: "DELETE", path: `${COLLECTION}/:id`, actions: ["delete"], handle: destroy },
 ];
 
 function list(context: PbContext): Response | Promise<Response> {
@@ -29,15 +29,15 @@ function list(context: PbContext): Response | Promise<Response> {
   const answer = context.tenant.data.read(context.seen, (db) => {
     const scope = recordScope(db, model, context.info);
     if (collection.listRule === null && !scope.isSuperuser) throw forbidden(LOCKED);
-    const { records, page, perPage, totalItems, totalPages } = listRecords(scope, collection, context.query);
-    const items = enrichRecords(scope, records, scope.info.query["expand"]);
+    const { records, page, perPage, totalItems, totalPages } = listRecords(scope, collection, context);
+    const items = enrichRecords(scope, records, context.parameters["expand"]);
     return { items, page, perPage, totalItems, totalPages };
   });
   const isProbe =
     answer.items.length === 0 &&
     context.auth?.isSuperuser !== true &&
     (collection.listRule ?? "") !== "" &&
-    (context.query.get("filter") ?? "") !== "";
+    (context.parameters["filter"] ?? "") !== "";
   const waitMs = isProbe
     ? context.tenant.slot(listThrottle).delayMs(context.clientIp, collection.id, Date.now())
     : 0;
@@ -53,7 +53,7 @@ function view(context: PbContext): Response {
     if (collection.viewRule === null && !scope.isSuperuser) throw forbidden(LOCKED);
     const record = findUnderRule(scope, collection, context.params["id"] ?? "", collection.viewRule);
     if (record === undefined) throw notFound();
-    return enrichRecord(scope, record, scope.info.query["expand"]);
+    return enrichRecord(scope, record, context.parameters["expand"]);
   });
   return context.json(200, json);
 }

@@ -1,7 +1,13 @@
 /** `/api/settings`: read and change a tenant's settings; secrets go in and never come out. */
 import { badRequest } from "../../pb/api-error.ts";
 import type { FeatureRoute, PbContext } from "../../pb/route.ts";
-import { type SettingsObject, loadSettings, mergeSettings, saveSettings } from "../../pb/settings.ts";
+import {
+  type SettingsObject,
+  loadSettings,
+  mergeSettings,
+  saveSettings,
+  settingsOf,
+} from "../../pb/settings.ts";
 import { validateSettings } from "./validate.ts";
 
 export const settingsRoutes: readonly FeatureRoute[] = [
@@ -13,7 +19,7 @@ const SAVE_FAILED = "An error occurred while saving the new settings.";
 
 function read(context: PbContext): Response {
   context.requireSuperuser();
-  return context.json(200, withoutSecrets(context.tenant.data.read(context.seen, loadSettings)));
+  return context.json(200, withoutSecrets(settingsOf(context.tenant, context.seen)));
 }
 
 async function update(context: PbContext): Promise<Response> {
@@ -25,7 +31,7 @@ async function update(context: PbContext): Promise<Response> {
     const settings = mergeSettings(loadSettings(tx), values);
     const errors = validateSettings(settings);
     if (Object.keys(errors).length > 0) throw badRequest(SAVE_FAILED, errors);
-    saveSettings(tx, settings, new Date().toISOString().replace("T", " "));
+    saveSettings(context.tenant, tx, settings, new Date().toISOString().replace("T", " "));
     return settings;
   });
   return context.json(200, withoutSecrets(saved));

@@ -44,7 +44,7 @@ export const authShape: Shape = object({
   manageRule: textOrNull,
   authAlert: object({ enabled: bool, emailTemplate: template }),
   oauth2: object({
-    providers: list(provider),
+    providers: list(provider, "name"),
     mappedFields: object({ id: text, name: text, username: text, avatarURL: text }),
     enabled: bool,
   }),

@@ -2,6 +2,7 @@
 import type { Collection } from "../../../shared/schema/collection.ts";
 import type { WriteTransaction } from "../../tenant/contract.ts";
 import { ValidationFailure } from "../contract.ts";
+import { reasonOf } from "../reason.ts";
 import { fieldError } from "../field-error.ts";
 import { addField } from "../fields/options.ts";
 import { mergeCollection, readNewCollection, type CollectionDraft } from "./input.ts";
@@ -40,7 +41,7 @@ export function importCollections(
     for (const { collection, before } of changes) validate(tx, state, collection, before);
   } catch (error) {
     if (error instanceof ValidationFailure) throw error;
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = reasonOf(error);
     throw failure(`Failed to import the collections configuration. Raw error:\n${reason}`);
   }
 }
@@ -80,7 +81,7 @@ function store(tx: WriteTransaction, state: SchemaState, change: Change): void {
     storeCollection(tx, state, collection, change.before);
   } catch (cause) {
     if (cause instanceof ValidationFailure) throw cause;
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    const reason = reasonOf(cause);
     throw new Error(`failed to save collection ${JSON.stringify(collection.name)}: ${reason}`, { cause });
   }
 }

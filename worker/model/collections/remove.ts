@@ -1,4 +1,5 @@
 import type { Collection } from "../../../shared/schema/collection.ts";
+import { reasonOf } from "../reason.ts";
 import type { WriteTransaction } from "../../tenant/contract.ts";
 import { referencesTo, withoutCollection } from "./schema.ts";
 import { quoteName } from "./sql-text.ts";
@@ -43,7 +44,7 @@ function refreshOrExplain(tx: WriteTransaction, state: SchemaState, name: string
   try {
     refreshViews(tx, state, "");
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    const reason = reasonOf(cause);
     throw new Error(`[${name}] failed to delete due to existing view dependency: ${reason}`, { cause });
   }
 }

@@ -2,12 +2,14 @@
 import type { Collection } from "../../../shared/schema/collection.ts";
 import type { WriteTransaction } from "../../tenant/contract.ts";
 import { ValidationFailure } from "../contract.ts";
+import { reasonOf } from "../reason.ts";
 import { nowText } from "../fields/date-text.ts";
 import { addField } from "../fields/options.ts";
 import { newTokenSecret, type AuthOptions } from "./auth-options.ts";
 import { addDefaults, defaultCollectionId, unmapMissingFields } from "./defaults.ts";
 import { buildIndex, parseIndex } from "./index-expression.ts";
 import type { CollectionDraft } from "./input.ts";
+import { renameInRateLimits } from "./rename-limits.ts";
 import { checkRule } from "./rule-check.ts";
 import { withCollection } from "./schema.ts";
 import type { SchemaState } from "./state.ts";
@@ -38,7 +40,7 @@ export function normalise(
   before: Collection | undefined,
 ): Collection {
   const { collection } = draft;
-  if (collection.type === ("" as never)) collection.type = "base";
+  collection.type ||= "base";
   collection.updated = nowText();
   if (before === undefined) collection.created = collection.updated;
   const fields: Collection["fields"] = [];
@@ -94,7 +96,7 @@ export function collectionErrors(
     try {
       collection.fields = viewFields(tx, state.in(tx), viewQueryOf(collection));
     } catch (error) {
-      viewError = error instanceof Error ? error.message : String(error);
+      viewError = reasonOf(error);
     }
   }
   const schema = withCollection(state.in(tx), collection);
@@ -116,6 +118,8 @@ export function storeCollection(
     if (before === undefined) createTable(tx, collection);
     else changeTable(tx, before, collection);
   }
+  if (before !== undefined && before.name !== collection.name)
+    renameInRateLimits(tx, before.name, collection.name);
   state.change(tx, withCollection(state.in(tx), collection));
   try {
     state.nested(tx, () => refreshViews(tx, state, collection.id));

@@ -4,6 +4,7 @@ import { isMultiple, type Collection, type Field } from "../../../shared/schema/
 import type { SqlWriter } from "../../sqlite/contract.ts";
 import type { WriteTransaction } from "../../tenant/contract.ts";
 import { ValidationFailure, type ErrorData } from "../contract.ts";
+import { reasonOf } from "../reason.ts";
 import { fieldError } from "../field-error.ts";
 import { ID_ALPHABET } from "../fields/random-pattern.ts";
 import { typeOf } from "../fields/registry.ts";
@@ -115,7 +116,7 @@ function createIndexes(tx: SqlWriter, collection: Collection): void {
     try {
       tx.exec(buildIndex(index));
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
+      const reason = reasonOf(error);
       errors[String(position)] = fieldError(
         INVALID_INDEX,
         `Failed to create index ${index.indexName} - ${reason}.`,
@@ -129,6 +130,6 @@ function attempt(what: string, run: () => void): void {
   try {
     run();
   } catch (cause) {
-    throw new Error(`${what} - ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+    throw new Error(`${what} - ${reasonOf(cause)}`, { cause });
   }
 }

@@ -2,7 +2,7 @@ import type { Field } from "../../../shared/schema/collection.ts";
 import type { FieldError } from "../contract.ts";
 import { check, equalTo, type Rule } from "../rules.ts";
 import { bool } from "../shape.ts";
-import { parseDateText } from "./date-text.ts";
+import { parseDateText, storedDateText } from "./date-text.ts";
 import { flag, type FieldType, type OptionsContext } from "./field-type.ts";
 
 const ONE_NEEDED: FieldError = {
@@ -16,8 +16,8 @@ export const autodateField: FieldType = {
   options: { onCreate: bool, onUpdate: bool },
   column: () => "TEXT DEFAULT '' NOT NULL",
   normalise: (_, raw) => parseDateText(raw),
-  fromColumn: (_, stored) => parseDateText(stored),
-  toColumn: (_, value) => parseDateText(value),
+  fromColumn: (_, stored) => storedDateText(stored),
+  toColumn: (_, value) => storedDateText(value),
   validate: () => undefined,
   validateOptions: (field, context) => ({
     onCreate: check(field["onCreate"], unchanged(field, "onCreate", context), oneNeeded(field)),

@@ -93,3 +93,13 @@ function numberText(value: number): string {
   const zeros = -Number(exponent) - (point < 0 ? digits.length : point);
   return `${value < 0 ? "-" : ""}0.${"0".repeat(Math.max(0, zeros))}${digits}`;
 }
+
+/** Code points: how PocketBase counts the characters of a text. */
+export function characterCount(text: string): number {
+  let count = text.length;
+  for (let i = 0; i < text.length - 1; i++) {
+    const isPair = (text.charCodeAt(i) & 0xfc00) === 0xd800 && (text.charCodeAt(i + 1) & 0xfc00) === 0xdc00;
+    if (isPair) count--;
+  }
+  return count;
+}

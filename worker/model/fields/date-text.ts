@@ -12,6 +12,17 @@ export function dateText(date: Date): string {
   return date.toISOString().replace("T", " ");
 }
 
+/** A stored date: nearly always canonical, which is told without parsing it. */
+export function storedDateText(stored: unknown): string {
+  const isCanonical =
+    typeof stored === "string" &&
+    stored.length === 24 &&
+    stored.charCodeAt(10) === 32 &&
+    stored.charCodeAt(19) === 46 &&
+    stored.charCodeAt(23) === 90;
+  return isCanonical ? stored : parseDateText(stored);
+}
+
 /** The canonical text of any date that PocketBase's parser reads; "" for anything else. */
 export function parseDateText(raw: unknown): string {
   if (typeof raw !== "string" || raw === "") return "";

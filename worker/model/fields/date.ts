@@ -3,7 +3,7 @@ import type { FieldError } from "../contract.ts";
 import { fieldError } from "../field-error.ts";
 import { cannotBeBlank } from "../rules.ts";
 import { bool, date } from "../shape.ts";
-import { parseDateText } from "./date-text.ts";
+import { parseDateText, storedDateText } from "./date-text.ts";
 import { flag, optionText, type FieldType } from "./field-type.ts";
 
 export const dateField: FieldType = {
@@ -11,8 +11,8 @@ export const dateField: FieldType = {
   options: { max: date, min: date, required: bool },
   column: () => "TEXT DEFAULT '' NOT NULL",
   normalise: (_, raw) => parseDateText(raw),
-  fromColumn: (_, stored) => parseDateText(stored),
-  toColumn: (_, value) => parseDateText(value),
+  fromColumn: (_, stored) => storedDateText(stored),
+  toColumn: (_, value) => storedDateText(value),
   validate(field, value) {
     const moment = parseDateText(value);
     if (moment === "") return flag(field, "required") ? cannotBeBlank : undefined;

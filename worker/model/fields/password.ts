@@ -1,7 +1,7 @@
 import { fieldError } from "../field-error.ts";
 import { atLeast, atMost, cannotBeBlank, check, isPattern } from "../rules.ts";
 import { bool, integer, text } from "../shape.ts";
-import { toText } from "./cast.ts";
+import { characterCount, toText } from "./cast.ts";
 import { flag, int, optionText, type FieldType } from "./field-type.ts";
 import { compilePattern } from "./pattern.ts";
 
@@ -23,7 +23,7 @@ export const passwordField: FieldType = {
     }
     if (flag(field, "required") && toText(value) === "" && (password ?? "") === "") return cannotBeBlank;
     if (password === undefined || password === "") return undefined;
-    const length = [...password].length;
+    const length = characterCount(password);
     const min = int(field, "min");
     if (length < min) {
       return fieldError("validation_min_text_constraint", `Must be at least ${min} character(s).`);

@@ -149,11 +149,10 @@ class PatternReader {
       } else characters += character;
     }
     this.at++;
-    return negated ? [...PRINTABLE].filter((c) => !characters.includes(c)).join("") : characters;
+    return negated ? PRINTABLE.replace(/[^]/g, (c) => (characters.includes(c) ? "" : c)) : characters;
   }
 }
 
 function pick(characters: string): string {
-  const all = [...characters];
-  return all[below(all.length)] ?? "";
+  return characters.charAt(below(characters.length));
 }

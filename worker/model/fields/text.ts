@@ -13,7 +13,7 @@ import {
   SAFE_INTEGER_MAX,
 } from "../rules.ts";
 import { bool, integer, text } from "../shape.ts";
-import { toText } from "./cast.ts";
+import { characterCount, toText } from "./cast.ts";
 import {
   flag,
   int,
@@ -29,7 +29,7 @@ export const DEFAULT_ID_PATTERN = "^[a-z0-9]+$";
 
 const LENGTH_MAX_DEFAULT = 5_000;
 /** A primary key is also a directory name in the file store, so what file systems dislike is refused. */
-const FORBIDDEN_IN_KEY = [..."./\\|\"'`<>:?*%$\0\t\n\r "];
+const FORBIDDEN_IN_KEY = "./\\|\"'`<>:?*%$\0\t\n\r ".split("");
 const RESERVED_KEY = /^(?:con|prn|aux|nul|com[1-9]|lpt[1-9])$/i;
 
 export const textField: FieldType = {
@@ -100,7 +100,7 @@ function caseClash(field: Field, value: string, context: ValueContext): FieldErr
 export function validatePlain(field: Field, value: string): FieldError | undefined {
   const isKey = flag(field, "primaryKey");
   if (value === "") return flag(field, "required") || isKey ? cannotBeBlank : undefined;
-  const length = value.length > 1 ? [...value].length : value.length;
+  const length = characterCount(value);
   const min = int(field, "min");
   if (min > 0 && length < min) {
     return fieldError("validation_min_text_constraint", "Must be at least {{.min}} character(s).", { min });

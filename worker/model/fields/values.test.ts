@@ -102,10 +102,10 @@ test.each<[string, Record<string, unknown>, unknown, unknown, unknown]>([
   ["geoPoint", {}, "bad", { lon: 0, lat: 0 }, '{"lon":0,"lat":0}'],
 ])("%s %p: %p is %p, stored as %p", (type, options, input, value, column) => {
   const one = field(type, options);
-  const { normalise, toColumn, fromColumn } = typeOf(one);
-  expect(normalise(one, input)).toEqual(value);
-  expect(toColumn(one, value)).toEqual(column as never);
-  expect(fromColumn(one, typeof column === "boolean" ? Number(column) : column)).toEqual(value);
+  const handler = typeOf(one);
+  expect(handler.normalise(one, input)).toEqual(value);
+  expect(handler.toColumn(one, value)).toEqual(column as never);
+  expect(handler.fromColumn(one, typeof column === "boolean" ? Number(column) : column)).toEqual(value);
 });
 
 /** Columns that other versions left behind. */

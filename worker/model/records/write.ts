@@ -20,7 +20,7 @@ import { planOf } from "./plan.ts";
 export interface RecordWriter {
   readonly tx: WriteTransaction;
   readonly schema: Schema;
-  tell(change: RecordChange): void;
+  readonly tell: (change: RecordChange) => void;
 }
 
 /** Stores values without validating them; dates are set, listeners told. */

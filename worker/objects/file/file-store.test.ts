@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { limits } from "../../../shared/limits.ts";
 import { getBytes } from "../../../shared/objects/read.ts";
-import { caught } from "../contract.suite.ts";
+import { caught } from "../contract.fixture.ts";
 import { type Disk, realDisk } from "./disk.ts";
 import { openFileStore } from "./file-store.ts";
 import { objectPath } from "./names.ts";
@@ -229,10 +229,22 @@ describe("file store: cost", () => {
   });
 
   test("streams that are cancelled, aborted or forgotten give their file handles back", async () => {
-    const open = async (): Promise<number> => (await fs.readdir("/proc/self/fd")).length;
-    const store = await openFileStore(fresh(), { readIdleMs: 20 });
+    let opened = 0;
+    let closed = 0;
+    const watched = async (...call: Parameters<Disk["open"]>) => {
+      const handle = await realDisk.open(...call);
+      if (!String(call[0]).endsWith("large=")) return handle;
+      opened++;
+      const close = handle.close.bind(handle);
+      handle.close = () => {
+        closed++;
+        return close();
+      };
+      return handle;
+    };
+    const disk: Disk = { ...realDisk, open: watched };
+    const store = await openFileStore(fresh(), { disk, readIdleMs: 20 });
     await store.put("large", new Uint8Array(3 * limits.storeReadChunkBytes));
-    const before = await open();
     const controller = new AbortController();
     const get = async (): Promise<ReadableStream<Uint8Array> | undefined> =>
       (await store.get("large", { signal: controller.signal }))?.stream;
@@ -240,14 +252,14 @@ describe("file store: cost", () => {
     const half = (await get())?.getReader();
     await half?.read();
     await half?.cancel();
-    expect(await open()).toBe(before);
+    expect([opened, closed]).toEqual([2, 2]);
     const forgotten = [await get(), await get()];
     const stopped = (await get())?.getReader();
     await stopped?.read();
     controller.abort(new Error("enough"));
     await caught(Promise.resolve(stopped?.read()));
     await Bun.sleep(60);
-    expect(await open()).toBe(before);
+    expect([opened, closed]).toEqual([5, 5]);
     expect(forgotten).toHaveLength(2);
   });
 

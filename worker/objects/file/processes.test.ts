@@ -11,6 +11,7 @@ afterAll(() => rm(home, { recursive: true }));
 
 const spawn = (...parameters: string[]) =>
   Bun.spawn([process.execPath, join(import.meta.dir, "writer.fixture.ts"), ...parameters], {
+    stdin: "pipe",
     stdout: "pipe",
     stderr: "inherit",
   });
@@ -18,13 +19,18 @@ const spawn = (...parameters: string[]) =>
 test("putIfAbsent has one winner per key among processes", async () => {
   const directory = join(home, "race");
   const racers = 4;
-  const keys = 150;
+  const keys = 300;
   const children = Array.from({ length: racers }, (_, me) =>
     spawn("race", directory, String(me), String(keys)),
   );
   const winners = new Map<string, number>();
+  const outputs = children.map((child) => child.stdout.getReader());
+  await Promise.all(outputs.map((output) => output.read()));
+  const startMs = String(Date.now() + 100);
+  await Promise.all(children.map((child) => child.stdin.write(startMs)));
+  await Promise.all(children.map((child) => child.stdin.end()));
   for (const [me, child] of children.entries()) {
-    const claims = (await new Response(child.stdout).text()).split("\n").filter((line) => line !== "");
+    const claims = (await restOf(outputs[me])).split("\n").filter((line) => line !== "");
     for (const claim of claims) {
       const [outcome, key = ""] = claim.split(" ");
       expect(outcome).toBe("created");
@@ -75,3 +81,13 @@ test("a writer killed at any moment leaves whole objects, and every acknowledged
   expect([...acknowledged]).toEqual([]);
   await store.close();
 }, 30_000);
+
+async function restOf(output: ReadableStreamDefaultReader<Uint8Array> | undefined): Promise<string> {
+  const decoder = new TextDecoder();
+  let text = "";
+  for (;;) {
+    const part = await output?.read();
+    if (part?.value === undefined) return text;
+    text += decoder.decode(part.value, { stream: true });
+  }
+}

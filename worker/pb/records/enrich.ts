@@ -1,7 +1,7 @@
 /** From stored records to what the API shows: visible emails and fields, expanded relations. */
 import { manageRule } from "../../auth/options.ts";
 import type { RecordData } from "../../model/contract.ts";
-import { recordToJson } from "../../model/records/to-json.ts";
+import { EVERYTHING, PUBLIC, recordToJson } from "../../model/records/to-json.ts";
 import { expandNodes } from "./expand.ts";
 import type { ExpandNode } from "./expand-node.ts";
 import { idsUnderRule, unlessUnusable } from "./rules.ts";
@@ -11,6 +11,10 @@ export type RecordJson = Record<string, unknown>;
 
 /** `records` are of one collection; `expand` is the parameter as the client sent it. */
 export function enrichRecords(scope: RecordScope, records: readonly RecordData[], expand = ""): RecordJson[] {
+  if (expand === "" && records[0]?.collection.type !== "auth") {
+    const visibility = scope.isSuperuser ? EVERYTHING : PUBLIC;
+    return records.map((record) => recordToJson(record, visibility));
+  }
   const nodes = toNodes(scope, records);
   if (expand !== "") expandNodes(scope, nodes, expand, toNodes);
   return nodes.map(exportNode);

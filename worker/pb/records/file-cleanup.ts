@@ -2,14 +2,20 @@ import { createLog } from "../../log.ts";
 import type { RecordChange } from "../../model/contract.ts";
 import { modelOf } from "../../model/model.ts";
 import type { Tenant, WriteTransaction } from "../../tenant/contract.ts";
-import { dropFiles, filesOf } from "./uploads.ts";
+import { dropCollectionFiles, dropFiles, filesOf } from "./uploads.ts";
 
 const log = createLog("files");
 
 /** Tenant slot: removes the files that a durable change let go. Asking for it attaches it. */
 export const fileCleanup = {
   create(tenant: Tenant): true {
-    modelOf(tenant).listen((tx, change) => condemn(tenant, tx, change));
+    const model = modelOf(tenant);
+    model.listen((tx, change) => condemn(tenant, tx, change));
+    model.listenCollections((tx, { action, collection }) => {
+      // Its records are not told of one by one.
+      if (action !== "delete" || !collection.fields.some(({ type }) => type === "file")) return;
+      tx.afterDurable(() => reported(tenant, dropCollectionFiles(tenant, collection.id)));
+    });
     return true;
   },
 };
@@ -21,9 +27,12 @@ function condemn(tenant: Tenant, tx: WriteTransaction, change: RecordChange): vo
   const gone = filesOf(old).filter((name) => !kept.has(name));
   if (gone.length === 0) return;
   const { id, collection } = change.record;
-  tx.afterDurable(() =>
-    dropFiles(tenant, collection.id, id, gone).catch((error: unknown) => {
-      log.warn({ err: error, tenant: tenant.id, files: gone.length }, "could not remove files of a record");
-    }),
-  );
+  tx.afterDurable(() => reported(tenant, dropFiles(tenant, collection.id, id, gone)));
+}
+
+/** What could not be removed is unnamed and harmless. */
+function reported(tenant: Tenant, removal: Promise<void>): Promise<void> {
+  return removal.catch((error: unknown) => {
+    log.warn({ err: error, tenant: tenant.id }, "could not remove files that no record names any more");
+  });
 }

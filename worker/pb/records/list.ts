@@ -3,6 +3,7 @@ import type { Collection } from "../../../shared/schema/collection.ts";
 import type { RecordData } from "../../model/contract.ts";
 import { buildList } from "../../query/list.ts";
 import { badRequest } from "../api-error.ts";
+import type { PbContext } from "../route.ts";
 import type { RecordScope } from "./scope.ts";
 import { clientQuery } from "./rules.ts";
 
@@ -16,13 +17,17 @@ export interface RecordPage {
 }
 
 /** @throws ApiError 400 for a malformed number, FilterError for the filter or sort */
-export function listRecords(scope: RecordScope, collection: Collection, query: URLSearchParams): RecordPage {
-  const skipTotal = parseBool(query.get("skipTotal"));
+export function listRecords(
+  scope: RecordScope,
+  collection: Collection,
+  { query, parameters }: Pick<PbContext, "query" | "parameters">,
+): RecordPage {
+  const skipTotal = parseBool(parameters["skipTotal"]);
   const statements = buildList(clientQuery(scope, collection), {
-    filter: joinFilters(query.getAll("filter")),
-    sort: query.get("sort") ?? "",
-    page: parseInteger(query.get("page")),
-    perPage: parseInteger(query.get("perPage")),
+    filter: parameters["filter"] === undefined ? "" : joinFilters(query.getAll("filter")),
+    sort: parameters["sort"] ?? "",
+    page: parseInteger(parameters["page"]),
+    perPage: parseInteger(parameters["perPage"]),
     skipTotal,
     rule: scope.isSuperuser ? undefined : collection.listRule,
   });
@@ -46,15 +51,15 @@ function joinFilters(filters: readonly string[]): string {
   return given.length <= 1 ? (given[0] ?? "") : given.map((filter) => `(${filter}\n)`).join(" && ");
 }
 
-function parseInteger(text: string | null): number | undefined {
-  if (text === null || text === "") return undefined;
+function parseInteger(text: string | undefined): number | undefined {
+  if (text === undefined || text === "") return undefined;
   if (!/^[+-]?\d{1,15}$/.test(text)) throw badRequest();
   return Number(text);
 }
 
 /** As Go's `strconv.ParseBool`. */
-function parseBool(text: string | null): boolean {
-  if (text === null || text === "") return false;
+function parseBool(text: string | undefined): boolean {
+  if (text === undefined || text === "") return false;
   if (["1", "t", "T", "TRUE", "true", "True"].includes(text)) return true;
   if (["0", "f", "F", "FALSE", "false", "False"].includes(text)) return false;
   throw badRequest();

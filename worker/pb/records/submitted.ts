@@ -1,8 +1,9 @@
-/** What rules see as `@request.body.*` of a create or update: the submitted keys, modifiers resolved. */
+/** What rules see as `@request.body.*` of a create or update: what was submitted, as it would be stored. */
 import type { Collection } from "../../../shared/schema/collection.ts";
 import type { PendingRecord } from "../../model/contract.ts";
 import type { BoundBody } from "../route.ts";
 
+/** Values of fields are canonical, modifiers resolved; keys that are no field stay as they came. */
 export function submittedBody(
   collection: Collection,
   body: BoundBody,
@@ -14,15 +15,15 @@ export function submittedBody(
   for (const key of [...Object.keys(body.values), ...body.files.keys()]) {
     const name = fieldOfKey(key, (candidate) => fields.has(candidate));
     const field = fields.get(name);
-    if (
-      field !== undefined &&
-      field.hidden &&
-      !isSuperuser &&
-      !(collection.type === "auth" && name === "password")
-    )
-      continue;
-    const isResolved = name !== key || body.files.has(key);
-    result[name] = isResolved ? pending.values[name] : body.values[key];
+    if (field === undefined) {
+      result[key] = body.values[key];
+    } else if (field.type === "password") {
+      if (isSuperuser || !field.hidden || (collection.type === "auth" && name === "password")) {
+        result[name] = pending.passwords.get(name) ?? "";
+      }
+    } else if (isSuperuser || !field.hidden) {
+      result[name] = name === "id" ? pending.id : pending.values[name];
+    }
   }
   return result;
 }

@@ -2,7 +2,7 @@
 import { limits } from "../../../shared/limits.ts";
 import type { ObjectBody } from "../../../shared/objects/contract.ts";
 import { listAll } from "../../../shared/objects/read.ts";
-import { storageKey } from "../../../shared/objects/layout.ts";
+import { storageKey, storagePrefix } from "../../../shared/objects/layout.ts";
 import type { PendingRecord, RecordData } from "../../model/contract.ts";
 import type { Tenant } from "../../tenant/contract.ts";
 
@@ -48,6 +48,20 @@ export async function dropFiles(
     for await (const thumb of listAll(tenant.objects, { prefix, signal })) keys.push(thumb.key);
   }
   if (keys.length > 0) await tenant.objects.delete(keys, { signal });
+}
+
+/** Removes the files of all records of a collection. */
+export async function dropCollectionFiles(tenant: Tenant, collectionId: string): Promise<void> {
+  const prefix = `${storagePrefix(tenant.id)}${collectionId}/`;
+  for (;;) {
+    const signal = AbortSignal.timeout(limits.storeRequestMs);
+    const { objects, next } = await tenant.objects.list({ prefix, signal, limit: limits.storeDeleteBatch });
+    await tenant.objects.delete(
+      objects.map(({ key }) => key),
+      { signal },
+    );
+    if (next === undefined) return;
+  }
 }
 
 /** The names of all files that a record holds. */

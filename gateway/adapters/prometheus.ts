@@ -1,0 +1,79 @@
+import { Counter, Gauge, Histogram, Registry } from "prom-client";
+import type { GatewayGauges } from "../app.ts";
+import type { Observer } from "../observe/access-log.ts";
+
+export interface Prometheus {
+  observe: Observer;
+  /** Answers `/metrics`. For a private listener. */
+  answer: (request: Request) => Promise<Response>;
+}
+
+const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
+
+/** The gateway's numbers in Prometheus' text format. Labels are few and fixed: never a tenant, a path or an address. */
+export function prometheus(gauges: GatewayGauges): Prometheus {
+  const registry = new Registry();
+  const registers = [registry];
+  const requests = new Counter({
+    name: "manybase_gateway_requests_total",
+    help: "Requests by what they were for (tenant, operators, platform, unknown), method and status.",
+    labelNames: ["kind", "method", "status"],
+    registers,
+  });
+  const upstream = new Histogram({
+    name: "manybase_gateway_upstream_seconds",
+    help: "From sending a request to the worker until its answer's head.",
+    buckets: SECONDS,
+    registers,
+  });
+  const held = new Histogram({
+    name: "manybase_gateway_held_seconds",
+    help: "How long requests waited for a route, a load or a takeover; only those that did.",
+    buckets: SECONDS,
+    registers,
+  });
+  const retries = new Counter({
+    name: "manybase_gateway_retries_total",
+    help: "Tries beyond a request's first.",
+    registers,
+  });
+  const lookups = new Counter({
+    name: "manybase_gateway_route_lookups_total",
+    help: "Tenants' requests by whether the table had a route with a worker.",
+    labelNames: ["known"],
+    registers,
+  });
+  const measured: [name: string, help: string, read: () => number][] = [
+    ["holding", "Requests that wait for a route, a load or a takeover now.", gauges.holding],
+    ["waiting", "Requests that wait for their turn now.", gauges.waiting],
+    ["routes", "Routes in the table.", gauges.routes],
+    ["following", "1 while control's route stream is open.", () => Number(gauges.following())],
+  ];
+  for (const [name, help, read] of measured) {
+    new Gauge({
+      name: `manybase_gateway_${name}`,
+      help,
+      registers,
+      collect() {
+        this.set(read());
+      },
+    });
+  }
+  return {
+    observe(exchange, request, status) {
+      const method = METHODS.has(request.method) ? request.method : "other";
+      requests.inc({ kind: exchange.kind, method, status });
+      if (exchange.retries > 0) retries.inc(exchange.retries);
+      if (exchange.kind === "tenant") lookups.inc({ known: String(exchange.routeKnown) });
+      if (exchange.upstreamMs !== undefined) upstream.observe(exchange.upstreamMs / 1000);
+      if (exchange.heldMs > 0) held.observe(exchange.heldMs / 1000);
+    },
+    async answer(request) {
+      if (new URL(request.url).pathname !== "/metrics") return new Response("Not found\n", { status: 404 });
+      const headers = { "content-type": registry.contentType };
+      return new Response(await registry.metrics(), { headers });
+    },
+  };
+}
+
+const METHODS: ReadonlySet<string> = new Set(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]);

@@ -1,0 +1,58 @@
+import { HEADERS } from "../../shared/protocol/headers.ts";
+import type { Allowance } from "./rate-limits.ts";
+
+/** Where a request came from. */
+export interface Client {
+  /** The address of the connection. */
+  address: string;
+  /** `http` or `https`, as the client spoke to this gateway. */
+  protocol: string;
+}
+
+/** One request and its answer, as logs and metrics see it. Never a header's value, a query or a body. */
+export interface Exchange {
+  readonly requestId: string;
+  /** W3C trace context, version 00. */
+  readonly traceparent: string;
+  readonly startedMs: number;
+  readonly client: Client;
+  /** `tenant`, `operators`, `platform` (pages of our own) or `unknown`. */
+  kind: string;
+  tenant?: string;
+  incarnation?: number;
+  /** A route with a worker was in the table. */
+  routeKnown: boolean;
+  retries: number;
+  /** How long it waited for a route, a load or a takeover. */
+  heldMs: number;
+  /** From sending it to the worker until its answer's head, the last try. */
+  upstreamMs?: number;
+  /** The rate limit that the client is nearest to. */
+  allowance?: Allowance;
+}
+
+const REQUEST_ID = /^[A-Za-z0-9._:-]{1,128}$/;
+const TRACEPARENT =
+  /^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.{1,256})?$/;
+
+/** Takes the client's request id and trace over when they are well-formed, and makes new ones otherwise. */
+export function openExchange(request: Request, client: Client): Exchange {
+  const id = request.headers.get(HEADERS.requestId);
+  const trace = request.headers.get("traceparent");
+  return {
+    requestId: id !== null && REQUEST_ID.test(id) ? id : crypto.randomUUID(),
+    traceparent: trace !== null && TRACEPARENT.test(trace) ? trace : newTrace(),
+    startedMs: performance.now(),
+    client,
+    kind: "unknown",
+    routeKnown: false,
+    retries: 0,
+    heldMs: 0,
+  };
+}
+
+/** Not sampled: whether a trace is kept is for those to say who keep traces. */
+function newTrace(): string {
+  const hex = (crypto.randomUUID() + crypto.randomUUID()).replaceAll("-", "");
+  return `00-${hex.slice(0, 32)}-${hex.slice(32, 48)}-00`;
+}

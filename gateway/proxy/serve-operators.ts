@@ -1,0 +1,42 @@
+import { SystemError } from "../../shared/errors.ts";
+import { limits } from "../../shared/limits.ts";
+import { page } from "../pages/page.ts";
+import type { Exchange } from "./exchange.ts";
+import { requestHeaders, responseHeaders } from "./headers.ts";
+
+/** The operators' API is control's; the gateway adds nothing but where the request came from. */
+export async function serveOperators(
+  { fetch: send = fetch, controlUrl, decodesBodies }: ControlProxy,
+  request: Request,
+  exchange: Exchange,
+): Promise<Response> {
+  const { pathname, search } = new URL(request.url);
+  if (!pathname.startsWith("/api/cp/") && pathname !== "/api/cp") {
+    return page(200, "Platform operators", [
+      "The operators' dashboard is not part of this release yet.",
+      "The API is here: /api/cp/tenants, /api/cp/workers (Authorization: Bearer <operator token>).",
+      "The command line tool uses it: bun run manybase --help.",
+    ]);
+  }
+  try {
+    const upstream = await send(controlUrl + pathname + search, {
+      method: request.method,
+      headers: requestHeaders(request, exchange, decodesBodies === true),
+      redirect: "manual",
+      signal: AbortSignal.any([request.signal, AbortSignal.timeout(limits.commandMs)]),
+      ...(request.body === null ? {} : { body: request.body, duplex: "half" }),
+    });
+    return new Response(upstream.body, {
+      status: upstream.status,
+      headers: responseHeaders(upstream.headers),
+    });
+  } catch (cause) {
+    throw new SystemError("control_unreachable", "Cannot reach control", { cause, retryAfterMs: 1000 });
+  }
+}
+
+export interface ControlProxy {
+  controlUrl: string;
+  fetch?: typeof fetch;
+  decodesBodies?: boolean;
+}

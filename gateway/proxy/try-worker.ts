@@ -1,0 +1,222 @@
+import { SystemError, type UserError, parseErrorBody } from "../../shared/errors.ts";
+import { parseEpoch } from "../../shared/ids.ts";
+import { limits } from "../../shared/limits.ts";
+import { type Grant, signGrant } from "../../shared/protocol/grant.ts";
+import { HEADERS } from "../../shared/protocol/headers.ts";
+import type { ResolveRequest, Route } from "../../shared/protocol/internal.ts";
+import type { Exchange } from "./exchange.ts";
+import { requestHeaders, responseHeaders } from "./headers.ts";
+import type { ReplayableBody } from "./replayable-body.ts";
+import type { TenantProxyState } from "./serve-tenant.ts";
+
+/** A request on its way to a worker. */
+export interface Try {
+  route: Route;
+  request: Request;
+  exchange: Exchange;
+  body: ReplayableBody;
+  /** Joins the client's connection with a WebSocket to the worker; present when the client asked for one and the runtime can. */
+  upgrade?: (target: { url: string; headers: Headers; protocols: readonly string[] }) => Promise<Response>;
+}
+
+/** Nothing of the request ran. */
+export interface NotRun {
+  why: SystemError | UserError;
+  /** What was wrong with the route, for control. */
+  failed?: NonNullable<ResolveRequest["failed"]>;
+  /** It cannot be sent again all the same: its body is gone. */
+  final?: boolean;
+}
+
+const OWNER_PATH = "/_manybase/owner";
+
+/** @throws SystemError `worker_lost` when it may have run */
+export async function tryWorker(proxy: TenantProxyState, one: Try): Promise<Response | NotRun> {
+  const { route, request, exchange, body } = one;
+  const { grant, url } = granted(route);
+  const unreachable = guard(proxy, route, grant);
+  if (unreachable !== undefined) return unreachable;
+  const { pathname, search } = new URL(request.url);
+  const path = pathname + search;
+  const headers = requestHeaders(request, exchange, proxy.decodesBodies === true);
+  headers.set(HEADERS.grant, signGrant(proxy.keys, grant, request.method, path, Date.now()));
+  exchange.incarnation = grant.incarnation;
+  const sentMs = performance.now();
+  const watch = new Watch(proxy, route, grant, request.signal);
+  let upstream: Response;
+  try {
+    if (one.upgrade !== undefined) {
+      return await one.upgrade({ url: url + path, headers, protocols: protocolsOf(request) });
+    }
+    const payload = body.take();
+    const { fetch: send = fetch } = proxy;
+    upstream = await send(url + path, {
+      method: request.method,
+      headers,
+      redirect: "manual",
+      signal: watch.signal,
+      ...(payload === null ? {} : { body: payload, duplex: "half" }),
+    });
+  } catch (cause) {
+    return lost(proxy, one, grant, cause);
+  } finally {
+    watch.end();
+  }
+  exchange.upstreamMs = performance.now() - sentMs;
+  proxy.breakers.worked(grant.incarnation);
+  const notRun = await readNotRun(route, grant, upstream);
+  if (notRun !== undefined) return body.again ? notRun : { ...notRun, final: true };
+  return new Response(upstream.body, {
+    status: upstream.status,
+    headers: responseHeaders(upstream.headers),
+  });
+}
+
+/** What cannot be sent twice goes only to a worker that has just said that the tenant is its own. */
+export async function confirmOwner(proxy: TenantProxyState, one: Try): Promise<NotRun | undefined> {
+  const { grant, url } = granted(one.route);
+  const unreachable = guard(proxy, one.route, grant);
+  if (unreachable !== undefined) return unreachable;
+  const { fetch: send = fetch } = proxy;
+  try {
+    const answer = await send(url + OWNER_PATH, {
+      headers: { [HEADERS.grant]: signGrant(proxy.keys, grant, "GET", OWNER_PATH, Date.now()) },
+      signal: AbortSignal.timeout(limits.holdMsMax),
+    });
+    const notRun = await readNotRun(one.route, grant, answer);
+    if (notRun === undefined) await answer.body?.cancel();
+    return notRun;
+  } catch (cause) {
+    return lost(proxy, one, grant, cause, true);
+  }
+}
+
+function granted(route: Route): { grant: Grant; url: string } {
+  const { worker, tenant, epoch } = route;
+  if (worker === undefined) {
+    throw new SystemError("no_worker", `Cannot serve ${route.slug}: no worker has it`, {
+      retryAfterMs: 1000,
+    });
+  }
+  return { grant: { tenant, epoch: parseEpoch(epoch), incarnation: worker.incarnation }, url: worker.url };
+}
+
+function guard(proxy: TenantProxyState, route: Route, grant: Grant): NotRun | undefined {
+  if (proxy.breakers.admits(grant.incarnation)) return undefined;
+  return { why: unreachable(route), failed: failedRoute(grant, "refused") };
+}
+
+/** @param safe the request may be sent twice whatever its method */
+function lost(proxy: TenantProxyState, one: Try, grant: Grant, cause: unknown, safe = false): NotRun {
+  const { request, route, body } = one;
+  request.signal.throwIfAborted();
+  if (body.trouble !== undefined) throw body.trouble;
+  proxy.breakers.failed(grant.incarnation);
+  const refused = wasRefused(cause);
+  const reads = request.method === "GET" || request.method === "HEAD";
+  if (refused || reads || safe) {
+    return {
+      why: unreachable(route, cause),
+      failed: failedRoute(grant, refused ? "refused" : "broken"),
+      final: !body.again && !safe && !reads,
+    };
+  }
+  throw new SystemError("worker_lost", "Cannot say whether this was kept: the worker was lost while it ran", {
+    cause,
+    hint: "Read before you send it again.",
+  });
+}
+
+/** 421, or 503 with the header that says that nothing ran: the answer is for us, not for the client. */
+async function readNotRun(route: Route, grant: Grant, upstream: Response): Promise<NotRun | undefined> {
+  if (upstream.status === 421) {
+    await upstream.body?.cancel();
+    const why = new SystemError(
+      "tenant_moving",
+      `Cannot serve ${route.slug} just now: it is changing its worker`,
+      { retryAfterMs: 1000 },
+    );
+    return { why, failed: failedRoute(grant, "not_owner") };
+  }
+  if (!upstream.headers.has(HEADERS.notRun)) return undefined;
+  if (upstream.status === 401) {
+    await upstream.body?.cancel();
+    const why = new SystemError(
+      "worker_unreachable",
+      "Cannot serve: the worker does not take this gateway's key",
+      {
+        hint: "Give the gateway the key that control and the workers have (<data>/keys/gateway.key).",
+      },
+    );
+    return { why, final: true };
+  }
+  if (upstream.status !== 503) return undefined;
+  const error = parseErrorBody(await upstream.text());
+  return {
+    why: new SystemError("worker_starting", error?.message ?? "Cannot serve just now", {
+      retryAfterMs: 1000,
+    }),
+  };
+}
+
+/**
+ * A machine that lost its power says nothing. While an answer is awaited control is asked now and then; when the tenant has
+ * another owner by then, the wait ends as a broken connection does.
+ */
+class Watch {
+  readonly signal: AbortSignal;
+  readonly #timer: ReturnType<typeof setInterval>;
+
+  constructor(proxy: TenantProxyState, route: Route, grant: Grant, client: AbortSignal) {
+    const gone = new AbortController();
+    client.addEventListener("abort", () => gone.abort(client.reason), { once: true });
+    if (client.aborted) gone.abort(client.reason);
+    this.signal = gone.signal;
+    this.#timer = setInterval(() => {
+      proxy.source.resolve(route.slug, failedRoute(grant, "broken")).then(
+        (now) => {
+          if (now.epoch !== grant.epoch || now.worker?.incarnation !== grant.incarnation) {
+            gone.abort(new Error("the tenant has another owner"));
+          }
+        },
+        () => undefined,
+      );
+    }, limits.upstreamDoubtMs);
+  }
+
+  end(): void {
+    clearInterval(this.#timer);
+  }
+}
+
+function unreachable({ slug }: Route, cause?: unknown): SystemError {
+  return new SystemError("worker_unreachable", `Cannot reach the worker of ${slug}`, {
+    cause,
+    retryAfterMs: 1000,
+  });
+}
+
+function failedRoute(
+  { incarnation, epoch }: Grant,
+  reason: "refused" | "broken" | "not_owner",
+): NonNullable<ResolveRequest["failed"]> {
+  return { incarnation, epoch, reason };
+}
+
+function protocolsOf(request: Request): string[] {
+  const offered = request.headers.get("sec-websocket-protocol") ?? "";
+  return offered
+    .split(",")
+    .map((name) => name.trim())
+    .filter((name) => name !== "");
+}
+
+/** The connection was never made, so nothing was sent. Runtimes say it in words of their own, Deno's in the cause. */
+function wasRefused(error: unknown): boolean {
+  for (let one = error, depth = 0; one instanceof Error && depth < 4; one = one.cause, depth++) {
+    const code = "code" in one ? one.code : undefined;
+    if (code === "ConnectionRefused" || code === "ECONNREFUSED") return true;
+    if (/client error \(Connect\)|connection refused|ECONNREFUSED/i.test(one.message)) return true;
+  }
+  return false;
+}

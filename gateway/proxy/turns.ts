@@ -1,0 +1,132 @@
+import { SystemError } from "../../shared/errors.ts";
+import { limits } from "../../shared/limits.ts";
+
+export interface TurnsOptions {
+  /** At the workers at a time, of all tenants together. */
+  totalMax: number;
+  /** At the workers at a time, of one tenant. */
+  tenantMax: number;
+}
+
+interface Queue {
+  running: number;
+  waiting: (() => void)[];
+}
+
+/**
+ * Who may have a request at the workers. A tenant has a bound of its own, and when all together are at theirs, tenants take turns,
+ * so that one with a long queue waits for its own requests and not the others for it. A turn ends with the answer's head: streams
+ * that go on after it take none.
+ */
+export class Turns {
+  readonly #options: TurnsOptions;
+  /** Tenants with anything running or waiting. */
+  readonly #queues = new Map<string, Queue>();
+  /** Those with anything waiting, in the order of their turns. */
+  readonly #line = new Map<string, Queue>();
+  #running = 0;
+  #waiting = 0;
+
+  constructor(options: TurnsOptions) {
+    this.#options = options;
+  }
+
+  get waiting(): number {
+    return this.#waiting;
+  }
+
+  /**
+   * A function that ends the turn, at once when there is room.
+   *
+   * @throws SystemError `overloaded` when the tenant's queue is full or its turn does not come in time
+   */
+  take(tenant: string, signal: AbortSignal): (() => void) | Promise<() => void> {
+    let queue = this.#queues.get(tenant);
+    if (queue === undefined) {
+      queue = { running: 0, waiting: [] };
+      this.#queues.set(tenant, queue);
+    }
+    const { tenantMax, totalMax } = this.#options;
+    if (queue.waiting.length === 0 && queue.running < tenantMax && this.#running < totalMax) {
+      this.#start(queue);
+      return this.#ender(tenant, queue);
+    }
+    if (queue.waiting.length >= limits.turnQueueMax) throw busy();
+    return this.#wait(tenant, queue, signal).then(() => this.#ender(tenant, queue));
+  }
+
+  #ender(tenant: string, queue: Queue): () => void {
+    let over = false;
+    return () => {
+      if (over) return;
+      over = true;
+      this.#end(tenant, queue);
+    };
+  }
+
+  #wait(tenant: string, queue: Queue, signal: AbortSignal): Promise<void> {
+    this.#waiting += 1;
+    this.#line.set(tenant, queue);
+    return new Promise((resolve, reject) => {
+      const leave = (): void => {
+        clearTimeout(timer);
+        signal.removeEventListener("abort", give);
+        this.#waiting -= 1;
+      };
+      const start = (): void => {
+        leave();
+        this.#start(queue);
+        resolve();
+      };
+      const give = (): void => {
+        leave();
+        queue.waiting.splice(queue.waiting.indexOf(start), 1);
+        this.#forget(tenant, queue);
+        reject(signal.aborted ? asError(signal.reason) : busy());
+      };
+      const timer = setTimeout(give, limits.turnWaitMsMax);
+      signal.addEventListener("abort", give, { once: true });
+      queue.waiting.push(start);
+    });
+  }
+
+  #start(queue: Queue): void {
+    queue.running += 1;
+    this.#running += 1;
+  }
+
+  #end(tenant: string, queue: Queue): void {
+    queue.running -= 1;
+    this.#running -= 1;
+    this.#next();
+    this.#forget(tenant, queue);
+  }
+
+  /** The tenant that has waited longest for a turn has it, and goes to the end of the line. */
+  #next(): void {
+    for (const [tenant, queue] of this.#line) {
+      if (queue.running >= this.#options.tenantMax) continue;
+      const start = queue.waiting.shift();
+      this.#line.delete(tenant);
+      if (queue.waiting.length > 0) this.#line.set(tenant, queue);
+      start?.();
+      return;
+    }
+  }
+
+  #forget(tenant: string, queue: Queue): void {
+    if (queue.waiting.length > 0) return;
+    this.#line.delete(tenant);
+    if (queue.running === 0) this.#queues.delete(tenant);
+  }
+}
+
+function busy(): SystemError {
+  return new SystemError("overloaded", "Cannot take this request: this application has too many at a time", {
+    retryAfterMs: 1000,
+  });
+}
+
+function asError(reason: unknown): Error {
+  return reason instanceof Error ? reason : new Error(String(reason));
+}

@@ -1,0 +1,128 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import PocketBase, { type RecordModel } from "pocketbase";
+import sharp from "sharp";
+import { SUPERUSER, type TestApi, startTestApi } from "../../app-testing.ts";
+import { parseRange } from "./range.ts";
+
+let api: TestApi;
+let root: PocketBase;
+let record: RecordModel;
+
+const text = "0123456789".repeat(10);
+
+beforeAll(async () => {
+  api = await startTestApi();
+  root = new PocketBase(api.url);
+  await root.collection("_superusers").authWithPassword(SUPERUSER.email, SUPERUSER.password);
+  await root.collections.create({
+    name: "media",
+    type: "base",
+    fields: [{ name: "files", type: "file", maxSelect: 9, thumbs: ["30x20", "0x10", "40x40f"] }],
+  });
+  const image = await sharp({ create: { width: 60, height: 60, channels: 3, background: "red" } })
+    .png()
+    .toBuffer();
+  record = await root.collection("media").create({
+    files: [
+      new File([text], "text.txt"),
+      new File([new Uint8Array(image)], "red.png"),
+      new File(["<svg xmlns='http://www.w3.org/2000/svg'/>"], "art.svg"),
+      new File(["not a png"], "fake.png"),
+    ],
+  });
+});
+afterAll(() => api.close());
+
+const named = (start: string): string =>
+  (record["files"] as string[]).find((name) => name.startsWith(start)) ?? "";
+const get = (
+  name: string,
+  query = "",
+  headers: Record<string, string> = {},
+  method = "GET",
+): Promise<Response> => fetch(`${api.url}/api/files/media/${record.id}/${name}${query}`, { headers, method });
+
+describe("parseRange", () => {
+  const table: [string | null, unknown][] = [
+    [null, undefined],
+    ["bytes=0-0", { offset: 0, length: 1 }],
+    ["bytes=90-", { offset: 90, length: 10 }],
+    ["bytes=-5", { offset: 95, length: 5 }],
+    ["bytes=-500", { offset: 0, length: 100 }],
+    ["bytes=50-1000", { offset: 50, length: 50 }],
+    ["bytes=100-", "unsatisfiable"],
+    ["bytes=5-2", "unsatisfiable"],
+    ["bytes=-", "unsatisfiable"],
+    ["lines=1-2", "unsatisfiable"],
+    ["bytes=0-1,4-5", undefined],
+  ];
+  for (const [header, expected] of table) {
+    test(String(header), () => expect(parseRange(header, 100)).toEqual(expected as never));
+  }
+});
+
+test("a file is served whole, in ranges and by condition, sandboxed", async () => {
+  const whole = await get(named("text"));
+  expect([whole.status, await whole.text()]).toEqual([200, text]);
+  expect(Object.fromEntries(whole.headers)).toMatchObject({
+    "content-type": "text/plain; charset=utf-8",
+    "content-disposition": `attachment; filename=${named("text")}`,
+    "content-security-policy": "default-src 'none'; media-src 'self'; style-src 'unsafe-inline'; sandbox",
+    "cache-control": "max-age=2592000, stale-while-revalidate=86400",
+    "accept-ranges": "bytes",
+  });
+  expect(whole.headers.has("x-frame-options")).toBe(false);
+  const part = await get(named("text"), "", { range: "bytes=3-5" });
+  expect([part.status, await part.text(), part.headers.get("content-range")]).toEqual([
+    206,
+    "345",
+    "bytes 3-5/100",
+  ]);
+  const beyond = await get(named("text"), "", { range: "bytes=100-" });
+  expect([beyond.status, beyond.headers.get("content-range")]).toEqual([416, "bytes */100"]);
+  const modified = whole.headers.get("last-modified") ?? "";
+  expect((await get(named("text"), "", { "if-modified-since": modified })).status).toBe(304);
+  expect((await get(named("text"), "", { "if-range": modified, range: "bytes=0-1" })).status).toBe(206);
+  const older = new Date(Date.parse(modified) - 5000).toUTCString();
+  expect((await get(named("text"), "", { "if-range": older, range: "bytes=0-1" })).status).toBe(200);
+  const head = await get(named("text"), "", {}, "HEAD");
+  expect([head.status, head.headers.get("content-length"), await head.text()]).toEqual([200, "100", ""]);
+});
+
+test("images show inline, everything that could act is an attachment", async () => {
+  expect((await get(named("red"))).headers.get("content-disposition")).toStartWith("inline;");
+  expect((await get(named("red"), "?download=1")).headers.get("content-disposition")).toStartWith(
+    "attachment;",
+  );
+  const svg = await get(named("art"));
+  expect(svg.headers.get("content-disposition")).toStartWith("attachment;");
+  expect(svg.headers.get("content-type")).toBe("image/svg+xml");
+  // The bytes decide, not the name.
+  expect((await get(named("fake"))).headers.get("content-disposition")).toStartWith("attachment;");
+});
+
+test("thumbs are made in the listed sizes and 100x100, anything else is the original", async () => {
+  const sizeOf = async (query: string): Promise<string> => {
+    const { width, height } = await sharp(await (await get(named("red"), query)).arrayBuffer()).metadata();
+    return `${width}x${height}`;
+  };
+  expect(await sizeOf("?thumb=30x20")).toBe("30x20");
+  expect(await sizeOf("?thumb=0x10")).toBe("10x10");
+  expect(await sizeOf("?thumb=40x40f")).toBe("40x40");
+  expect(await sizeOf("?thumb=100x100")).toBe("100x100");
+  expect(await sizeOf("?thumb=31x31")).toBe("60x60");
+  expect(await (await get(named("fake"), "?thumb=100x100")).text()).toBe("not a png");
+  expect(await (await get(named("text"), "?thumb=100x100")).text()).toBe(text);
+});
+
+test("a file that no record names is not served, and goes with its collection", async () => {
+  expect((await get("text_0000000000.txt")).status).toBe(404);
+  expect((await fetch(`${api.url}/api/files/media/nobody/${named("text")}`)).status).toBe(404);
+  await root.collections.delete("media");
+  const prefix = `tenants/${api.tenant.id}/storage/`;
+  const endMs = performance.now() + 3000;
+  while ((await api.tenant.objects.list({ prefix })).objects.length > 0) {
+    if (performance.now() > endMs) throw new Error("files were left");
+    await Bun.sleep(10);
+  }
+});

@@ -1,0 +1,173 @@
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import PocketBase from "pocketbase";
+import { SUPERUSER, type TestApi, startTestApi } from "../../app-testing.ts";
+import { parseTopic } from "./topic.ts";
+
+let api: TestApi;
+let root: PocketBase;
+
+beforeAll(async () => {
+  api = await startTestApi();
+  root = new PocketBase(api.url);
+  root.autoCancellation(false);
+  await root.collection("_superusers").authWithPassword(SUPERUSER.email, SUPERUSER.password);
+  await root.collections.create({
+    name: "rooms",
+    type: "base",
+    listRule: "@request.auth.id != '' && @request.auth.id = owner",
+    viewRule: "@request.headers.x_key = 'open'",
+    fields: [
+      { name: "name", type: "text" },
+      { name: "owner", type: "relation", collectionId: "_pb_users_auth_", maxSelect: 1 },
+    ],
+  });
+});
+afterAll(() => api.close());
+
+interface Event {
+  id: string;
+  event: string;
+  data: string;
+}
+
+/** A raw event stream, so that every byte is seen. */
+async function connect() {
+  const response = await fetch(`${api.url}/api/realtime`);
+  const reader = response.body?.getReader();
+  if (reader === undefined) throw new Error("no stream");
+  const decoder = new TextDecoder();
+  let buffer = "";
+  const next = async (): Promise<string | undefined> => {
+    while (!buffer.includes("\n\n")) {
+      const { value, done } = await reader.read();
+      if (done) return undefined;
+      buffer += decoder.decode(value, { stream: true });
+    }
+    const end = buffer.indexOf("\n\n") + 2;
+    const text = buffer.slice(0, end);
+    buffer = buffer.slice(end);
+    return text;
+  };
+  const event = async (): Promise<Event> => {
+    const lines = ((await next()) ?? "").trimEnd().split("\n");
+    const value = (name: string): string =>
+      lines.find((line) => line.startsWith(`${name}:`))?.slice(name.length + 1) ?? "";
+    return { id: value("id"), event: value("event"), data: value("data") };
+  };
+  const hello = await next();
+  const clientId = /"clientId":"(\w{40})"/.exec(hello ?? "")?.[1] ?? "";
+  return { response, hello, clientId, event, next, close: () => reader.cancel() };
+}
+
+async function subscribe(clientId: string, subscriptions: string[], token = ""): Promise<Response> {
+  const headers = { "content-type": "application/json", ...(token === "" ? {} : { authorization: token }) };
+  return fetch(`${api.url}/api/realtime`, {
+    method: "POST",
+    headers,
+    body: JSON.stringify({ clientId, subscriptions }),
+  });
+}
+
+async function user(email: string): Promise<{ id: string; token: string }> {
+  const password = "12345678";
+  const { id } = await root.collection("users").create({ email, password, passwordConfirm: password });
+  const pb = new PocketBase(api.url);
+  return { id, token: (await pb.collection("users").authWithPassword(email, password)).token };
+}
+
+test("connect sends PB_CONNECT in PocketBase's exact form", async () => {
+  const stream = await connect();
+  expect(stream.response.headers.get("content-type")).toBe("text/event-stream");
+  expect(stream.response.headers.get("cache-control")).toBe("no-store");
+  expect(stream.hello).toBe(
+    `id:${stream.clientId}\nevent:PB_CONNECT\ndata:{"clientId":"${stream.clientId}"}\n\n`,
+  );
+  await stream.close();
+});
+
+test("subscribe refuses unknown clients, another account and too long topics", async () => {
+  const stream = await connect();
+  expect((await subscribe("nobody", [])).status).toBe(404);
+  expect((await subscribe(stream.clientId, ["x".repeat(2501)])).status).toBe(400);
+  const ann = await user("ann@example.com");
+  expect((await subscribe(stream.clientId, ["rooms/*"])).status).toBe(204);
+  expect((await subscribe(stream.clientId, ["rooms/*"], ann.token)).status).toBe(204);
+  expect((await subscribe(stream.clientId, ["rooms/*"])).status).toBe(403);
+  expect((await subscribe(stream.clientId, ["rooms/*"], root.authStore.token)).status).toBe(403);
+  await stream.close();
+});
+
+test("messages follow each topic's rule and options, in order, with the topic as event name", async () => {
+  const bob = await user("bob@example.com");
+  const stream = await connect();
+  const room = await root.collection("rooms").create({ name: "first" });
+  const options = encodeURIComponent(
+    JSON.stringify({ query: { fields: "name" }, headers: { "X-Key": "open" } }),
+  );
+  const one = `rooms/${room.id}?options=${options}`;
+  await subscribe(stream.clientId, ["rooms/*", one, `rooms/${room.id}`], bob.token);
+  await root.collection("rooms").update(room.id, { name: "second" });
+  await root.collection("rooms").update(room.id, { owner: bob.id });
+  const events = [await stream.event(), await stream.event(), await stream.event()];
+  expect(events[0]).toEqual({
+    id: stream.clientId,
+    event: one,
+    data: `{"record":{"name":"second"},"action":"update"}`,
+  });
+  // Owned by bob now: the list topic too. The view topic without the header stays silent.
+  expect(
+    events
+      .slice(1)
+      .map(({ event }) => event)
+      .toSorted(),
+  ).toEqual(["rooms/*", one].toSorted());
+  await root.collection("rooms").delete(room.id);
+  const deleted = [await stream.event(), await stream.event()];
+  expect(deleted.every(({ data }) => data.endsWith(`"action":"delete"}`))).toBe(true);
+  await stream.close();
+});
+
+test("a new token key drops the client's account, not its connection", async () => {
+  const eve = await user("eve@example.com");
+  const stream = await connect();
+  await subscribe(stream.clientId, ["rooms/*"], eve.token);
+  const room = await root.collection("rooms").create({ name: "a", owner: eve.id });
+  expect((await stream.event()).data).toContain(room.id);
+  await root.collection("users").update(eve.id, { password: "abcdefgh", passwordConfirm: "abcdefgh" });
+  await root.collection("rooms").update(room.id, { name: "hidden" });
+  // A guest may subscribe anew on the same connection: its account is gone.
+  expect(
+    (
+      await subscribe(stream.clientId, [
+        `rooms/${room.id}?options=${encodeURIComponent(`{"headers":{"x-key":"open"}}`)}`,
+      ])
+    ).status,
+  ).toBe(204);
+  await root.collection("rooms").update(room.id, { name: "seen" });
+  expect(JSON.parse((await stream.event()).data)).toMatchObject({ record: { name: "seen" } });
+  await stream.close();
+});
+
+test("a rolled back change is never told", async () => {
+  await root.settings.update({ batch: { enabled: true } });
+  const stream = await connect();
+  await subscribe(stream.clientId, ["rooms/*"], root.authStore.token);
+  const batch = root.createBatch();
+  batch.collection("rooms").create({ name: "never" });
+  batch.collection("rooms").create({ name: "bad", owner: "nobody" });
+  expect(await batch.send().catch(() => "refused")).toBe("refused");
+  await root.collection("rooms").create({ name: "after" });
+  expect(JSON.parse((await stream.event()).data)).toMatchObject({ record: { name: "after" } });
+  await stream.close();
+});
+
+test("parseTopic reads options and ignores what it cannot read", () => {
+  const raw = JSON.stringify({ query: { filter: "a=1", page: 2 }, headers: { "X-Token": "t" } });
+  expect(parseTopic(`posts/*?options=${encodeURIComponent(raw)}`)).toMatchObject({
+    base: "posts/*",
+    query: { filter: "a=1", page: "2" },
+    headers: { x_token: "t" },
+  });
+  expect(parseTopic("posts/*?options=nonsense")).toMatchObject({ base: "posts/*", query: {}, headers: {} });
+  expect(parseTopic("custom")).toMatchObject({ base: "custom", query: {} });
+});

@@ -1,0 +1,82 @@
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import PocketBase, { ClientResponseError } from "pocketbase";
+import { SUPERUSER, type TestApi, startTestApi } from "../../app-testing.ts";
+import { loadSettings } from "../../pb/settings.ts";
+
+let api: TestApi;
+let root: PocketBase;
+
+beforeAll(async () => {
+  api = await startTestApi("async");
+  root = new PocketBase(api.url);
+  await root.collection("_superusers").authWithPassword(SUPERUSER.email, SUPERUSER.password);
+});
+afterAll(() => api.close());
+
+async function refused(body: Record<string, unknown>): Promise<unknown> {
+  try {
+    await root.settings.update(body);
+  } catch (error) {
+    if (error instanceof ClientResponseError) return error.response;
+  }
+  throw new Error("expected a refusal");
+}
+
+test("settings are merged deeply, secrets are kept and never shown", async () => {
+  expect((await fetch(`${api.url}/api/settings`)).status).toBe(401);
+  const s3 = {
+    enabled: true,
+    bucket: "b",
+    region: "r",
+    endpoint: "https://s3.example.com",
+    accessKey: "a",
+    secret: "hush",
+  };
+  await root.settings.update({ s3, smtp: { password: "quiet" } });
+  const updated = await root.settings.update({ s3: { bucket: "c" }, meta: { appName: "Mine" }, unknown: 1 });
+  expect(updated).toMatchObject({
+    s3: { bucket: "c", region: "r" },
+    meta: { appName: "Mine", senderName: "Support" },
+  });
+  expect(updated).not.toHaveProperty("unknown");
+  const shown = await root.settings.getAll();
+  expect(JSON.stringify(shown)).not.toMatch(/hush|quiet|secret|password/);
+  expect(Object.keys(shown)).toEqual([
+    "superuserIPs",
+    "smtp",
+    "backups",
+    "s3",
+    "meta",
+    "rateLimits",
+    "trustedProxy",
+    "batch",
+    "logs",
+  ]);
+  const stored = api.tenant.data.read(api.tenant.observe(), loadSettings);
+  expect(stored).toMatchObject({ s3: { secret: "hush" }, smtp: { password: "quiet" } });
+});
+
+test("settings that make no sense are refused by group and field, and change nothing", async () => {
+  const before = await root.settings.getAll();
+  const response = await refused({
+    meta: { appName: "", senderAddress: "nobody" },
+    smtp: { enabled: true, host: "" },
+    backups: { cron: "every day" },
+    batch: { enabled: true, maxRequests: 0 },
+    rateLimits: { enabled: true, rules: [{ label: "*:auth", duration: 0, maxRequests: 1 }] },
+    logs: { maxDays: -1 },
+  });
+  expect(response).toMatchObject({
+    status: 400,
+    message: "An error occurred while saving the new settings.",
+    data: {
+      meta: { appName: { code: "validation_required" }, senderAddress: { code: "validation_is_email" } },
+      smtp: { host: { code: "validation_required" } },
+      backups: { cron: { code: "validation_invalid_cron" } },
+      batch: { maxRequests: { code: "validation_required" } },
+      rateLimits: { rules: { 0: { duration: { code: "validation_required" } } } },
+      logs: { maxDays: { code: "validation_min_greater_equal_than_required" } },
+    },
+  });
+  expect(await root.settings.getAll()).toEqual(before);
+});

@@ -1,0 +1,36 @@
+/** What a Hrana stream needs below it: one connection's worth of SQL. worker/features/sql gives it a tenant's database. */
+import type { SqlValue } from "../sqlite/contract.ts";
+
+export interface SessionResult {
+  columns: { name: string; declaredType: string | null }[];
+  rows: SqlValue[][];
+  affectedRows: number;
+  /** Undefined when the statement did not write rows. */
+  lastInsertRowid: bigint | undefined;
+}
+
+export interface SessionDescription {
+  parameters: (string | null)[];
+  columns: { name: string; declaredType: string | null }[];
+  isExplain: boolean;
+  isReadonly: boolean;
+}
+
+export interface SqlSession {
+  readonly isAutocommit: boolean;
+  /** One statement, transaction control included. @throws what SQLite says, SqlRefused, SystemError */
+  execute(sql: string, params: readonly SqlValue[]): Promise<SessionResult>;
+  describe(sql: string): SessionDescription;
+  /** Rolls an open transaction back. */
+  close(): Promise<void>;
+}
+
+/** A statement that this session must not run, or whose answer is larger than its bounds. */
+export class SqlRefused extends Error {
+  override readonly name = "SqlRefused";
+  readonly code: string;
+  constructor(code: string, message: string) {
+    super(message);
+    this.code = code;
+  }
+}

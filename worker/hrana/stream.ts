@@ -1,0 +1,187 @@
+import { SystemError, UserError } from "../../shared/errors.ts";
+import { limits } from "../../shared/limits.ts";
+import type { SqlValue } from "../sqlite/contract.ts";
+import type {
+  HranaBatch,
+  HranaCondition,
+  HranaError,
+  HranaRequest,
+  HranaResult,
+  HranaStatement,
+} from "./messages.ts";
+import { type SqlSession, SqlRefused } from "./session.ts";
+import { parameterNames, splitStatements } from "./sql-tokens.ts";
+import { decodeValue, encodeValue } from "./value.ts";
+
+export interface BatchResult {
+  step_results: (HranaResult | null)[];
+  step_errors: (HranaError | null)[];
+}
+
+/** One Hrana stream: a SQL session and the texts that the client stored in it. Requests of one stream come one after another. */
+export class HranaStream {
+  readonly session: SqlSession;
+  readonly #texts = new Map<number, string>();
+  isClosed = false;
+
+  constructor(session: SqlSession) {
+    this.session = session;
+  }
+
+  /** Never throws for what the client or SQLite did: that is an answer. @throws SystemError */
+  async answer(
+    request: HranaRequest,
+  ): Promise<{ type: "ok"; response: unknown } | { type: "error"; error: HranaError }> {
+    try {
+      return { type: "ok", response: { type: request.type, ...(await this.#respond(request)) } };
+    } catch (error) {
+      return { type: "error", error: toHranaError(error) };
+    }
+  }
+
+  async #respond(request: HranaRequest): Promise<Record<string, unknown>> {
+    switch (request.type) {
+      case "close":
+        await this.close();
+        return {};
+      case "execute":
+        return { result: await this.#execute(request.stmt) };
+      case "batch":
+        return { result: await this.batch(request.batch) };
+      case "sequence":
+        for (const sql of splitStatements(this.#text(request))) await this.session.execute(sql, []);
+        return {};
+      case "describe":
+        return { result: this.#describe(this.#text(request)) };
+      case "store_sql":
+        if (this.#texts.size >= limits.sqlStoredTextsMax)
+          throw new SqlRefused("SQL_STORE_FULL", `A stream keeps at most ${limits.sqlStoredTextsMax} texts`);
+        if (this.#texts.has(request.sql_id))
+          throw new SqlRefused("SQL_STORE_EXISTS", `There is a stored text ${request.sql_id} already`);
+        this.#texts.set(request.sql_id, request.sql);
+        return {};
+      case "close_sql":
+        this.#texts.delete(request.sql_id);
+        return {};
+      case "get_autocommit":
+        return { is_autocommit: this.session.isAutocommit };
+    }
+  }
+
+  async close(): Promise<void> {
+    this.isClosed = true;
+    await this.session.close();
+  }
+
+  async batch(batch: HranaBatch): Promise<BatchResult> {
+    const results: (HranaResult | null)[] = [];
+    const errors: (HranaError | null)[] = [];
+    let bytes = 0;
+    for (const { condition, stmt } of batch.steps) {
+      let result: HranaResult | null = null;
+      let error: HranaError | null = null;
+      if (condition === null || condition === undefined || this.#holds(condition, results, errors)) {
+        try {
+          result = await this.#execute(stmt);
+          bytes += roughSize(result);
+          if (bytes > limits.sqlResponseBytesMax)
+            throw new SqlRefused("RESPONSE_TOO_LARGE", "The answers of this batch are too large together");
+        } catch (failure) {
+          result = null;
+          error = toHranaError(failure);
+        }
+      }
+      results.push(result);
+      errors.push(error);
+    }
+    return { step_results: results, step_errors: errors };
+  }
+
+  #holds(
+    condition: HranaCondition,
+    results: readonly (HranaResult | null)[],
+    errors: readonly (HranaError | null)[],
+  ): boolean {
+    switch (condition.type) {
+      case "ok":
+        return (results[condition.step] ?? null) !== null;
+      case "error":
+        return (errors[condition.step] ?? null) !== null;
+      case "not":
+        return !this.#holds(condition.cond, results, errors);
+      case "and":
+        return condition.conds.every((cond) => this.#holds(cond, results, errors));
+      case "or":
+        return condition.conds.some((cond) => this.#holds(cond, results, errors));
+      case "is_autocommit":
+        return this.session.isAutocommit;
+    }
+  }
+
+  async #execute(stmt: HranaStatement): Promise<HranaResult> {
+    const sql = this.#text(stmt);
+    const startMs = performance.now();
+    const result = await this.session.execute(sql, bindValues(sql, stmt));
+    const wantsRows = stmt.want_rows !== false;
+    return {
+      cols: result.columns.map(({ name, declaredType }) => ({ name, decltype: declaredType })),
+      rows: wantsRows ? result.rows.map((row) => row.map(encodeValue)) : [],
+      affected_row_count: result.affectedRows,
+      last_insert_rowid: result.lastInsertRowid?.toString() ?? null,
+      rows_read: result.rows.length,
+      rows_written: result.affectedRows,
+      query_duration_ms: Math.round((performance.now() - startMs) * 1000) / 1000,
+    };
+  }
+
+  #describe(sql: string): unknown {
+    const { parameters, columns, isExplain, isReadonly } = this.session.describe(sql);
+    return {
+      params: parameters.map((name) => ({ name })),
+      cols: columns.map(({ name, declaredType }) => ({ name, decltype: declaredType })),
+      is_explain: isExplain,
+      is_readonly: isReadonly,
+    };
+  }
+
+  #text({ sql, sql_id }: { sql?: string | null | undefined; sql_id?: number | null | undefined }): string {
+    const text = sql ?? (sql_id === null || sql_id === undefined ? undefined : this.#texts.get(sql_id));
+    if (text === undefined)
+      throw new SqlRefused("SQL_MISSING", "The request has no SQL text, or an unknown stored one");
+    return text;
+  }
+}
+
+/** Positional values first, then named ones, whose `:`, `@` or `$` may be left out. */
+function bindValues(sql: string, { args, named_args }: HranaStatement): SqlValue[] {
+  const values: SqlValue[] = (args ?? []).map(decodeValue);
+  if (named_args === null || named_args === undefined || named_args.length === 0) return values;
+  const names = parameterNames(sql);
+  while (values.length < names.length) values.push(null);
+  for (const { name, value } of named_args) {
+    const index = names.findIndex((known) => known !== null && (known === name || known.slice(1) === name));
+    if (index < 0) throw new SqlRefused("ARGS_INVALID", `The statement has no parameter ${name}`);
+    values[index] = decodeValue(value);
+  }
+  return values;
+}
+
+export function toHranaError(error: unknown): HranaError {
+  if (error instanceof SqlRefused) return { message: error.message, code: error.code };
+  if (error instanceof UserError || error instanceof SystemError) {
+    return { message: error.message, code: error.code.toUpperCase() };
+  }
+  const { message, code } = error as { message?: unknown; code?: unknown };
+  const known = typeof code === "string" && code.startsWith("SQLITE_") ? code : "SQLITE_ERROR";
+  return { message: `SQLite error: ${String(message)}`, code: known };
+}
+
+function roughSize(result: HranaResult): number {
+  let bytes = 0;
+  for (const row of result.rows) {
+    for (const value of row as { value?: unknown; base64?: string }[]) {
+      bytes += 24 + String(value.value ?? value.base64 ?? "").length;
+    }
+  }
+  return bytes;
+}

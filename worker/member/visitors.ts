@@ -1,0 +1,155 @@
+import { SystemError } from "../../shared/errors.ts";
+import type { Epoch, TenantId } from "../../shared/ids.ts";
+import { limits } from "../../shared/limits.ts";
+import type { LoadedTenants } from "../../shared/protocol/internal.ts";
+import type { Tenant } from "../tenant/contract.ts";
+import type { TenantHost } from "../tenant/host.ts";
+
+/** One request inside a tenant, from the turn in which it got it until its answer has left. */
+export interface Visit {
+  readonly tenant: Tenant;
+  end(): void;
+}
+
+/** A loaded tenant and who is in it. */
+class Room {
+  readonly tenant: Tenant;
+  readonly loadedMs: number;
+  requests = 0;
+  busyMs = 0;
+  inside = 0;
+  changedMs: number;
+  whenEmpty: (() => void) | undefined;
+
+  constructor(tenant: Tenant, nowMs: number) {
+    this.tenant = tenant;
+    this.loadedMs = nowMs;
+    this.changedMs = nowMs;
+  }
+
+  enter(nowMs: number): void {
+    this.requests += 1;
+    this.inside += 1;
+    if (this.inside === 1) this.changedMs = nowMs;
+  }
+
+  leave(nowMs: number): void {
+    this.inside -= 1;
+    if (this.inside > 0) return;
+    this.busyMs += nowMs - this.changedMs;
+    this.changedMs = nowMs;
+    this.whenEmpty?.();
+  }
+}
+
+/**
+ * Counts the requests inside each tenant of one incarnation, so that a tenant leaves between requests and not in the middle of
+ * one, and so that control learns which tenants nobody uses.
+ */
+export class Visitors {
+  readonly #host: TenantHost;
+  readonly #monotonicMs: () => number;
+  readonly #rooms = new Map<TenantId, Room>();
+  /** Tenants that let nobody in; resolves when that is over. */
+  readonly #closed = new Map<TenantId, Promise<void>>();
+
+  constructor(host: TenantHost, monotonicMs: () => number = () => performance.now()) {
+    this.#host = host;
+    this.#monotonicMs = monotonicMs;
+  }
+
+  /**
+   * The tenant, loaded and entered in the same turn. Waits while it is closed.
+   * @throws what `TenantHost.acquire` throws
+   */
+  enter(id: TenantId, epoch: Epoch): Visit | Promise<Visit> {
+    if (this.#closed.has(id)) return this.#enterLater(id, epoch);
+    const acquired = this.#host.acquire(id, epoch);
+    return acquired instanceof Promise ? this.#enterLater(id, epoch, acquired) : this.#visit(acquired);
+  }
+
+  /** Lets nobody in and waits, bounded, for those who are inside; `open` ends it. */
+  async close(id: TenantId): Promise<{ open: () => void }> {
+    let open = (): void => undefined;
+    const closed = new Promise<void>((resolve) => {
+      open = () => {
+        if (this.#closed.get(id) === closed) this.#closed.delete(id);
+        resolve();
+      };
+    });
+    this.#closed.set(id, closed);
+    const room = this.#rooms.get(id);
+    if (room !== undefined && room.inside > 0) {
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, limits.releaseDrainMs);
+        room.whenEmpty = () => {
+          clearTimeout(timer);
+          resolve();
+        };
+      });
+      room.whenEmpty = undefined;
+    }
+    return { open };
+  }
+
+  list(): LoadedTenants {
+    const nowMs = this.#monotonicMs();
+    return [...this.#rooms].map(([tenant, room]) => ({
+      tenant,
+      epoch: room.tenant.epoch,
+      idleMs: room.inside > 0 ? 0 : nowMs - room.changedMs,
+      loadedMs: nowMs - room.loadedMs,
+      requests: room.requests,
+      busyMs: room.busyMs + (room.inside > 0 ? nowMs - room.changedMs : 0),
+    }));
+  }
+
+  async #enterLater(id: TenantId, epoch: Epoch, acquired?: Promise<Tenant>): Promise<Visit> {
+    let waiting: Promise<unknown> | undefined = acquired;
+    for (let round = 0; round < limits.acquireRoundsMax; round++) {
+      await (waiting ?? this.#closed.get(id));
+      if (this.#closed.has(id)) {
+        waiting = undefined;
+        continue;
+      }
+      // Asked again after every wait: what was promised may have left since.
+      const tenant = this.#host.acquire(id, epoch);
+      if (!(tenant instanceof Promise)) return this.#visit(tenant);
+      waiting = tenant;
+    }
+    throw new SystemError("tenant_moving", `Cannot serve tenant ${id} just now: it leaves again and again`, {
+      retryAfterMs: 1_000,
+    });
+  }
+
+  #visit(tenant: Tenant): Visit {
+    let room = this.#rooms.get(tenant.id);
+    if (room?.tenant !== tenant) {
+      room = this.#furnish(tenant);
+      this.#rooms.set(tenant.id, room);
+    }
+    const entered = room;
+    entered.enter(this.#monotonicMs());
+    let ended = false;
+    return {
+      tenant,
+      end: () => {
+        if (ended) return;
+        ended = true;
+        entered.leave(this.#monotonicMs());
+      },
+    };
+  }
+
+  #furnish(tenant: Tenant): Room {
+    const room = new Room(tenant, this.#monotonicMs());
+    tenant.gone.addEventListener(
+      "abort",
+      () => {
+        if (this.#rooms.get(tenant.id) === room) this.#rooms.delete(tenant.id);
+      },
+      { once: true },
+    );
+    return room;
+  }
+}

@@ -1,0 +1,178 @@
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { DATA_DB, type Epoch, type LogSeq, type TenantId, type Txid } from "../../shared/ids.ts";
+import { limits } from "../../shared/limits.ts";
+import { encodeLtx } from "../../shared/ltx/encode.ts";
+import type { ObjectStore } from "../../shared/objects/contract.ts";
+import { listAll } from "../../shared/objects/read.ts";
+import { openObjectStore } from "../objects/open.ts";
+import { type Clock, systemClock } from "./clock.ts";
+import { DatabaseLedger, emptyChain } from "./ledger.ts";
+import { type MaterialiseTarget, Materialiser } from "./materialise.ts";
+
+let directory: string;
+let store: ObjectStore;
+let ended: AbortController;
+let nowMs: number;
+let timers: { atMs: number; run: () => void }[];
+let materialiser: Materialiser;
+
+const clock: Clock = {
+  ...systemClock,
+  monotonicMs: () => nowMs,
+  after(delayMs, run) {
+    const timer = { atMs: nowMs + delayMs, run };
+    timers.push(timer);
+    return () => void (timers = timers.filter((one) => one !== timer));
+  },
+};
+
+beforeEach(async () => {
+  directory = mkdtempSync(join(tmpdir(), "materialise-"));
+  store = await openObjectStore(`file:${directory}`, {});
+  ended = new AbortController();
+  [nowMs, timers] = [0, []];
+  materialiser = new Materialiser({ store, clock, signal: ended.signal });
+});
+afterEach(() => {
+  ended.abort(new Error("the test has ended"));
+  materialiser.close();
+  rmSync(directory, { recursive: true, force: true });
+});
+
+interface Target extends MaterialiseTarget {
+  told: number;
+  errors: unknown[];
+}
+
+function target(tenant = "abcdefghijklmno"): Target {
+  const ledger = new DatabaseLedger(
+    tenant as TenantId,
+    DATA_DB,
+    { txid: 0 as Txid, entryHash: "" },
+    emptyChain(),
+  );
+  const made: Target = {
+    ledger,
+    told: 0,
+    errors: [],
+    image: () => Promise.resolve(undefined),
+    materialised: () => void made.told++,
+    failed: (error) => void made.errors.push(error),
+  };
+  return made;
+}
+
+function log(to: Target, txid: number, seq = txid, pageSize = 512): void {
+  const header = {
+    pageSize,
+    commit: 1,
+    minTxid: txid as Txid,
+    maxTxid: txid as Txid,
+    timestampMs: txid,
+    epoch: 1 as Epoch,
+  };
+  const ltx = encodeLtx({ ...header, walOffset: 0, walSize: 0, salt1: 0, salt2: 0 }, [
+    { pgno: 1, data: new Uint8Array(pageSize).fill(txid) },
+  ]);
+  const position = { txid: txid as Txid, entryHash: "" };
+  const entry = { position, ltx, ref: undefined, pageSize, commit: 1, bytes: ltx.length, atMs: nowMs };
+  to.ledger.add({ ...entry, seq: seq as LogSeq });
+  materialiser.added(to);
+}
+
+async function names(): Promise<string[]> {
+  const found: string[] = [];
+  for await (const { key } of listAll(store, { prefix: "tenants/" }))
+    found.push(key.split("/").slice(-2).join("/"));
+  return found;
+}
+
+/** Lets time pass; timers run when they are due. */
+async function pass(ms: number): Promise<void> {
+  const untilMs = nowMs + ms;
+  for (;;) {
+    const due = timers.filter((timer) => timer.atMs <= untilMs).toSorted((a, b) => a.atMs - b.atMs)[0];
+    if (due === undefined) break;
+    timers = timers.filter((timer) => timer !== due);
+    nowMs = Math.max(nowMs, due.atMs);
+    due.run();
+    await Bun.sleep(20);
+  }
+  nowMs = untilMs;
+}
+
+const hex = (n: number): string => n.toString(16).padStart(16, "0");
+
+describe("Materialiser", () => {
+  test("waits for the time to come, with one timer for all, and none when nothing is pending", async () => {
+    const [a, b] = [target("aaaaaaaaaaaaaaa"), target("bbbbbbbbbbbbbbb")];
+    log(a, 1);
+    await pass(60_000);
+    log(b, 1);
+    expect(timers.length).toBe(1);
+    await pass(limits.materialiseAfterMs - 120_000);
+    expect(await names()).toEqual([]);
+    await pass(60_000);
+    expect([a.told, b.told]).toEqual([1, 0]);
+    await pass(60_000);
+    expect([a.told, b.told]).toEqual([1, 1]);
+    expect(timers.length).toBe(0);
+  });
+
+  test("writes one file of many entries; from TXID 1 it is a snapshot", async () => {
+    const one = target();
+    for (let txid = 1; txid <= 3; txid++) log(one, txid);
+    await materialiser.flush(one);
+    for (let txid = 4; txid <= 5; txid++) log(one, txid);
+    await materialiser.flush(one);
+    expect(await names()).toEqual([`0001/${hex(4)}-${hex(5)}.ltx`, `0009/${hex(1)}-${hex(3)}.ltx`]);
+    expect(one.ledger.materialised.txid).toBe(5 as Txid);
+    expect(one.ledger.chain.files).toBe(1);
+  });
+
+  test("ends a file where the page size changes", async () => {
+    const one = target();
+    log(one, 1);
+    log(one, 2, 2, 1024);
+    log(one, 3, 3, 1024);
+    await materialiser.flush(one);
+    expect(await names()).toEqual([`0001/${hex(2)}-${hex(3)}.ltx`, `0009/${hex(1)}-${hex(1)}.ltx`]);
+    expect(one.ledger.snapshotDue).toBe(true);
+  });
+
+  test("does it at once when entries are many", async () => {
+    const one = target();
+    for (let txid = 1; txid <= limits.materialiseEntries; txid++) log(one, txid);
+    await materialiser.flush(one);
+    expect(one.told).toBe(1);
+  });
+
+  test("knows the oldest slot that is needed", async () => {
+    const [a, b] = [target("aaaaaaaaaaaaaaa"), target("bbbbbbbbbbbbbbb")];
+    expect(materialiser.oldestNeeded()).toBeUndefined();
+    log(a, 1, 7);
+    log(b, 1, 9);
+    expect(materialiser.oldestNeeded()).toBe(7 as LogSeq);
+    await materialiser.flush(a);
+    nowMs += 2_000;
+    expect(materialiser.oldestNeeded()).toBe(9 as LogSeq);
+  });
+
+  test("a file that is there already is success when it is the same, and an error otherwise", async () => {
+    const [one, again, other] = [target(), target(), target()];
+    log(one, 1);
+    await materialiser.flush(one);
+    log(again, 1);
+    await materialiser.flush(again);
+    expect(again.told).toBe(1);
+    log(other, 1, 1, 1024);
+    expect(await materialiser.flush(other).catch((error: Error) => error.message)).toContain(
+      "another file is there",
+    );
+    expect(other.errors.length).toBe(1);
+    expect(other.ledger.entries.length).toBe(1);
+  });
+});
