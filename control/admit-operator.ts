@@ -1,7 +1,7 @@
 import { UserError } from "../shared/errors.ts";
+import { OPERATOR_SCOPES } from "../shared/protocol/cp.ts";
 import { sha256Hex } from "../shared/protocol/mac.ts";
 import { type AddToken, addFirstToken, addToken } from "./domain/operator-tokens.ts";
-import { OPERATOR_SCOPES } from "./domain/records.ts";
 import { OPERATOR_TOKEN, newOperatorToken } from "./domain/token-text.ts";
 import { readOrCreatePrivate } from "./private-files.ts";
 import type { Control } from "./service.ts";

@@ -117,6 +117,8 @@ describe("control as a process", () => {
     expect(await failed(["--data", join(file, "below")])).toContain("not a directory");
     expect(await failed(["--data", data, "--listen", "nowhere"])).toContain("--listen");
     expect(await failed(["--data", data, "--lisen", "1"])).toContain("--lisen");
+    expect(await failed(["--data", data, "--evict-after", "soon"])).toContain("--evict-after");
+    expect(await failed(["--data", data, "--scale-webhook", "ftp://x"])).toContain("--scale-webhook");
     expect(await failed(["--data", data, "--store", "ftp://x"])).toContain("ftp://x");
     expect(await failed(["--data", data, "--listen", "0"], { MANYBASE_MEMBER_KEY: "short" })).toContain(
       "MANYBASE_MEMBER_KEY",

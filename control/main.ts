@@ -1,17 +1,25 @@
-import { join } from "node:path";
+import type { Logger } from "pino";
 import { SystemError, UserError } from "../shared/errors.ts";
+import { limits } from "../shared/limits.ts";
 import { sealLog } from "../shared/log/seal.ts";
 import { admitOperator } from "./admit-operator.ts";
 import { controlApp } from "./api/app.ts";
+import { forwardToLeader } from "./api/forward.ts";
 import { systemClock } from "./clock.ts";
-import { listen } from "./listen.ts";
+import { openEngine } from "./engine.ts";
+import { Listener } from "./listener.ts";
 import { createLog } from "./log.ts";
 import { openObjectStore } from "./objects.ts";
 import { type ControlOptions, controlHelp, readControlOptions } from "./options.ts";
 import { requireDirectory } from "./private-files.ts";
-import { openRaftStore } from "./raft/open.ts";
 import { readControlKeys } from "./read-keys.ts";
-import { openControl } from "./service.ts";
+import { type ControlParts, openControl } from "./service.ts";
+
+const WAITS: ReadonlySet<string> = new Set([
+  "control_no_leader",
+  "control_state_unknown",
+  "control_unreachable",
+]);
 
 try {
   const options = readControlOptions(process.argv.slice(2), process.env);
@@ -33,40 +41,74 @@ async function run(options: ControlOptions): Promise<void> {
   requireDirectory(options.data, "data directory");
   const keys = readControlKeys(options.data, process.env);
   const objects = await openObjectStore(options.store, process.env);
-  const store = await openRaftStore({ directory: join(options.data, "control"), onFailure: fail });
-  const control = await openControl({
+  const listener = new Listener(options.listen);
+  const engine = await openEngine(options.engine, {
+    data: options.data,
+    url: listener.url,
+    keys: keys.memberKeys,
+    log,
+    stopping: stopping.signal,
+    fail,
+  });
+  listener.links = engine.accept;
+  const { store } = engine;
+  const parts: ControlParts = {
     store,
     objects,
     ...keys,
     domain: options.domain,
+    settings: options.settings,
     sealLog,
     clock: systemClock,
     randomBytes: (length) => crypto.getRandomValues(new Uint8Array(length)),
     fetch: globalThis.fetch,
     log,
-  });
+  };
+  const control = await withQuorum(log, stopping.signal, () => openControl(parts));
+  if (control === undefined) {
+    await listener.close();
+    await store.close();
+    process.exit(0);
+  }
   const app = controlApp(control);
-  const server = listen(options.listen, (request) => app.fetch(request));
+  listener.answer = forwardToLeader(control, (request) => app.fetch(request));
 
   const state = await control.leadership.settled(stopping.signal).catch(() => undefined);
   if (typeof state === "object") throw state.refused;
-  if (state === "leading") {
+  if (state !== undefined) {
     const token = process.env["MANYBASE_OPERATOR_TOKEN"];
-    const made = await admitOperator(control, {
-      ...(token === undefined || token === "" ? {} : { token }),
-      ...(options.operatorTokenFile === undefined ? {} : { file: options.operatorTokenFile }),
-    });
+    // On a follower too: which replica will lead is not known when they start.
+    const made = await withQuorum(log, stopping.signal, () =>
+      admitOperator(control, {
+        ...(token === undefined || token === "" ? {} : { token }),
+        ...(options.operatorTokenFile === undefined ? {} : { file: options.operatorTokenFile }),
+      }),
+    );
     if (made !== undefined) process.stdout.write(`operator token, shown only now: ${made}\n`);
   }
   if (!stopping.signal.aborted) {
-    process.stdout.write(`control ready on http://${server.hostname}:${server.port}\n`);
+    process.stdout.write(`control ready on ${listener.url}\n`);
     await new Promise((resolve) => stopping.signal.addEventListener("abort", resolve, { once: true }));
   }
   await control.close();
-  await server.stop(true);
+  await listener.close();
   await store.close();
   await objects.close();
   process.exit(0);
+}
+
+/** Waits for a majority of the members: one that starts first is no mistake. Undefined when it is told to stop meanwhile. */
+async function withQuorum<T>(log: Logger, stopping: AbortSignal, work: () => Promise<T>): Promise<T | undefined> {
+  for (let attempt = 1; !stopping.aborted; attempt++) {
+    try {
+      return await work();
+    } catch (error) {
+      if (!(error instanceof SystemError) || !WAITS.has(error.code)) throw error;
+      if (attempt === 1) log.warn({ error: error.message }, "waiting for a majority of control's members");
+      await systemClock.sleep(limits.controlRetryMsMax, stopping).catch(() => undefined);
+    }
+  }
+  return undefined;
 }
 
 function fail(error: unknown): never {

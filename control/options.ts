@@ -1,6 +1,9 @@
 import { join } from "node:path";
 import { UserError } from "../shared/errors.ts";
+import { limits } from "../shared/limits.ts";
 import { type ParsedArguments, helpText, parseListen, parseOptions } from "../shared/options.ts";
+import { ENGINE_OPTIONS, type EngineOptions, readEngineOptions } from "./engine-options.ts";
+import type { ControlSettings } from "./service.ts";
 
 export const OPTIONS = {
   listen: {
@@ -26,6 +29,36 @@ export const OPTIONS = {
     default: "localhost",
     help: "Tenants are <slug>.<name>.",
   },
+  "idle-after": {
+    value: "<seconds>",
+    env: "MANYBASE_IDLE_AFTER",
+    default: String(limits.tenantIdleMsDefault / 1000),
+    help: "A tenant without a request for this long is idle.",
+  },
+  "evict-after": {
+    value: "<seconds>",
+    env: "MANYBASE_EVICT_AFTER",
+    default: String(limits.tenantEvictMsDefault / 1000),
+    help: "A tenant without a request for this long leaves its worker until the next one; 0: never.",
+  },
+  "retain-deleted": {
+    value: "<seconds>",
+    env: "MANYBASE_RETAIN_DELETED",
+    default: String(limits.tenantRetainMsDefault / 1000),
+    help: "How long a deleted tenant can be recovered, if its deletion does not say otherwise.",
+  },
+  "rebalance-moves": {
+    value: "<per minute>",
+    env: "MANYBASE_REBALANCE_MOVES",
+    default: String(limits.rebalanceMovesPerMinuteDefault),
+    help: "How many tenants may move each minute to even workers out; 0: none.",
+  },
+  "scale-webhook": {
+    value: "<url>",
+    env: "MANYBASE_SCALE_WEBHOOK",
+    help: "Told by POST when another number of workers is wanted.",
+  },
+  ...ENGINE_OPTIONS,
   "operator-token-file": {
     value: "<file>",
     env: "MANYBASE_OPERATOR_TOKEN_FILE",
@@ -38,6 +71,7 @@ const SECRETS = `Secrets (environment only):
   MANYBASE_MEMBER_KEY      Key of control and workers, id:secret (default: the file <data>/keys/member.key, made when missing).
   MANYBASE_GATEWAY_KEY     Key of gateways, id:secret (default: the file <data>/keys/gateway.key, made when missing).
   MANYBASE_OPERATOR_TOKEN  Made valid at start. Without it, and without a token file, a first token is made and printed once.
+  MANYBASE_SCALE_WEBHOOK_TOKEN  Sent to the webhook as a bearer token.
   MANYBASE_LOG_LEVEL       trace, debug, info, warn, error, silent (default info).
 `;
 
@@ -47,6 +81,8 @@ export interface ControlOptions {
   store: string;
   domain: string;
   operatorTokenFile?: string;
+  engine: EngineOptions;
+  settings: ControlSettings;
 }
 
 /** @returns "help" when that was asked for. @throws UserError `invalid_option` */
@@ -73,7 +109,45 @@ export function readControlOptions(
     store: values.store ?? `file:${join(data, "store")}`,
     domain: values.domain ?? OPTIONS.domain.default,
     ...(tokenFile === undefined ? {} : { operatorTokenFile: tokenFile }),
+    engine: readEngineOptions(values),
+    settings: readSettings(values, environment["MANYBASE_SCALE_WEBHOOK_TOKEN"]),
   };
+}
+
+function readSettings(
+  values: ParsedArguments<typeof OPTIONS>["values"],
+  webhookToken: string | undefined,
+): ControlSettings {
+  const seconds = (name: "idle-after" | "evict-after" | "retain-deleted", max: number): number =>
+    parseNumber(values[name], `--${name}`, max / 1000) * 1000;
+  const webhook = values["scale-webhook"];
+  if (webhook !== undefined && !/^https?:$/.test(URL.parse(webhook)?.protocol ?? "")) {
+    throw new UserError(
+      "invalid_option",
+      `Cannot read --scale-webhook: ${JSON.stringify(webhook)} is no URL`,
+    );
+  }
+  const token = webhookToken === undefined || webhookToken === "" ? {} : { token: webhookToken };
+  const idleMs = seconds("idle-after", limits.tenantRetainMsMax);
+  return {
+    // A tenant in use is never idle.
+    idleMs: Math.max(idleMs, limits.lifeSweepMsMin),
+    evictMs: seconds("evict-after", limits.tenantRetainMsMax),
+    retainMs: seconds("retain-deleted", limits.tenantRetainMsMax),
+    rebalanceMovesPerMinute: parseNumber(values["rebalance-moves"], "--rebalance-moves", 100_000),
+    ...(webhook === undefined ? {} : { scaleWebhook: { url: webhook, ...token } }),
+  };
+}
+
+function parseNumber(text: string | undefined, name: string, max: number): number {
+  const value = Number(text);
+  if (text === undefined || !/^\d+(\.\d+)?$/.test(text) || value > max) {
+    throw new UserError(
+      "invalid_option",
+      `Cannot read ${name}: ${JSON.stringify(text)} is not a number from 0 to ${max}`,
+    );
+  }
+  return value;
 }
 
 export function controlHelp(): string {

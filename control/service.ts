@@ -17,6 +17,7 @@ import { Drainer } from "./moving/drainer.ts";
 import { Mover } from "./moving/mover.ts";
 import { Rebalancer } from "./moving/rebalancer.ts";
 import { createWorkerClient } from "./moving/worker-client.ts";
+import { ScaleWatch } from "./scaling/scale-watch.ts";
 import { type SealLog, Sealer } from "./sealing/sealer.ts";
 import type { ReplicatedStore } from "./store/contract.ts";
 
@@ -59,6 +60,7 @@ export interface Control extends ControlParts {
   feed: RouteFeed;
   leadership: Leadership;
   resolver: RouteResolver;
+  scaling: ScaleWatch;
   /** Aborts when this replica stops: open streams end. */
   stopping: AbortSignal;
   /** Ends the sweepers; the store stays the caller's to close. */
@@ -86,6 +88,7 @@ export async function openControl(parts: ControlParts): Promise<Control> {
   // Known to the leader only, and only the leader places and moves.
   const loads: Loads = (incarnation) => leadership.current?.leases.last(incarnation);
   const common = { ...parts, ...settings, table, waiters, runner, workers, loads };
+  const scaling = new ScaleWatch(common);
   const sweepers = [
     sealer,
     new Mover(common),
@@ -93,6 +96,7 @@ export async function openControl(parts: ControlParts): Promise<Control> {
     new Rebalancer({ ...common, movesPerMinute: settings.rebalanceMovesPerMinute }),
     new IdleSweeper(common),
     new Purger(common),
+    scaling,
   ].map((sweeper) => (signal: AbortSignal) => sweeper.run(signal));
   const leadership = new Leadership({ ...parts, table, runner, sweepers });
   const resolver = new RouteResolver({ table, waiters, runner, leadership, loads });
@@ -111,6 +115,7 @@ export async function openControl(parts: ControlParts): Promise<Control> {
     feed,
     leadership,
     resolver,
+    scaling,
     stopping: stop.signal,
     async close() {
       stop.abort(new Error("Control stops"));

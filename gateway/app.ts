@@ -8,6 +8,9 @@ import type { Observer } from "./observe/access-log.ts";
 import { page } from "./pages/page.ts";
 import { problem } from "./pages/problem.ts";
 import { Breakers } from "./proxy/breakers.ts";
+import { Doubts } from "./proxy/doubts.ts";
+import { GrantSigner } from "./proxy/grant-signer.ts";
+import { sendByFetch } from "./proxy/upstream.ts";
 import { type Client, type Exchange, openExchange } from "./proxy/exchange.ts";
 import { type Rate, RateLimiter, clientName, rateHeaders, refuseWhenEmpty } from "./proxy/rate-limits.ts";
 import { NO_BODY_ONCE, replayableBody } from "./proxy/replayable-body.ts";
@@ -27,6 +30,8 @@ export interface GatewayOptions extends TenantProxy {
   turns?: TurnsOptions;
   /** `x-tenant-id` names the tenant, by id or slug, on hosts that name none. */
   tenantHeader?: boolean;
+  /** The runtime ends a timer with the request that set it. */
+  timersEndWithRequests?: boolean;
   observe?: Observer;
   /** Told of errors that are nobody's fault but ours; never with headers or bodies. */
   onError: (error: unknown) => void;
@@ -65,7 +70,15 @@ export function createGateway(options: GatewayOptions): Gateway {
   const { source, table, tenantRate, clientRate, turns } = options;
   const state: State = {
     options,
-    proxy: { ...options, breakers: new Breakers(), holding: 0 },
+    proxy: {
+      ...options,
+      send: options.send ?? sendByFetch(options.fetch ?? fetch),
+      decodesBodies: options.send === undefined && options.decodesBodies === true,
+      grants: new GrantSigner(options.keys),
+      breakers: new Breakers(),
+      doubts: new Doubts(options.timersEndWithRequests !== true),
+      holding: 0,
+    },
     turns: new Turns(turns ?? { totalMax: limits.turnsMax, tenantMax: limits.turnsPerTenantMax }),
     tenantRates: tenantRate === undefined ? undefined : new RateLimiter(tenantRate),
     clientRates: clientRate === undefined ? undefined : new RateLimiter(clientRate),
@@ -105,7 +118,7 @@ async function answer(
 ): Promise<Response> {
   const { options } = state;
   const { domain } = options;
-  refuseOversized(request);
+  refuseLongAddress(request);
   const { address } = exchange.client;
   if (state.clientRates !== undefined && !LOOPBACK.test(address)) {
     exchange.allowance = state.clientRates.take(clientName(address));
@@ -183,17 +196,8 @@ function tenantOfHeader({ options }: State, request: Request, kind: string): Slu
 const TENANT_ID = /^[a-z0-9]{15}$/;
 const LOOPBACK = /^(?:127\.|::1$|::ffff:127\.)/;
 
-function refuseOversized(request: Request): void {
+function refuseLongAddress(request: Request): void {
   if (request.url.length > limits.urlCharactersMax) {
     throw new UserError("too_large", "Cannot take this request: its address is too long");
-  }
-  let bytes = 0;
-  let count = 0;
-  for (const [name, value] of request.headers) {
-    bytes += name.length + value.length;
-    count += 1;
-  }
-  if (bytes > limits.headerBytesMax || count > limits.headersMax) {
-    throw new UserError("too_large", "Cannot take this request: its headers are too large");
   }
 }

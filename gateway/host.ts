@@ -44,11 +44,16 @@ export function asciiHost(host: string): string {
   if (!/[^ -~]/.test(host)) return host;
   const [, raw = "", port = ""] = /^([^:@/?#\\\s%]{1,255})(:[0-9]{1,5})?$/.exec(host) ?? [];
   try {
-    const name = /[^\u0000-\u00ff]/.test(raw)
+    const name = /[\u0100-\uffff]/.test(raw)
       ? raw
       : new TextDecoder("utf-8", { fatal: true }).decode(Uint8Array.from(raw, (c) => c.charCodeAt(0)));
     return raw === "" ? "" : new URL(`http://${name}`).hostname + port;
   } catch {
     return "";
   }
+}
+
+/** The request's path and query. Where the host was no URL's, Bun gives a request the path alone as its URL. */
+export function pathOf(request: Request): { pathname: string; search: string } {
+  return new URL(request.url, "http://gateway");
 }

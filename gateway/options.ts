@@ -69,6 +69,13 @@ export const OPTIONS = {
   },
 };
 
+/** Every environment variable that the gateway reads. */
+export const VARIABLES: readonly string[] = [
+  ...Object.values(OPTIONS).map(({ env }) => env),
+  "MANYBASE_GATEWAY_KEY",
+  "MANYBASE_SUPERVISED",
+];
+
 /** @throws UserError `invalid_option` */
 export function parseCount(text: string | undefined, name: string, min: number): number {
   const value = Number(text);

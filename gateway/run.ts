@@ -57,6 +57,7 @@ async function run(runtime: Runtime): Promise<void> {
     table,
     source,
     fetch: runtime.fetch,
+    ...(runtime.send === undefined ? {} : { send: runtime.send }),
     decodesBodies: runtime.decodesBodies,
     bodyBytesMax: parseCount(values["body-bytes"], "--body-bytes", 1),
     turns: {

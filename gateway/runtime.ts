@@ -1,4 +1,5 @@
 import type { GatewayBindings, GatewayGauges } from "./app.ts";
+import type { SendUpstream } from "./proxy/upstream.ts";
 import type { Observer } from "./observe/access-log.ts";
 
 /** Answers one request; what an adapter adds to it is in the bindings. */
@@ -16,8 +17,10 @@ export interface Runtime {
   environment: Readonly<Record<string, string | undefined>>;
   /** Aborted by SIGINT, SIGTERM, and by the supervisor's end when there is one. */
   stopping: AbortSignal;
-  /** Requests to workers and control. Must hand bodies on as they are, whatever their encoding. */
+  /** Requests to control, and to workers where there is no `send`. */
   fetch: typeof fetch;
+  /** Requests to workers. Hands bodies on as they are, whatever their encoding. */
+  send?: SendUpstream;
   /** True when `fetch` takes a body off its encoding unless the request asks for `identity`. */
   decodesBodies: boolean;
   /** @throws when there is no such file */

@@ -120,6 +120,8 @@ async function run(): Promise<void> {
       control.url,
       "--listen",
       address ?? `127.0.0.1:${values["worker-port"]}`,
+      // Nobody but this machine's own users can be a tenant here.
+      ...(isLoopback(listen.hostname) ? ["--allow-private-network"] : []),
     ]);
     parts.push(worker);
     const gateway = await startPart("gateway", root, (address) => [
@@ -162,6 +164,10 @@ async function run(): Promise<void> {
     for (const part of parts.toReversed()) await part.stop();
     throw error;
   }
+}
+
+function isLoopback(hostname: string): boolean {
+  return hostname === "localhost" || hostname === "::1" || hostname.startsWith("127.");
 }
 
 function hostUrl(name: string, domain: string, port: number): string {

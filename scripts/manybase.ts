@@ -18,16 +18,25 @@ const OPTIONS = {
   },
   durability: {
     value: "<durable|async>",
-    help: "tenants create: when a write is acknowledged (default durable).",
+    help: "tenants create, update: when a write is acknowledged (default durable).",
   },
   search: { value: "<text>", help: "tenants list: only slugs that contain it." },
+  slug: { value: "<slug>", help: "tenants update: its new name." },
+  "retain-seconds": { value: "<n>", help: "tenants delete: how long it can be recovered." },
+  force: { help: "workers remove: also one that serves." },
+  wait: { help: "workers drain: until it is empty." },
+  scopes: { value: "<list>", help: "tokens create: read, write, tenant-admin (default read)." },
+  subject: { value: "<id>", help: "platform audit: only of this tenant, worker or token." },
+  action: { value: "<name>", help: "platform audit: only this action, e.g. tenant.move." },
+  limit: { value: "<n>", help: "platform audit: entries to show (default 50)." },
+  before: { value: "<id>", help: "platform audit: only older entries." },
   json: { help: "Print JSON for machines." },
 };
 
 try {
   const { values, positionals, help } = parseOptions(OPTIONS, process.argv.slice(2), process.env);
   if (help || positionals.length === 0) {
-    const usage = `bun run manybase <command> [options]\n\nCommands:\n${COMMANDS.map((c) => `  ${c.usage.padEnd(50)} ${c.about}`).join("\n")}`;
+    const usage = `bun run manybase <command> [options]\n\nCommands:\n${COMMANDS.map((c) => `  ${c.usage.padEnd(74)} ${c.about}`).join("\n")}`;
     process.stdout.write(helpText(usage, "Manages a Manybase platform.", OPTIONS));
     process.exit(help ? 0 : 2);
   }
@@ -41,7 +50,7 @@ try {
     : `Cannot do this: ${error instanceof Error ? error.message : String(error)}`;
   if (process.argv.includes("--json")) {
     process.stderr.write(
-      `${JSON.stringify({ error: { code: known ? error.code : "internal", message } })}\n`,
+      `${JSON.stringify({ error: { code: known ? error.code : "internal", message, ...(known ? { details: error.details } : {}) } })}\n`,
     );
   } else {
     process.stderr.write(`${message}\n${known && error.hint !== undefined ? `${error.hint}\n` : ""}`);

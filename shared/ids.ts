@@ -25,6 +25,7 @@ export type Revision = Brand<number, "Revision">;
 
 export const DATA_DB = "data.db" as DatabaseName;
 export const AUXILIARY_DB = "auxiliary.db" as DatabaseName;
+export const STATE_DB = "state.db" as DatabaseName;
 
 /** Slugs that can never be a tenant: hosts of the platform itself. */
 export const RESERVED_SLUGS: ReadonlySet<string> = new Set(["admin", "app", "api", "www"]);

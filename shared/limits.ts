@@ -7,6 +7,7 @@ export const limits = {
   logInlineEntryBytesMax: 4 * 1024 * 1024,
   logFootersEvery: 64,
   logDirectoryEvery: 1024,
+  logIndexEntryBytesMax: 1536 * 1024, // a larger FOOTERS or DIRECTORY is left out, and a recovery reads more objects
   logPutRetriesMax: 1_000_000, // bounded by the incarnation's life, not by count: an outage may last hours
   logPutAttemptMs: 10_000,
   logRetryDelayMsMin: 20,
@@ -21,6 +22,7 @@ export const limits = {
   outageRefuseAfterMs: 2_000,
   asyncLagMsMax: 5_000,
   asyncLagBytesMax: 4 * 1024 * 1024,
+  asyncLagLookMs: 2, // between two looks at how long a WAL has become
   leaseProofMs: 300,
   // --- sealing (§5)
   sealSlots: 4,
@@ -30,6 +32,23 @@ export const limits = {
   materialiseBytes: 1024 * 1024,
   materialiseEntries: 256,
   materialiseAfterMs: 15 * 60_000,
+  materialiseRunBytesMax: 64 * 1024 * 1024, // of the flushes in one file
+  bundleKeepMs: 72 * 60 * 60_000,
+  compactAfterMs: 60 * 60_000, // level 1 to 2
+  compactDailyMs: 24 * 60 * 60_000, // level 2 to 3
+  compactBytesMax: 64 * 1024 * 1024, // of the files that are merged into one
+  snapshotAgeMsMax: 7 * 24 * 60 * 60_000, // with changes since
+  levelOneKeepMs: 3 * 24 * 60 * 60_000,
+  historyKeepMs: 30 * 24 * 60 * 60_000, // levels 2 and 3, older snapshots
+  largeKeepMs: 24 * 60 * 60_000, // large objects that no entry needs
+  condemnedMsMin: 60 * 60_000,
+  condemnedMsMax: 2 * 60 * 60_000, // later it must be condemned anew
+  condemnedKeysMax: 10_000, // in one record
+  logTruncateAfterMs: 60 * 60_000,
+  logTruncateEveryMs: 5 * 60_000,
+  maintainParallel: 2,
+  timerMsMax: 7 * 24 * 60 * 60_000, // setTimeout counts milliseconds in 31 bits
+  maintenanceRetryMs: 10 * 60_000,
   snapshotChainFilesMax: 64,
   snapshotChainRatio: 0.5,
   snapshotChainBytesMin: 256 * 1024,
@@ -98,6 +117,8 @@ export const limits = {
   sortTermCharactersMax: 255,
   relationDepthMax: 6,
   expandDepthMax: 6,
+  /** Patterns of generated texts that are kept ready. */
+  simplePatternsMax: 1_000,
   expandBackRelationsMax: 1_000,
   pageSizeMax: 1_000,
   pageSizeDefault: 30,
@@ -146,6 +167,26 @@ export const limits = {
   sqlParametersMax: 32_766,
   sqlTokensMax: 100, // per tenant
   sqlTokenNameCharactersMax: 100,
+  // --- request logs of a tenant
+  logQueueEntriesMax: 20_000,
+  logBatchEntriesMax: 1_000, // one commit, one turn
+  logFlushMs: 3_000,
+  logUrlCharactersMax: 3_000,
+  logHeaderCharactersMax: 2_000,
+  logMethodCharactersMax: 50,
+  logDetailsCharactersMax: 16 * 1024,
+  logTokensKnownMax: 1_000,
+  // --- crons of a tenant
+  cronSweepMs: 60_000,
+  cronJobMsMax: 60 * 60_000,
+  cronJobsParallel: 4,
+  cronLookAheadDaysMax: 366 * 5,
+  // --- backups of a tenant
+  backupNameCharactersMax: 150,
+  backupsListedMax: 1_000,
+  backupBytesMax: 20 * 1024 * 1024 * 1024,
+  backupEntriesMax: 1_000_000,
+  backupMs: 30 * 60_000,
   // --- mail and OAuth2
   mailQueueMax: 10_000,
   mailTenantQueueMax: 500,
@@ -176,6 +217,12 @@ export const limits = {
   avatarBytesMax: 10 * 1024 * 1024,
   jwksSetsMax: 1_000,
   jwksFreshMs: 10 * 60_000,
+  totpWindowSteps: 1, // a clock may be half a minute off
+  totpTriesMax: 5,
+  totpTriesWindowMs: 180_000,
+  totpIssuerCharactersMax: 100,
+  backupCodes: 10,
+  mfaSecondsDefault: 600,
   // --- control
   leaseMs: 1_200,
   beatMs: 300,
@@ -186,6 +233,9 @@ export const limits = {
   watchQueueMax: 10_000,
   streamProgressMs: 5_000,
   controlRequestMs: 5_000,
+  replicaAttemptMs: 600, // for the first sign of an answer, while there is another replica to ask
+  leaderWaitMs: 2_500,
+  forwardMs: 30_000,
   controlBodyBytesMax: 1024 * 1024,
   clockSkewMsMax: 5_000,
   commandRetriesMax: 32,
@@ -240,16 +290,35 @@ export const limits = {
   raftPendingReadsMax: 10_000,
   raftPromoteLagMax: 1_000,
   raftSnapshotTicks: 600,
+  etcdReadMs: 2_000, // per server
+  etcdLeaseSeconds: 3,
+  etcdNoteSeconds: 1_200,
+  etcdCheckMs: 1_000,
+  etcdRetryMs: 100,
+  raftSnapshotWindowChunks: 8,
+  raftFrameBytesMax: 64 * 1024 * 1024,
+  raftLinkQueueBytesMax: 16 * 1024 * 1024,
+  raftLinkPingMs: 500,
+  raftLinkSilentMs: 2_000,
+  raftDialMs: 2_000,
+  raftDialMsMin: 20,
+  raftDialMsMax: 1_000,
+  raftDialPatienceMs: 500,
+  raftPromoteRetryMs: 500,
+  raftForwardsMax: 10_000,
+  raftRefusalsToldMax: 1_000,
   raftSnapshotChunkRows: 500,
   raftSnapshotChunkCharacters: 256 * 1024,
   workerCallMs: 5_000,
+  mainThreadStallMsMax: 10_000, // a worker whose main thread has not ticked for this long stops beating
+  mainThreadTickMs: 50,
   releaseCallMs: 60_000,
   releaseAttemptsMax: 5,
   releaseRetryMsMin: 50,
   releaseRetryMsMax: 1_000,
   transfersParallel: 32,
   transferWaitMsMax: 20_000,
-  drainParallel: 8,
+  drainParallel: 4,
   drainRetryMs: 500,
   tenantIdleMsDefault: 5 * 60_000,
   tenantEvictMsDefault: 30 * 60_000,
@@ -278,8 +347,11 @@ export const limits = {
   auditPageMax: 500,
   // --- gateway
   grantMs: 30_000,
+  signedGrantsMax: 10_000,
+  signedGrantCharactersMax: 512,
   routesMax: 1_000_000,
   routeWaitMsMax: 10_000,
+  routeLifeMs: 5_000, // where no stream keeps the table current
   routeHedgeMs: 500,
   routeQuestionsMax: 20_000,
   routeCopyMs: 5_000,
@@ -289,7 +361,10 @@ export const limits = {
   holdRequestsMax: 10_000,
   holdBodyBytesMax: 1024 * 1024,
   upstreamConnectMs: 3_000,
-  ownerRoundsMax: 8,
+  upstreamHeadBytesMax: 64 * 1024,
+  upstreamIdleMs: 60_000,
+  upstreamIdlePerWorkerMax: 512,
+  upstreamOriginsMax: 10_000,
   urlCharactersMax: 16_384,
   headerBytesMax: 32 * 1024,
   headersMax: 200,

@@ -66,7 +66,7 @@ export function parseOptions<Specs extends OptionSpecs>(
       positionals.push(arg);
     }
   }
-  return { values: values as OptionValues<Specs>, positionals, help };
+  return { values, positionals, help };
 }
 
 /** The help of a command: usage, a sentence, one line per option with its variable and default. */

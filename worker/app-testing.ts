@@ -4,6 +4,7 @@ import { createTenantApp } from "./app.ts";
 import { upsertSuperuser } from "./auth/superuser.ts";
 import { leave } from "./http/leave.ts";
 import { bootstrap } from "./model/bootstrap.ts";
+import { Network } from "./outbound/network.ts";
 import { SQL_FUNCTIONS } from "./query/functions.ts";
 import type { Tenant } from "./tenant/contract.ts";
 import { TestWorld } from "./tenant/test-world.ts";
@@ -24,13 +25,13 @@ export async function startTestApi(durability: "durable" | "async" = "durable"):
   const host = world.host({ bootstrap, sqlFunctions: SQL_FUNCTIONS });
   const tenant = await world.at(host, world.create(host, durability));
   await upsertSuperuser(tenant, tenant.observe(), SUPERUSER.email, SUPERUSER.password);
-  const app = createTenantApp();
+  const app = createTenantApp({ network: new Network({ allowPrivate: true }) });
   const server = Bun.serve({
     hostname: "127.0.0.1",
     port: 0,
     idleTimeout: 0,
-    async fetch(request) {
-      const { origin } = new URL(request.url);
+    fetch(request) {
+      const origin = `http://${request.headers.get("host") ?? ""}`;
       const context = {
         request,
         tenant,
@@ -39,7 +40,10 @@ export async function startTestApi(durability: "durable" | "async" = "durable"):
         origin,
         requestId: "test",
       };
-      return leave(context, await app(context));
+      const answered = app(context);
+      return answered instanceof Promise
+        ? answered.then((response) => leave(context, response))
+        : leave(context, answered);
     },
     error: (error) => new Response(String(error.stack), { status: 500 }),
   });

@@ -1,30 +1,89 @@
 /** The whole PocketBase API of a tenant: every feature in one frame. */
+import { Crons } from "./crons/crons.ts";
+import { answerAuth } from "./features/auth/auth-response.ts";
 import { authRoutes } from "./features/auth/routes.ts";
+import { autoBackupJob } from "./features/backups/auto-job.ts";
+import { backupRoutes } from "./features/backups/routes.ts";
 import { batchRoutes } from "./features/batch/routes.ts";
 import { collectionRoutes } from "./features/collections/routes.ts";
+import {
+  mfaCleanupJob,
+  optimizeJob,
+  otpCleanupJob,
+  rateLimitersCleanupJob,
+} from "./features/crons/built-in.ts";
+import { cronRoutes } from "./features/crons/routes.ts";
 import { fileRoutes } from "./features/files/routes.ts";
 import { healthRoutes } from "./features/health/routes.ts";
+import { logsCleanupJob } from "./features/logs/cleanup-job.ts";
+import { logJobFailure } from "./features/logs/job-failure.ts";
+import { withRequestLogs } from "./features/logs/request-log.ts";
+import { logRoutes } from "./features/logs/routes.ts";
+import { mailAuthRoutes } from "./features/mail-auth/routes.ts";
+import { withSignInAlerts } from "./features/mail-auth/sign-in-alert.ts";
+import { withProviders } from "./features/oauth2/auth-methods.ts";
+import { oauth2Routes } from "./features/oauth2/routes.ts";
 import { realtimeRoutes } from "./features/realtime/routes.ts";
 import { recordRoutes } from "./features/records/routes.ts";
 import { settingsRoutes } from "./features/settings/routes.ts";
+import { testEmailRoutes } from "./features/test-email/routes.ts";
+import { withTotpRequired } from "./features/totp/require-totp.ts";
+import { totpRoutes } from "./features/totp/routes.ts";
+import { credentialCleanup } from "./features/totp/tables.ts";
+import { sqlRoutes } from "./features/sql/routes.ts";
 import type { TenantApp } from "./http/contract.ts";
 import { type Log, createLog } from "./log.ts";
+import { Mailer } from "./mail/mailer.ts";
+import { oauth2Services } from "./oauth2-services.ts";
+import { Network } from "./outbound/network.ts";
 import { createFrame } from "./pb/frame.ts";
 import { fileCleanup } from "./pb/records/file-cleanup.ts";
 
-export function createTenantApp(options: { log?: Log } = {}): TenantApp {
-  return createFrame({
-    log: options.log ?? createLog("api"),
+/** In the order in which PocketBase lists them. */
+const CRON_JOBS = [
+  optimizeJob,
+  mfaCleanupJob,
+  otpCleanupJob,
+  logsCleanupJob,
+  autoBackupJob,
+  rateLimitersCleanupJob,
+];
+
+export interface TenantAppOptions {
+  log?: Log;
+  /** Where tenants may send this worker: to the public internet when absent. */
+  network?: Network;
+  mailer?: Mailer;
+}
+
+export function createTenantApp(options: TenantAppOptions = {}): TenantApp {
+  const { network = new Network(), mailer = new Mailer({ network }) } = options;
+  const log = options.log ?? createLog("api");
+  const crons = new Crons({ log, jobs: CRON_JOBS, onFailure: logJobFailure });
+  const firstFactors = [...withProviders(authRoutes), ...oauth2Routes(oauth2Services(network))];
+  const frame = createFrame({
+    log,
     routes: [
       ...recordRoutes,
-      ...authRoutes,
+      ...withSignInAlerts([...withTotpRequired(firstFactors), ...totpRoutes(answerAuth)], mailer),
+      ...mailAuthRoutes(mailer),
       ...collectionRoutes,
       ...realtimeRoutes,
       ...fileRoutes,
       ...batchRoutes,
       ...settingsRoutes,
+      ...testEmailRoutes(mailer),
       ...healthRoutes,
+      ...sqlRoutes,
+      ...logRoutes,
+      ...cronRoutes(crons),
+      ...backupRoutes,
     ],
-    prepare: [({ tenant }) => tenant.slot(fileCleanup)],
+    prepare: [
+      ({ tenant }) => tenant.slot(fileCleanup),
+      ({ tenant }) => tenant.slot(credentialCleanup),
+      ({ tenant }) => crons.attach(tenant),
+    ],
   });
+  return withRequestLogs(frame);
 }

@@ -9,8 +9,11 @@ import { ControlClient } from "./control-client/control-client.ts";
 import { startWorkerServer } from "./http/server.ts";
 import { claimDirectory } from "./claim-directory.ts";
 import { createLog } from "./log.ts";
+import { Mailer } from "./mail/mailer.ts";
+import { parsePlatformSender } from "./mail/sender.ts";
 import { createMemberApp } from "./member/app.ts";
 import { bootstrap } from "./model/bootstrap.ts";
+import { Network } from "./outbound/network.ts";
 import { openObjectStore } from "./objects/open.ts";
 import { probeStore } from "./objects/probe.ts";
 import { createPlatformApp } from "./platform/app.ts";
@@ -21,7 +24,7 @@ const OPTIONS = {
     value: "<url>",
     env: "MANYBASE_CONTROL_URL",
     default: "http://127.0.0.1:7400",
-    help: "The control service.",
+    help: "The control service; several replicas separated by commas.",
   },
   listen: {
     value: "<host:port>",
@@ -49,6 +52,15 @@ const OPTIONS = {
     value: "<url>",
     env: "MANYBASE_STORE",
     help: "Object store: file:<dir> or s3://bucket/prefix?endpoint=… (default file:<data>/store).",
+  },
+  mail: {
+    value: "<url>",
+    env: "MANYBASE_MAIL",
+    help: "Sends for tenants without a mail server: smtp://user:password@host:port?from=address (smtps: for TLS).",
+  },
+  "allow-private-network": {
+    env: "MANYBASE_ALLOW_PRIVATE_NETWORK",
+    help: "Lets tenants have their mail servers and identity providers on this machine and its networks.",
   },
   region: { value: "<name>", env: "MANYBASE_REGION", help: "Told to control for placement." },
   "unsafe-no-fencing": {
@@ -83,6 +95,13 @@ async function run(): Promise<void> {
   const store = await openObjectStore(values.store ?? `file:${join(data, "store")}`, process.env);
   if (values["unsafe-no-fencing"] === undefined) await probeStore(store, { signal: stopping.signal });
 
+  const { mail } = values;
+  const network = new Network({ allowPrivate: values["allow-private-network"] !== undefined });
+  const mailer = new Mailer({
+    network,
+    ...(mail === undefined ? {} : { platform: parsePlatformSender(mail, "--mail") }),
+  });
+
   let session: Session | undefined;
   const server = startWorkerServer({
     ...listen,
@@ -90,7 +109,7 @@ async function run(): Promise<void> {
       signing: memberKeys.signing,
       byId: new Map([...memberKeys.byId, ...gatewayKeys.byId]),
     },
-    app: createTenantApp(),
+    app: createTenantApp({ mailer, network }),
     platform: createPlatformApp({ keys: memberKeys }),
     member: createMemberApp({ keys: memberKeys, session: () => session }),
     session: () => session,
@@ -116,6 +135,7 @@ async function run(): Promise<void> {
     const live = await startSession(
       {
         control,
+        beats: { url: control.url, keys: memberKeys },
         store,
         directory,
         url,
@@ -146,6 +166,7 @@ async function run(): Promise<void> {
     claim.left();
   }
   await server.stop(true);
+  await mailer.close();
   await store.close();
   process.exit(0);
 }

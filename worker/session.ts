@@ -2,12 +2,14 @@ import { SystemError } from "../shared/errors.ts";
 import type { Incarnation } from "../shared/ids.ts";
 import { limits } from "../shared/limits.ts";
 import type { ObjectStore } from "../shared/objects/contract.ts";
+import type { Keyring } from "../shared/protocol/keys.ts";
 import type { ControlClient } from "./control-client/control-client.ts";
+import { startBeats } from "./control-client/beats.ts";
 import { Lease } from "./control-client/lease.ts";
+import { sharedFacts } from "./control-client/shared-facts.ts";
 import type { Log } from "./log.ts";
 import { SQL_FUNCTIONS } from "./query/functions.ts";
 import { Departures } from "./member/departures.ts";
-import { loadMeter } from "./member/load.ts";
 import { Visitors } from "./member/visitors.ts";
 import { type TenantHost, createTenantHost } from "./tenant/host.ts";
 import type { Tenant } from "./tenant/contract.ts";
@@ -15,6 +17,8 @@ import { VERSION } from "../shared/version.ts";
 
 export interface SessionOptions {
   control: ControlClient;
+  /** The same control and keys, for the thread that beats. */
+  beats: { url: string; keys: Keyring };
   store: ObjectStore;
   /** Tenants' files live below; see TenantHost. */
   directory: string;
@@ -47,7 +51,8 @@ export interface Session {
 export async function startSession(options: SessionOptions, signal: AbortSignal): Promise<Session> {
   const { control, log } = options;
   const nonce = Buffer.from(crypto.getRandomValues(new Uint8Array(16))).toString("hex");
-  const lease = new Lease();
+  const facts = sharedFacts();
+  const lease = new Lease(undefined, facts.leaseUntilMs);
   const registeredAt = lease.now();
   const registration = await retryWhileUnreachable(
     () =>
@@ -85,39 +90,24 @@ export async function startSession(options: SessionOptions, signal: AbortSignal)
   });
 
   const visitors = new Visitors(host);
-  const load = loadMeter();
-  const dead = new AbortController();
-  const over = AbortSignal.any([dead.signal, host.fenced]);
+  const ended = new AbortController();
   let draining = false;
-  const beats = beatUntil(over);
+  const beats = startBeats({
+    ...options.beats,
+    facts,
+    lease,
+    incarnation,
+    leaseMs,
+    beatMs,
+    state: () => ({ durableSeq: host.durableSeq, tenants: host.size, draining }),
+  });
+  const over = AbortSignal.any([ended.signal, beats.dead, host.fenced]);
+  // Whatever ends this incarnation, it renews nothing any more.
+  over.addEventListener("abort", () => void beats.stop(), { once: true });
   log.info({ incarnation, url: options.url }, "registered");
 
-  async function beatUntil(end: AbortSignal): Promise<void> {
-    while (!end.aborted) {
-      const sentMs = lease.now();
-      try {
-        const answer = await control.beat(
-          incarnation,
-          {
-            seq: host.durableSeq,
-            tenants: host.size,
-            ...load(),
-            draining,
-          },
-          AbortSignal.timeout(leaseMs),
-        );
-        if (answer.state === "dead")
-          dead.abort(new SystemError("fenced", "Cannot go on: control declared this worker dead"));
-        else lease.renew(sentMs, answer.leaseMs);
-      } catch (error) {
-        if (!end.aborted) log.warn({ error: String(error) }, "beat not acknowledged");
-      }
-      await sleep(Math.max(0, beatMs - (lease.now() - sentMs)), end);
-    }
-  }
-
   const abandon = (): void => {
-    dead.abort(new SystemError("fenced", "Cannot go on: this worker was stopped"));
+    ended.abort(new SystemError("fenced", "Cannot go on: this worker was stopped"));
     host.abandon();
   };
 
@@ -131,9 +121,10 @@ export async function startSession(options: SessionOptions, signal: AbortSignal)
     async stop() {
       // Beats go on while it drains, so that nobody takes the tenants away in the middle.
       draining = true;
-      const exit = await host.stop();
-      dead.abort(new SystemError("fenced", "Cannot go on: this worker was stopped"));
-      await beats;
+      const doors = await visitors.closeAll();
+      const exit = await host.stop().finally(() => doors.open());
+      ended.abort(new SystemError("fenced", "Cannot go on: this worker was stopped"));
+      await beats.stop();
       await control.exit(incarnation, exit);
       log.info({ incarnation, tenants: exit.released.length }, "left cleanly");
     },

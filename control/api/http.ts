@@ -15,7 +15,7 @@ export function limitBody(bytesMax: number): ReturnType<typeof bodyLimit> {
   });
 }
 
-/** @throws UserError `invalid_body`, with `details.fields` by dotted path */
+/** No body at all is an empty object. @throws UserError `invalid_body`, with `details.fields` by dotted path */
 export async function readBody<Schema extends z.ZodType>(
   context: Context,
   schema: Schema,
@@ -23,7 +23,7 @@ export async function readBody<Schema extends z.ZodType>(
   const text = await context.req.text();
   let raw: unknown;
   try {
-    raw = JSON.parse(text);
+    raw = text === "" ? {} : JSON.parse(text);
   } catch (cause) {
     throw new UserError("invalid_body", "Cannot read request: its body is not JSON", { cause });
   }

@@ -1,6 +1,6 @@
 /** What control keeps in its replicated store, by key (keys.ts). Values are JSON. */
 import type { Epoch, Incarnation, LogSeq, Slug, TenantId } from "../../shared/ids.ts";
-import type { WorkerView } from "../../shared/protocol/cp.ts";
+import type { OPERATOR_SCOPES, WorkerView } from "../../shared/protocol/cp.ts";
 import type { Durability, Positions, Tail, TenantState } from "../../shared/protocol/internal.ts";
 
 export const TRANSFER_REASONS = [
@@ -90,7 +90,6 @@ export interface BlocksRecord {
   used: number;
 }
 
-export const OPERATOR_SCOPES = ["read", "write", "tenant-admin"] as const;
 /** `read`: views. `write`: changes, also of tokens with no more scopes than its own. `tenant-admin`: acts inside a tenant (tickets, superusers). */
 export type OperatorScope = (typeof OPERATOR_SCOPES)[number];
 

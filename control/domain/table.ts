@@ -1,7 +1,8 @@
 import type { Incarnation, Revision, TenantId } from "../../shared/ids.ts";
+import type { TenantState } from "../../shared/protocol/internal.ts";
 import type { Change, Kv } from "../store/contract.ts";
 import { type Key, PREFIXES } from "./keys.ts";
-import type { TenantRecord, WorkerRecord } from "./records.ts";
+import type { TenantRecord, TokenRecord, WorkerRecord } from "./records.ts";
 import type { View } from "./view.ts";
 
 /** What one revision did to a key; `before` and `after` are the records, undefined where there is none. */
@@ -24,9 +25,11 @@ export class Table implements View {
   #revision = 0 as Revision;
   readonly #rows = new Map<string, { value: unknown; modRev: Revision }>();
   readonly #workers = new Map<string, WorkerRecord>();
+  readonly #tokens = new Map<string, TokenRecord>();
   readonly #owned = new Map<Incarnation, Set<TenantId>>();
   readonly #moving = new Set<TenantId>();
   readonly #deleted = new Set<TenantId>();
+  readonly #byState = new Map<TenantState, number>();
   readonly #listeners = new Set<TableListener>();
   #auditEntries = 0;
 
@@ -54,9 +57,18 @@ export class Table implements View {
     return this.#workers.values();
   }
 
+  tokens(): Iterable<[string, TokenRecord]> {
+    return this.#tokens;
+  }
+
   /** Tenants on their way. */
   moving(): ReadonlySet<TenantId> {
     return this.#moving;
+  }
+
+  /** How many tenants are in each state. */
+  states(): ReadonlyMap<TenantState, number> {
+    return this.#byState;
   }
 
   /** Tenants that wait for recovery or purge. */
@@ -81,9 +93,11 @@ export class Table implements View {
   load(rows: Iterable<Kv>, revision: Revision): void {
     this.#rows.clear();
     this.#workers.clear();
+    this.#tokens.clear();
     this.#owned.clear();
     this.#moving.clear();
     this.#deleted.clear();
+    this.#byState.clear();
     this.#auditEntries = 0;
     for (const { key, value, modRev } of rows) this.#set(key, value, modRev);
     this.#revision = revision;
@@ -126,6 +140,11 @@ export class Table implements View {
       if (value === undefined) this.#workers.delete(key);
       else this.#workers.set(key, value as WorkerRecord);
     }
+    if (key.startsWith(PREFIXES.token)) {
+      const sha256 = key.slice(PREFIXES.token.length);
+      if (value === undefined) this.#tokens.delete(sha256);
+      else this.#tokens.set(sha256, value as TokenRecord);
+    }
     if (value === undefined) this.#rows.delete(key);
     else this.#rows.set(key, { value, modRev });
   }
@@ -137,6 +156,8 @@ export class Table implements View {
     else this.#moving.add(id);
     if (after?.deletion === undefined) this.#deleted.delete(id);
     else this.#deleted.add(id);
+    if (before !== undefined) this.#byState.set(before.state, (this.#byState.get(before.state) ?? 1) - 1);
+    if (after !== undefined) this.#byState.set(after.state, (this.#byState.get(after.state) ?? 0) + 1);
     this.#own(before, after);
   }
 

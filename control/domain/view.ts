@@ -1,7 +1,7 @@
 import type { Incarnation, Revision, TenantId } from "../../shared/ids.ts";
 import type { Op } from "../store/contract.ts";
 import type { Key } from "./keys.ts";
-import type { WorkerRecord } from "./records.ts";
+import type { TokenRecord, WorkerRecord } from "./records.ts";
 
 /** What a command may look at: one replica's state at one revision. Records are never changed in place. */
 export interface View {
@@ -12,6 +12,8 @@ export interface View {
   /** Tenants whose record names this owner. */
   tenantsOf(incarnation: Incarnation): ReadonlySet<TenantId>;
   workers(): Iterable<WorkerRecord>;
+  /** Operators' tokens by hash. */
+  tokens(): Iterable<[string, TokenRecord]>;
 }
 
 /** The compared keys must still be as the view showed them when `then` is applied. */

@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { type SystemError, UserError } from "../../shared/errors.ts";
@@ -15,11 +16,20 @@ import { SnapshotStore } from "./log/snapshot-store.ts";
 
 /** One member among several. All founders are started with the same cluster id and founders. */
 export interface ClusterOptions {
-  clusterId: string;
+  /** Left out: the one that the log names, or a new one. */
+  clusterId?: string;
   memberId: string;
   /** Ids of the first voters; none for a member that joins later. */
   founders: readonly string[];
-  transport: Transport;
+  /** Where the others are reached at first. */
+  addresses?: Readonly<Record<string, string>>;
+  transport: Transport | ((directory: OpenedDirectory) => Promise<Transport>);
+}
+
+export interface OpenedDirectory {
+  disk: Disk;
+  clusterId: string;
+  memberId: string;
 }
 
 export interface RaftStoreOptions {
@@ -35,7 +45,13 @@ export interface RaftStoreOptions {
   onFailure?: (error: SystemError) => void;
 }
 
-const ONLY_MEMBER = "1";
+/** The id of a member that founded a cluster of its own. */
+export const ONLY_MEMBER = "1";
+
+/** Whether a member has run on this directory before. */
+export async function hasLog(directory: string): Promise<boolean> {
+  return existsSync(directory) && (await LogStore.exists(nodeDisk(directory)));
+}
 
 /**
  * Opens this member's store; founds the cluster (of one member unless told otherwise) in an empty directory. A single member can be
@@ -51,11 +67,12 @@ export async function openRaftStore(options: RaftStoreOptions): Promise<Replicat
     if (!(await LogStore.exists(disk))) await found(disk, options.cluster);
     const { log, durable } = await LogStore.open(disk);
     if (options.cluster !== undefined) await checkIdentity(log, options.cluster);
+    const { transport = noTransport } = options.cluster ?? {};
     const replica = await Replica.start({
       log,
       durable,
       snapshots: new SnapshotStore(disk),
-      transport: options.cluster?.transport ?? noTransport,
+      transport: typeof transport === "function" ? await transport({ disk, ...log.identity }) : transport,
       clock: systemClock,
       random: Math.random,
       url: options.url ?? "",
@@ -66,7 +83,7 @@ export async function openRaftStore(options: RaftStoreOptions): Promise<Replicat
       throw error;
     });
     // Alone there is nobody to wait for; among others the store answers as soon as a majority does.
-    if (options.cluster === undefined) {
+    if (replica.alone) {
       await replica.barrier().catch(async (error: unknown) => {
         await replica.close();
         throw error;
@@ -94,7 +111,8 @@ async function found(disk: Disk, cluster: ClusterOptions | undefined): Promise<v
     clusterId: cluster?.clusterId ?? crypto.randomUUID(),
     memberId: cluster?.memberId ?? ONLY_MEMBER,
   };
-  const membership = { voters: cluster?.founders ?? [ONLY_MEMBER], learners: [] };
+  const { founders: voters = [ONLY_MEMBER], addresses } = cluster ?? {};
+  const membership = { voters, learners: [], ...(addresses === undefined ? {} : { addresses }) };
   const log = await LogStore.create(disk, identity, {
     index: 0,
     term: 0,
@@ -105,8 +123,9 @@ async function found(disk: Disk, cluster: ClusterOptions | undefined): Promise<v
 }
 
 /** A directory of another member or cluster would vote and acknowledge in a name that is not its own. */
-async function checkIdentity(log: LogStore, { clusterId, memberId }: ClusterOptions): Promise<void> {
+async function checkIdentity(log: LogStore, cluster: ClusterOptions): Promise<void> {
   const { identity } = log;
+  const { clusterId = identity.clusterId, memberId } = cluster;
   if (identity.clusterId === clusterId && identity.memberId === memberId) return;
   await log.close();
   throw new UserError(

@@ -40,6 +40,10 @@ export interface Member {
   role: "leader" | "follower" | "learner";
 }
 
+export type MemberChange =
+  /** As a learner, which votes once it is promoted. */
+  { kind: "add"; id: string; url: string } | { kind: "promote"; id: string } | { kind: "remove"; id: string };
+
 /**
  * Errors: SystemError `control_no_leader` and `overloaded` (certainly not applied), `control_state_unknown` (may have applied:
  * retry with the same id), `internal` and `disk_full` (this member stopped: its disk failed). UserError `invalid_body` or
@@ -59,7 +63,15 @@ export interface ReplicatedStore {
   /** The present state at once, then every change. Who leads runs the sweepers. */
   leadership(signal: AbortSignal): AsyncIterable<{ leader: boolean; term: number }>;
   members(): Promise<Member[]>;
-  health(): Promise<{ ok: boolean; leader?: string; rev: Revision }>;
+  /**
+   * One change at a time, on the leader; resolves when it is committed. UserError `conflict` when it cannot be made now or at all,
+   * SystemError `control_no_leader`, `control_state_unknown`.
+   */
+  changeMembers(change: MemberChange): Promise<Member[]>;
+  /** On the leader: resolves when another leads. UserError `conflict`, SystemError `control_no_leader`. */
+  transferLeader(to: string): Promise<void>;
+  /** `self`: this member; `cluster`: whose members answer for one another. */
+  health(): Promise<{ ok: boolean; self: string; leader?: string; cluster: string; rev: Revision }>;
   close(): Promise<void>;
 }
 

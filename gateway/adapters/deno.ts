@@ -1,18 +1,23 @@
 /// <reference lib="deno.ns" />
+import type { Socket } from "../http1/connection.ts";
+import { Http1Pool } from "../http1/pool.ts";
+import { VARIABLES } from "../options.ts";
 import type { Handler, Listening, Runtime } from "../runtime.ts";
 import { type SocketTarget, joinSockets, openUpstream } from "./join-sockets.ts";
 
-/** The gateway's view of Deno. Needs --allow-net, --allow-env, and to read <data> and write <data>/gateway. */
+/** The gateway's view of Deno. Needs --allow-net, --allow-env=MANYBASE_*, and to read <data> and write <data>/gateway. */
 export function denoRuntime(): Runtime {
   const stopping = new AbortController();
   for (const name of ["SIGINT", "SIGTERM"] as const) Deno.addSignalListener(name, () => stopping.abort());
-  const environment = Deno.env.toObject();
+  // By name: permission for these alone is enough.
+  const environment = Object.fromEntries(VARIABLES.map((name) => [name, Deno.env.get(name)]));
   if (environment["MANYBASE_SUPERVISED"] !== undefined) void endWithParent(stopping);
   return {
     arguments: Deno.args,
     environment,
     stopping: stopping.signal,
     fetch,
+    send: new Http1Pool(connect).send,
     decodesBodies: true,
     readText: (path) => Deno.readTextFileSync(path),
     replaceText,
@@ -46,6 +51,14 @@ function serve(
     );
     return { url: `http://${server.addr.hostname}:${server.addr.port}`, finished: server.finished };
   });
+}
+
+async function connect({ protocol, hostname, port }: URL): Promise<Socket> {
+  const address = { hostname: hostname.replace(/^\[|\]$/g, ""), port: Number(port) };
+  if (protocol === "https:") return Deno.connectTls({ ...address, port: address.port || 443 });
+  const socket = await Deno.connect({ ...address, port: address.port || 80 });
+  socket.setNoDelay(true);
+  return socket;
 }
 
 async function upgrade(request: Request, target: SocketTarget): Promise<Response> {

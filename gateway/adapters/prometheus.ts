@@ -50,14 +50,13 @@ export function prometheus(gauges: GatewayGauges): Prometheus {
     ["following", "1 while control's route stream is open.", () => Number(gauges.following())],
   ];
   for (const [name, help, read] of measured) {
-    new Gauge({
+    const gauge: Gauge = new Gauge({
       name: `manybase_gateway_${name}`,
       help,
-      registers,
-      collect() {
-        this.set(read());
-      },
+      collect: () => gauge.set(read()),
+      registers: [],
     });
+    registry.registerMetric(gauge);
   }
   return {
     observe(exchange, request, status) {

@@ -1,4 +1,5 @@
 import { UserError } from "../../shared/errors.ts";
+import { pathOf } from "../host.ts";
 import type { Exchange } from "../proxy/exchange.ts";
 
 /** Told of every request when its answer's head is ready. */
@@ -36,7 +37,7 @@ export function accessLog(level: AccessLogLevel, write: (line: string) => void):
         client: exchange.client.address,
         method: request.method,
         host: request.headers.get("host"),
-        path: new URL(request.url).pathname,
+        path: pathOf(request).pathname,
         status,
         ms: rounded(performance.now() - exchange.startedMs),
         ...(exchange.tenant === undefined ? {} : { tenant: exchange.tenant }),

@@ -14,6 +14,8 @@ export interface Exchange {
   readonly requestId: string;
   /** W3C trace context, version 00. */
   readonly traceparent: string;
+  /** The client sent none that could be read. */
+  readonly newTrace: boolean;
   readonly startedMs: number;
   readonly client: Client;
   /** `tenant`, `operators`, `platform` (pages of our own) or `unknown`. */
@@ -39,9 +41,12 @@ const TRACEPARENT =
 export function openExchange(request: Request, client: Client): Exchange {
   const id = request.headers.get(HEADERS.requestId);
   const trace = request.headers.get("traceparent");
+  const kept = trace !== null && TRACEPARENT.test(trace);
+  const made = crypto.randomUUID();
   return {
-    requestId: id !== null && REQUEST_ID.test(id) ? id : crypto.randomUUID(),
-    traceparent: trace !== null && TRACEPARENT.test(trace) ? trace : newTrace(),
+    requestId: id !== null && REQUEST_ID.test(id) ? id : made,
+    traceparent: kept ? trace : newTrace(made),
+    newTrace: !kept,
     startedMs: performance.now(),
     client,
     kind: "unknown",
@@ -52,7 +57,8 @@ export function openExchange(request: Request, client: Client): Exchange {
 }
 
 /** Not sampled: whether a trace is kept is for those to say who keep traces. */
-function newTrace(): string {
-  const hex = (crypto.randomUUID() + crypto.randomUUID()).replaceAll("-", "");
-  return `00-${hex.slice(0, 32)}-${hex.slice(32, 48)}-00`;
+function newTrace(uuid: string): string {
+  const hex = uuid.replaceAll("-", "");
+  // The last digits are random ones and can hardly be all zero; the first one makes sure.
+  return `00-${hex}-1${hex.slice(17)}-00`;
 }

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { replayableBody } from "./replayable-body.ts";
 
-function request(chunks: (string | "pause")[], headers: Record<string, string> = {}): Request {
+function request(chunks: string[], headers: Record<string, string> = {}): Request {
   const body = new ReadableStream<Uint8Array>({
     async pull(controller) {
       const next = chunks.shift();

@@ -1,8 +1,9 @@
 import { SystemError } from "../../shared/errors.ts";
 import { limits } from "../../shared/limits.ts";
+import { pathOf } from "../host.ts";
 import { page } from "../pages/page.ts";
 import type { Exchange } from "./exchange.ts";
-import { requestHeaders, responseHeaders } from "./headers.ts";
+import { requestFields, responseHeaders } from "./headers.ts";
 
 /** The operators' API is control's; the gateway adds nothing but where the request came from. */
 export async function serveOperators(
@@ -10,7 +11,7 @@ export async function serveOperators(
   request: Request,
   exchange: Exchange,
 ): Promise<Response> {
-  const { pathname, search } = new URL(request.url);
+  const { pathname, search } = pathOf(request);
   if (!pathname.startsWith("/api/cp/") && pathname !== "/api/cp") {
     return page(200, "Platform operators", [
       "The operators' dashboard is not part of this release yet.",
@@ -21,7 +22,7 @@ export async function serveOperators(
   try {
     const upstream = await send(controlUrl + pathname + search, {
       method: request.method,
-      headers: requestHeaders(request, exchange, decodesBodies === true),
+      headers: requestFields(request, exchange, decodesBodies === true),
       redirect: "manual",
       signal: AbortSignal.any([request.signal, AbortSignal.timeout(limits.commandMs)]),
       ...(request.body === null ? {} : { body: request.body, duplex: "half" }),

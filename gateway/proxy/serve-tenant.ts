@@ -6,6 +6,9 @@ import type { Keyring } from "../../shared/protocol/keys.ts";
 import type { RouteSource } from "../routes/route-source.ts";
 import type { RouteTable } from "../routes/route-table.ts";
 import type { Breakers } from "./breakers.ts";
+import type { Doubts } from "./doubts.ts";
+import type { GrantSigner } from "./grant-signer.ts";
+import type { SendUpstream } from "./upstream.ts";
 import { type NotRun, type Try, confirmOwner, tryWorker } from "./try-worker.ts";
 
 export interface TenantProxy {
@@ -13,12 +16,17 @@ export interface TenantProxy {
   source: RouteSource;
   keys: Keyring;
   fetch?: typeof fetch;
+  /** How requests reach workers where it is not by `fetch`. */
+  send?: SendUpstream;
   /** True when `fetch` takes bodies off their encoding unless it is asked for `identity`. */
   decodesBodies?: boolean;
 }
 
 export interface TenantProxyState extends TenantProxy {
+  send: SendUpstream;
+  grants: GrantSigner;
   breakers: Breakers;
+  doubts: Doubts;
   /** Requests that wait for a route, a load or a takeover right now. */
   holding: number;
 }

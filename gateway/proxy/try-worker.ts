@@ -1,13 +1,15 @@
 import { SystemError, type UserError, parseErrorBody } from "../../shared/errors.ts";
 import { parseEpoch } from "../../shared/ids.ts";
 import { limits } from "../../shared/limits.ts";
-import { type Grant, signGrant } from "../../shared/protocol/grant.ts";
+import type { Grant } from "../../shared/protocol/grant.ts";
 import { HEADERS } from "../../shared/protocol/headers.ts";
 import type { ResolveRequest, Route } from "../../shared/protocol/internal.ts";
+import { pathOf } from "../host.ts";
 import type { Exchange } from "./exchange.ts";
-import { requestHeaders, responseHeaders } from "./headers.ts";
+import { requestFields, responseHeaders } from "./headers.ts";
 import type { ReplayableBody } from "./replayable-body.ts";
 import type { TenantProxyState } from "./serve-tenant.ts";
+import { type UpstreamAnswer, answerText, dropAnswer } from "./upstream.ts";
 
 /** A request on its way to a worker. */
 export interface Try {
@@ -36,31 +38,32 @@ export async function tryWorker(proxy: TenantProxyState, one: Try): Promise<Resp
   const { grant, url } = granted(route);
   const unreachable = guard(proxy, route, grant);
   if (unreachable !== undefined) return unreachable;
-  const { pathname, search } = new URL(request.url);
+  const { pathname, search } = pathOf(request);
   const path = pathname + search;
-  const headers = requestHeaders(request, exchange, proxy.decodesBodies === true);
-  headers.set(HEADERS.grant, signGrant(proxy.keys, grant, request.method, path, Date.now()));
+  const fields = requestFields(request, exchange, proxy.decodesBodies === true);
+  fields.push([HEADERS.grant, proxy.grants.sign(grant, request.method, path)]);
   exchange.incarnation = grant.incarnation;
   const sentMs = performance.now();
-  const watch = new Watch(proxy, route, grant, request.signal);
-  let upstream: Response;
+  const waiting = watch(proxy, route, grant, request.signal);
+  let upstream: UpstreamAnswer;
   try {
     if (one.upgrade !== undefined) {
+      const headers = new Headers(fields);
       return await one.upgrade({ url: url + path, headers, protocols: protocolsOf(request) });
     }
-    const payload = body.take();
-    const { fetch: send = fetch } = proxy;
-    upstream = await send(url + path, {
-      method: request.method,
-      headers,
-      redirect: "manual",
-      signal: watch.signal,
-      ...(payload === null ? {} : { body: payload, duplex: "half" }),
+    const { method } = request;
+    upstream = await proxy.send({
+      origin: url,
+      path,
+      method,
+      fields,
+      body: body.take(),
+      signal: waiting.signal,
     });
   } catch (cause) {
     return lost(proxy, one, grant, cause);
   } finally {
-    watch.end();
+    waiting.end();
   }
   exchange.upstreamMs = performance.now() - sentMs;
   proxy.breakers.worked(grant.incarnation);
@@ -68,7 +71,7 @@ export async function tryWorker(proxy: TenantProxyState, one: Try): Promise<Resp
   if (notRun !== undefined) return body.again ? notRun : { ...notRun, final: true };
   return new Response(upstream.body, {
     status: upstream.status,
-    headers: responseHeaders(upstream.headers),
+    headers: responseHeaders(upstream.fields),
   });
 }
 
@@ -77,14 +80,17 @@ export async function confirmOwner(proxy: TenantProxyState, one: Try): Promise<N
   const { grant, url } = granted(one.route);
   const unreachable = guard(proxy, one.route, grant);
   if (unreachable !== undefined) return unreachable;
-  const { fetch: send = fetch } = proxy;
   try {
-    const answer = await send(url + OWNER_PATH, {
-      headers: { [HEADERS.grant]: signGrant(proxy.keys, grant, "GET", OWNER_PATH, Date.now()) },
+    const answer = await proxy.send({
+      origin: url,
+      path: OWNER_PATH,
+      method: "GET",
+      fields: [[HEADERS.grant, proxy.grants.sign(grant, "GET", OWNER_PATH)]],
+      body: null,
       signal: AbortSignal.timeout(limits.holdMsMax),
     });
     const notRun = await readNotRun(one.route, grant, answer);
-    if (notRun === undefined) await answer.body?.cancel();
+    if (notRun === undefined) await dropAnswer(answer);
     return notRun;
   } catch (cause) {
     return lost(proxy, one, grant, cause, true);
@@ -128,9 +134,9 @@ function lost(proxy: TenantProxyState, one: Try, grant: Grant, cause: unknown, s
 }
 
 /** 421, or 503 with the header that says that nothing ran: the answer is for us, not for the client. */
-async function readNotRun(route: Route, grant: Grant, upstream: Response): Promise<NotRun | undefined> {
+async function readNotRun(route: Route, grant: Grant, upstream: UpstreamAnswer): Promise<NotRun | undefined> {
   if (upstream.status === 421) {
-    await upstream.body?.cancel();
+    await dropAnswer(upstream);
     const why = new SystemError(
       "tenant_moving",
       `Cannot serve ${route.slug} just now: it is changing its worker`,
@@ -138,9 +144,10 @@ async function readNotRun(route: Route, grant: Grant, upstream: Response): Promi
     );
     return { why, failed: failedRoute(grant, "not_owner") };
   }
-  if (!upstream.headers.has(HEADERS.notRun)) return undefined;
+  if (upstream.status !== 401 && upstream.status !== 503) return undefined;
+  if ([...upstream.fields].every(([name]) => name !== HEADERS.notRun)) return undefined;
   if (upstream.status === 401) {
-    await upstream.body?.cancel();
+    await dropAnswer(upstream);
     const why = new SystemError(
       "worker_unreachable",
       "Cannot serve: the worker does not take this gateway's key",
@@ -150,8 +157,7 @@ async function readNotRun(route: Route, grant: Grant, upstream: Response): Promi
     );
     return { why, final: true };
   }
-  if (upstream.status !== 503) return undefined;
-  const error = parseErrorBody(await upstream.text());
+  const error = parseErrorBody(await answerText(upstream));
   return {
     why: new SystemError("worker_starting", error?.message ?? "Cannot serve just now", {
       retryAfterMs: 1000,
@@ -163,30 +169,26 @@ async function readNotRun(route: Route, grant: Grant, upstream: Response): Promi
  * A machine that lost its power says nothing. While an answer is awaited control is asked now and then; when the tenant has
  * another owner by then, the wait ends as a broken connection does.
  */
-class Watch {
-  readonly signal: AbortSignal;
-  readonly #timer: ReturnType<typeof setInterval>;
-
-  constructor(proxy: TenantProxyState, route: Route, grant: Grant, client: AbortSignal) {
-    const gone = new AbortController();
-    client.addEventListener("abort", () => gone.abort(client.reason), { once: true });
-    if (client.aborted) gone.abort(client.reason);
-    this.signal = gone.signal;
-    this.#timer = setInterval(() => {
-      proxy.source.resolve(route.slug, failedRoute(grant, "broken")).then(
-        (now) => {
-          if (now.epoch !== grant.epoch || now.worker?.incarnation !== grant.incarnation) {
-            gone.abort(new Error("the tenant has another owner"));
-          }
-        },
-        () => undefined,
-      );
-    }, limits.upstreamDoubtMs);
-  }
-
-  end(): void {
-    clearInterval(this.#timer);
-  }
+function watch(
+  proxy: TenantProxyState,
+  route: Route,
+  grant: Grant,
+  client: AbortSignal,
+): { signal: AbortSignal; end: () => void } {
+  const gone = new AbortController();
+  if (client.aborted) gone.abort(client.reason);
+  else client.addEventListener("abort", () => gone.abort(client.reason), { once: true });
+  const end = proxy.doubts.open(() => {
+    proxy.source.resolve(route.slug, failedRoute(grant, "broken")).then(
+      (now) => {
+        if (now.epoch !== grant.epoch || now.worker?.incarnation !== grant.incarnation) {
+          gone.abort(new Error("the tenant has another owner"));
+        }
+      },
+      () => undefined,
+    );
+  });
+  return { signal: gone.signal, end };
 }
 
 function unreachable({ slug }: Route, cause?: unknown): SystemError {

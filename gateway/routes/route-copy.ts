@@ -61,13 +61,17 @@ export class RouteCopy {
   /** Saves now and then until the signal, and once more then; large tables less often, so that it stays a small part of the time. */
   async keep(signal: AbortSignal, told: (problem: string) => void): Promise<void> {
     let pauseMs: number = limits.routeCopyMs;
+    let failing = false;
     while (!signal.aborted) {
       await sleep(pauseMs, signal);
       const startedMs = performance.now();
       try {
         await this.save();
+        failing = false;
       } catch (error) {
-        told(`Cannot write the copy of the routes: ${(error as Error).message}`);
+        // Said once: where there is no disk it would be said for ever.
+        if (!failing) told(`Cannot write the copy of the routes: ${(error as Error).message}`);
+        failing = true;
       }
       pauseMs = Math.max(limits.routeCopyMs, (performance.now() - startedMs) * 100);
     }

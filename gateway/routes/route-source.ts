@@ -12,6 +12,11 @@ import {
 import { type ControlOptions, HedgedControl } from "./hedged-control.ts";
 import type { RouteTable } from "./route-table.ts";
 
+export interface RouteSourceOptions extends ControlOptions {
+  /** No stream is followed, and callers do not wait for each other's questions: the runtime ends those with their request. */
+  onDemand?: boolean;
+}
+
 /** Control, as a gateway sees it: questions about one tenant, and the stream that keeps the table current. */
 export class RouteSource {
   readonly #control: HedgedControl;
@@ -21,11 +26,15 @@ export class RouteSource {
   readonly #unknown = new LRUCache<Slug, UserError>({
     max: limits.unknownTenantsMax,
     ttl: limits.unknownTenantMs,
+    // Without it the cache keeps a timer, which some runtimes end with the request that started it.
+    ttlResolution: 0,
   });
+  readonly #onDemand: boolean;
   #following = false;
 
-  constructor(table: RouteTable, options: ControlOptions) {
+  constructor(table: RouteTable, options: RouteSourceOptions) {
     this.#table = table;
+    this.#onDemand = options.onDemand === true;
     this.#control = new HedgedControl(options);
   }
 
@@ -47,12 +56,13 @@ export class RouteSource {
   resolve(slug: Slug, failed?: ResolveRequest["failed"]): Promise<Route> {
     const unknown = this.#unknown.get(slug);
     // Only while control is heard: a tenant that was just made is in the table then, and "unknown" is still what control says.
-    if (unknown !== undefined && this.#following && this.#table.find(slug) === undefined) {
+    const heard = this.#following || this.#onDemand;
+    if (unknown !== undefined && heard && this.#table.find(slug) === undefined) {
       return Promise.reject(unknown);
     }
     const question = `${slug} ${failed?.incarnation ?? ""} ${failed?.epoch ?? ""} ${failed?.reason ?? ""}`;
     const running = this.#asked.get(question);
-    if (running !== undefined) return running;
+    if (running !== undefined && !this.#onDemand) return running;
     if (this.#asked.size >= limits.routeQuestionsMax) {
       return Promise.reject(
         new SystemError("overloaded", "Cannot find a route now: too many are being asked for", {

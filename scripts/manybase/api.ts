@@ -7,7 +7,7 @@ import { limits } from "../../shared/limits.ts";
 /** The operators' API of one platform, and its tenants' hosts beside it. */
 export interface Api {
   call<Schema extends z.ZodType>(
-    method: "GET" | "POST",
+    method: "GET" | "POST" | "PATCH" | "DELETE",
     path: string,
     schema: Schema,
     body?: unknown,
@@ -59,7 +59,10 @@ export function openApi(options: { control?: string; token?: string; data?: stri
     throw new SystemError(
       (error?.code ?? "internal") as SystemErrorCode,
       error?.message ?? `Cannot do this: HTTP ${response.status} ${text.slice(0, 200)}`,
-      error?.hint === undefined ? {} : { hint: error.hint },
+      {
+        ...(error?.hint === undefined ? {} : { hint: error.hint }),
+        ...(error?.details === undefined ? {} : { details: error.details }),
+      },
     );
   };
   return {

@@ -25,6 +25,8 @@ export async function packPbData(directory: string): Promise<ReadableStream<Uint
     });
   }
   const archive = pack();
+  // Told to whoever reads the stream; without a listener the process would end when nobody reads yet.
+  archive.on("error", () => undefined);
   void fill(archive, directory).catch((error: unknown) => archive.destroy(error as Error));
   return Readable.toWeb(Readable.from(archive)) as unknown as ReadableStream<Uint8Array>;
 }

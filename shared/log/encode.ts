@@ -9,6 +9,7 @@ import {
   LOG_FOOTER_LENGTH_BYTES,
   LOG_HEADER_BYTES,
   type LogEntry,
+  type LogFooter,
   type LogHeader,
   type LogIndexItem,
 } from "./log.ts";
@@ -20,16 +21,25 @@ import {
  *   logInlineEntryBytesMax: the writer must split or use a REF
  */
 export function encodeLogObject(header: LogHeader, entries: readonly LogEntry[]): Uint8Array {
+  return encodeIndexedLogObject(header, entries).bytes;
+}
+
+/** The same, and what its footer says: where each entry stands, in their order. */
+export function encodeIndexedLogObject(
+  header: LogHeader,
+  entries: readonly LogEntry[],
+): { bytes: Uint8Array; footer: LogFooter } {
   if (header.kind === "seal" && entries.length > 0) throw logMisuse("a SEAL with entries");
   const out = new ByteWriter(entries.reduce((sum, entry) => sum + logEntryBytes(entry), LOG_OVERHEAD_BYTES));
   writeHeaderFacts(out, header);
   out.u64(0).crc(0);
   const index = entries.map((entry) => writeEntry(out, entry));
   const footerStart = out.length;
-  writeFooter(out, { header, index });
+  const footer = { header, index };
+  writeFooter(out, footer);
   out.u32(out.length - footerStart);
   if (out.length > limits.logObjectBytesMax) throw logMisuse(`${out.length} bytes are too many`);
-  return out.finish();
+  return { bytes: out.finish(), footer };
 }
 
 function writeEntry(out: ByteWriter, entry: LogEntry): LogIndexItem {
@@ -42,6 +52,13 @@ function writeEntry(out: ByteWriter, entry: LogEntry): LogIndexItem {
   out.u8(ENTRY_KINDS[entry.kind]).u8(entryFlags(entry)).u16(meta.length).u32(body.length);
   out.raw(meta).raw(body).crc(start);
   return { ...facts(entry), offset: start, length: out.length - start };
+}
+
+/** One entry alone, as it stands in an object. @throws SystemError `internal` */
+export function encodeLogEntry(entry: LogEntry): Uint8Array {
+  const out = new ByteWriter(logEntryBytes(entry));
+  writeEntry(out, entry);
+  return out.finish();
 }
 
 function facts(entry: LogEntry): Omit<LogIndexItem, "offset" | "length"> {

@@ -1,17 +1,36 @@
 /**
  * The operators' API, `/api/cp/*` on the `admin.` host, `Authorization: Bearer <operator token>`.
  *
- *   GET    /api/cp/health                                   → {status: "ok", revision}
+ *   GET    /api/cp/openapi.json                             → every operation with its schemas; needs no token
+ *   GET    /api/cp/health                                   → Health
+ *   GET    /api/cp/metrics                                  → Prometheus text
+ *   GET    /api/cp/audit?limit=&before=&subject=&action=&who= → {entries: AuditEntry[], next?}, newest first
+ *   GET    /api/cp/members                                  → {members}
+ *   POST   /api/cp/members {id, url}                        → {members}; then start it with --join
+ *   DELETE /api/cp/members/<id>                             → {members}
+ *   POST   /api/cp/members/<id>/lead                        → {members}
  *   POST   /api/cp/tenants              CreateTenant        → 201 TenantView
  *   GET    /api/cp/tenants?search=&limit=&after=            → {tenants: TenantView[], next?: slug}
  *   GET    /api/cp/tenants/<slug>                           → TenantView
+ *   PATCH  /api/cp/tenants/<slug>       UpdateTenant        → TenantView
+ *   DELETE /api/cp/tenants/<slug>?retainSeconds=            → TenantView
+ *   POST   /api/cp/tenants/<slug>/suspend, resume, recover  → TenantView
+ *   POST   /api/cp/tenants/<slug>/move  MoveTenant          → TenantView; 202 while it is still on its way
+ *   POST   /api/cp/tenants/<slug>/evict                     → TenantView; 202 as above
  *   POST   /api/cp/tenants/<slug>/tickets {action}          → {ticket, expiresMs, path}
  *   POST   /api/cp/tenants/<slug>/superusers {email, password} → {id, email, created}
  *   GET    /api/cp/workers                                  → {workers: WorkerView[]}
+ *   GET    /api/cp/workers/<incarnation>                    → WorkerView
+ *   POST   /api/cp/workers/<incarnation>/drain              → WorkerView
+ *   DELETE /api/cp/workers/<incarnation>?force=             → {removed: boolean}
+ *   POST   /api/cp/tokens               CreateToken         → 201 TokenView with `token`, shown only here
+ *   GET    /api/cp/tokens                                   → {tokens: TokenView[]}
+ *   DELETE /api/cp/tokens/<id>                              → TokenView
  *
  * Errors are `errorResponse` bodies. Creates take an `Idempotency-Key` header.
  */
 import { z } from "zod";
+import { limits } from "../limits.ts";
 import {
   TICKET_ACTIONS,
   durabilitySchema,
@@ -27,6 +46,15 @@ export const createTenantSchema = z.object({
 });
 export type CreateTenant = z.infer<typeof createTenantSchema>;
 
+export const updateTenantSchema = z
+  .object({ slug: slugSchema.optional(), durability: durabilitySchema.optional() })
+  .refine((change) => change.slug !== undefined || change.durability !== undefined, {
+    message: "nothing to change: give slug or durability",
+  });
+
+/** Without a worker: to the emptiest other one. */
+export const moveTenantSchema = z.object({ worker: incarnationSchema.optional() });
+
 export const tenantViewSchema = z.object({
   id: tenantIdSchema,
   slug: slugSchema,
@@ -36,6 +64,10 @@ export const tenantViewSchema = z.object({
   epoch: z.number(),
   /** Who serves it now. */
   worker: incarnationSchema.optional(),
+  /** On its way to another worker, or without `to` to nobody. */
+  moving: z.object({ to: incarnationSchema.optional(), why: z.string(), since: z.string() }).optional(),
+  /** Recoverable until then, unless it is being purged. */
+  deleted: z.object({ at: z.string(), until: z.string(), purging: z.boolean() }).optional(),
   created: z.string(),
   updated: z.string(),
 });
@@ -51,8 +83,63 @@ export const workerViewSchema = z.object({
   registered: z.string(),
   /** Since the last beat, by control's clock; absent for workers that are gone. */
   lastBeatMs: z.number().optional(),
+  /** Since when an operator wants it empty. */
+  drain: z.string().optional(),
+  /** As of its last beat. */
+  load: z
+    .object({
+      tenants: z.number(),
+      rssBytes: z.number(),
+      memoryBytes: z.number().optional(),
+      busyRatio: z.number().optional(),
+    })
+    .optional(),
 });
 export type WorkerView = z.infer<typeof workerViewSchema>;
+
+/** `workers` counts by state; `wanted` is known to the leading replica. */
+export const healthSchema = z.object({
+  status: z.literal("ok"),
+  revision: z.number(),
+  leading: z.boolean(),
+  tenants: z.record(z.string(), z.number()),
+  moving: z.number(),
+  workers: z.record(z.string(), z.number()),
+  wanted: z.object({ workers: z.number(), reason: z.string() }).optional(),
+});
+export type Health = z.infer<typeof healthSchema>;
+
+export const memberViewSchema = z.object({
+  id: z.string(),
+  url: z.string(),
+  role: z.enum(["leader", "follower", "learner"]),
+});
+
+export const auditEntrySchema = z.object({
+  id: z.string(),
+  at: z.string(),
+  who: z.string(),
+  action: z.string(),
+  subject: z.string(),
+  details: z.record(z.string(), z.unknown()),
+});
+export type AuditEntry = z.infer<typeof auditEntrySchema>;
+
+/** `read`: views. `write`: changes. `tenant-admin`: acts inside a tenant (tickets, superusers). */
+export const OPERATOR_SCOPES = ["read", "write", "tenant-admin"] as const;
+export const createTokenSchema = z.object({
+  name: z.string().trim().min(1).max(limits.operatorTokenNameCharactersMax),
+  scopes: z.array(z.enum(OPERATOR_SCOPES)).min(1),
+});
+export const tokenViewSchema = z.object({
+  id: z.string(),
+  name: z.string(),
+  scopes: z.array(z.enum(OPERATOR_SCOPES)),
+  created: z.string(),
+});
+export type TokenView = z.infer<typeof tokenViewSchema>;
+/** The token itself is in the answer that made it and nowhere else. */
+export const newTokenSchema = tokenViewSchema.extend({ token: z.string() });
 
 export const ticketRequestSchema = z.object({ action: z.enum(TICKET_ACTIONS) });
 /** `path` is where to send the ticket, on the tenant's own host. */

@@ -19,6 +19,8 @@ export const HEADERS = {
   commitState: "commit-state",
   /** Gateway → worker: the client's address as the gateway saw it. */
   forwardedFor: "x-forwarded-for",
+  /** Control → control: passed on to the leader already. */
+  forwardedBy: "x-manybase-forwarded-by",
   forwardedProto: "x-forwarded-proto",
   forwardedHost: "x-forwarded-host",
   idempotencyKey: "idempotency-key",

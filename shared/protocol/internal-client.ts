@@ -8,12 +8,16 @@ import {
   type UserErrorCode,
   parseErrorBody,
 } from "../errors.ts";
+import { limits } from "../limits.ts";
 import { HEADERS } from "./headers.ts";
 import type { Keyring } from "./keys.ts";
 import { signCall } from "./signature.ts";
 
+/** Another replica may do better. */
+const ELSEWHERE: ReadonlySet<string> = new Set<SystemErrorCode>(["control_unreachable", "control_no_leader"]);
+
 export interface InternalClientOptions {
-  /** Base URL of a room's `/v1` listener. */
+  /** Base URL of a room's `/v1` listener; several replicas of one room separated by commas. */
   url: string;
   keys: Keyring;
   /** Per call, besides the caller's signal. */
@@ -23,16 +27,26 @@ export interface InternalClientOptions {
 }
 
 /**
- * Signed JSON calls between rooms. The other side's errors come back as the same UserError or SystemError; no answer at all
+ * Signed JSON calls between rooms. Of several replicas the one that answered last is asked first, and the next one when it cannot be
+ * reached, has no leader or keeps silent: every `/v1` call may be repeated. The other side's errors come back as the same UserError or SystemError; no answer at all
  * is SystemError `control_unreachable`, and the call may or may not have happened.
  */
 export class InternalClient {
-  readonly url: string;
+  readonly #urls: readonly string[];
   readonly #options: InternalClientOptions;
+  #preferred = 0;
 
   constructor(options: InternalClientOptions) {
-    this.url = options.url.replace(/\/$/, "");
+    this.#urls = options.url
+      .split(",")
+      .map((url) => url.trim().replace(/\/$/, ""))
+      .filter((url) => url !== "");
     this.#options = options;
+  }
+
+  /** The replica that answered last. */
+  get url(): string {
+    return this.#urls[this.#preferred] ?? "";
   }
 
   async call<Schema extends z.ZodType>(
@@ -62,25 +76,52 @@ export class InternalClient {
 
   /** The answer of a successful call as it is, for streams; an unsuccessful one throws. */
   async open(method: "GET" | "POST", path: string, body: unknown, signal: AbortSignal): Promise<Response> {
+    const bytes = body === undefined ? undefined : new TextEncoder().encode(JSON.stringify(body));
+    for (let attempt = 1; ; attempt++) {
+      const at = this.#preferred;
+      const last = attempt >= this.#urls.length;
+      try {
+        return await this.#send(method, path, bytes, signal, last ? undefined : limits.replicaAttemptMs);
+      } catch (error) {
+        const elsewhere = error instanceof SystemError && ELSEWHERE.has(error.code);
+        // Another call may have turned to the next one already.
+        if (elsewhere && this.#preferred === at) this.#preferred = (at + 1) % this.#urls.length;
+        if (!elsewhere || last || signal.aborted) throw error;
+      }
+    }
+  }
+
+  async #send(
+    method: "GET" | "POST",
+    path: string,
+    bytes: Uint8Array<ArrayBuffer> | undefined,
+    outer: AbortSignal,
+    headersWithinMs: number | undefined,
+  ): Promise<Response> {
     const { keys, fetch: send = fetch, nowMs = Date.now } = this.#options;
-    const bytes = body === undefined ? new Uint8Array() : new TextEncoder().encode(JSON.stringify(body));
+    const impatience = new AbortController();
+    const timer =
+      headersWithinMs === undefined ? undefined : setTimeout(() => impatience.abort(), headersWithinMs);
+    const { url } = this;
     let response: Response;
     try {
-      response = await send(this.url + path, {
+      response = await send(url + path, {
         method,
         headers: {
-          [HEADERS.signature]: signCall(keys, method, path, bytes, nowMs()),
-          ...(body === undefined ? {} : { "content-type": "application/json" }),
+          [HEADERS.signature]: signCall(keys, method, path, bytes ?? new Uint8Array(), nowMs()),
+          ...(bytes === undefined ? {} : { "content-type": "application/json" }),
         },
-        ...(body === undefined ? {} : { body: bytes }),
-        signal,
+        ...(bytes === undefined ? {} : { body: bytes }),
+        signal: AbortSignal.any([outer, impatience.signal]),
       });
     } catch (cause) {
-      throw new SystemError("control_unreachable", `Cannot call ${this.url}${path}: no answer`, {
+      throw new SystemError("control_unreachable", `Cannot call ${url}${path}: no answer`, {
         cause,
         hint: "Check that the control service runs and that its address is right.",
         retryAfterMs: 1000,
       });
+    } finally {
+      clearTimeout(timer);
     }
     if (!response.ok) throw await remoteError(response, path);
     return response;

@@ -9,53 +9,21 @@ import { join } from "node:path";
 import PocketBase from "pocketbase";
 import { SUPERUSER, type TestApi, startTestApi } from "../../worker/app-testing.ts";
 import { readClaims, signToken, verifyToken } from "../../worker/auth/jwt.ts";
+import { type Load, runLoad } from "./raw-load.ts";
 
-interface Load {
-  url: string;
-  method: string;
-  token: string;
-  requests: number;
-  clients: number;
-}
+const ROUNDS = 3;
+const ROUND_MS = 1_000;
 
 const [mode, text] = process.argv.slice(2);
-if (mode === "load" && text !== undefined) await runLoad(JSON.parse(text) as Load);
+if (mode === "load" && text !== undefined) console.log(await runLoad(JSON.parse(text) as Load));
 else await runBench();
+process.exit(0);
 
-/** Prints requests per second. */
-async function runLoad({ url, method, token, requests, clients }: Load): Promise<void> {
-  const headers: Record<string, string> = { "content-type": "application/json" };
-  if (token !== "") headers["authorization"] = token;
-  const init: RequestInit =
-    method === "POST" ? { method, headers, body: `{"title":"a title","views":5}` } : { headers };
-  const drive = async (count: number): Promise<void> => {
-    let left = count;
-    const client = async (): Promise<void> => {
-      while (left > 0) {
-        const response = await fetch(url, init);
-        // Async tenants refuse writes that would outrun the store too far: the rate is what gets through.
-        if (response.status === 503) {
-          await response.arrayBuffer();
-          await Bun.sleep(2);
-          continue;
-        }
-        left -= 1;
-        if (!response.ok) throw new Error(`${response.status} ${await response.text()}`);
-        await response.arrayBuffer();
-      }
-    };
-    await Promise.all(Array.from({ length: clients }, client));
-  };
-  await drive(Math.ceil(requests / 5));
-  const startMs = performance.now();
-  await drive(requests);
-  console.log(requests / ((performance.now() - startMs) / 1000));
-}
-
-async function load(load: Load): Promise<number> {
-  const child = Bun.spawn([process.execPath, import.meta.path, "load", JSON.stringify(load)], {
-    stdout: "pipe",
-  });
+async function load(given: Omit<Load, "ms">): Promise<number> {
+  const child = Bun.spawn(
+    [process.execPath, import.meta.path, "load", JSON.stringify({ ...given, ms: ROUND_MS })],
+    { stdout: "pipe" },
+  );
   const rate = Number(await new Response(child.stdout).text());
   if ((await child.exited) !== 0) throw new Error("the load failed");
   return rate;
@@ -66,6 +34,26 @@ async function rateOf(count: number, task: (index: number) => unknown): Promise<
   const startMs = performance.now();
   for (let index = 0; index < count; index++) await task(index);
   return count / ((performance.now() - startMs) / 1000);
+}
+
+/** Without an await between: what costs nothing must not pay for the loop. */
+function rateOfSync(count: number, task: () => unknown): number {
+  const startMs = performance.now();
+  for (let index = 0; index < count; index++) task();
+  return count / ((performance.now() - startMs) / 1000);
+}
+
+/** Measures all of them by turns, so that a noisy moment hits both sides of a ratio; the best round of each counts. */
+async function bestOf<Name extends string>(
+  measures: Readonly<Record<Name, () => Promise<number> | number>>,
+): Promise<Record<Name, number>> {
+  const best = Object.fromEntries(Object.keys(measures).map((name) => [name, 0])) as Record<Name, number>;
+  for (let round = 0; round < ROUNDS; round++) {
+    for (const name of Object.keys(measures) as Name[]) {
+      best[name] = Math.max(best[name], await measures[name]());
+    }
+  }
+  return best;
 }
 
 async function prepare(api: TestApi): Promise<{ token: string; id: string }> {
@@ -102,44 +90,49 @@ async function runBench(): Promise<void> {
   const insert = raw.prepare("INSERT INTO posts VALUES (?, ?, ?, ?, ?, ?, ?)");
   const commit = (): unknown =>
     insert.run(crypto.randomUUID(), "a title", 5, 0, "2026-01-01 00:00:00.000Z", "pbc_0123456789", "posts");
-  const rawCommit = await rateOf(20_000, commit);
+  for (let index = 0; index < 40; index++) commit();
   const select = raw.prepare("SELECT * FROM posts LIMIT 30");
-  const rawList = await rateOf(5_000, () => JSON.stringify(select.all()));
+  let bytes = "";
   const bare = Bun.serve({
     port: 0,
+    hostname: "127.0.0.1",
     fetch: () => new Response(bytes, { headers: { "content-type": "application/json" } }),
   });
-  let bytes = "";
 
   const durable = await startTestApi("durable");
+  const fast = await startTestApi("async");
   const store = durable.tenant.objects;
   const body = crypto.getRandomValues(new Uint8Array(8192));
-  const commitAndPut = await rateOf(200, async (index) => {
-    commit();
-    await store.put(`bench/${index + 1000}`, body);
-  });
+  let puts = 0;
   await prepare(durable);
-  const records = (api: TestApi): string => `${api.url}/api/collections/posts/records`;
-  const create = { method: "POST", token: "" };
-  const list = { method: "GET", token: "" };
-  const durableOne = await load({ url: records(durable), ...create, requests: 200, clients: 1 });
-  const durableMany = await load({ url: records(durable), ...create, requests: 4_000, clients: 256 });
-  await durable.close();
-
-  const fast = await startTestApi("async");
   const { token, id } = await prepare(fast);
-  const listRate = await load({ url: `${records(fast)}?skipTotal=1`, ...list, requests: 4_000, clients: 8 });
-  const listTotalRate = await load({ url: records(fast), ...list, token, requests: 4_000, clients: 8 });
+  const records = (api: TestApi): string => `${api.url}/api/collections/posts/records`;
+  const get = { method: "GET", token: "", clients: 8 } as const;
+  const create = { method: "POST", token: "", body: `{"title":"a title","views":5}` } as const;
   bytes = await (await fetch(`${records(fast)}/${id}`)).text();
-  const bareRate = await load({
-    url: `http://127.0.0.1:${bare.port}/`,
-    ...list,
-    requests: 10_000,
-    clients: 8,
+
+  const reads = await bestOf({
+    rawList: () => rateOfSync(20_000, () => JSON.stringify(select.all())),
+    list: () => load({ ...get, url: `${records(fast)}?skipTotal=1` }),
+    listTotal: () => load({ ...get, url: records(fast) }),
+    listTotalToken: () => load({ ...get, url: records(fast), token }),
+    bare: () => load({ ...get, url: `http://127.0.0.1:${bare.port}/` }),
+    get: () => load({ ...get, url: `${records(fast)}/${id}` }),
   });
-  const getRate = await load({ url: `${records(fast)}/${id}`, ...list, requests: 10_000, clients: 8 });
-  const asyncCreate = await load({ url: records(fast), ...create, requests: 6_000, clients: 8 });
-  const asyncMany = await load({ url: records(fast), ...create, requests: 6_000, clients: 256 });
+  const writes = await bestOf({
+    rawCommit: () => rateOfSync(20_000, commit),
+    asyncCreate: () => load({ ...create, url: records(fast), clients: 8 }),
+    asyncMany: () => load({ ...create, url: records(fast), clients: 256 }),
+    durableMany: () => load({ ...create, url: records(durable), clients: 256 }),
+    durableOne: () => load({ ...create, url: records(durable), clients: 1 }),
+    commitAndPut: () =>
+      rateOf(100, async () => {
+        commit();
+        puts += 1;
+        await store.put(`bench/${puts}`, body);
+      }),
+  });
+  await durable.close();
   await fast.close();
 
   const key = "k".repeat(100);
@@ -153,30 +146,24 @@ async function runBench(): Promise<void> {
   rmSync(directory, { recursive: true, force: true });
 
   const rows: [string, number, number, string][] = [
-    ["durable create, 1 client: times the raw commit + put", commitAndPut / durableOne, 3, "at most"],
-    ["list of 30: of raw statement + JSON", listRate / rawList, 0.2, "at least"],
-    ["list of 30 with total and token: of raw statement + JSON", listTotalRate / rawList, 0.2, "at least"],
-    ["async create: of raw autocommit", asyncCreate / rawCommit, 0.12, "at least"],
-    ["get by id: of a bare server with the same bytes", getRate / bareRate, 0.3, "at least"],
-    ["durable create at 256 clients: of async", durableMany / asyncMany, 0.8, "at least"],
+    ["list of 30: of raw statement + JSON", reads.list / reads.rawList, 0.25, "at least"],
+    ["list of 30 with total: of raw statement + JSON", reads.listTotal / reads.rawList, 0.2, "at least"],
+    ["the same with a token", reads.listTotalToken / reads.rawList, 0.15, "at least"],
+    ["get by id: of a bare server with the same bytes", reads.get / reads.bare, 0.3, "at least"],
+    ["async create: of raw autocommit", writes.asyncCreate / writes.rawCommit, 0.12, "at least"],
+    ["durable create at 256 clients: of async", writes.durableMany / writes.asyncMany, 0.8, "at least"],
+    [
+      "durable create, 1 client: times the raw commit + put",
+      writes.commitAndPut / writes.durableOne,
+      3,
+      "at most",
+    ],
     ["tokens verified per second", verify, 100_000, "at least"],
   ];
   for (const [name, value, goal, kind] of rows) {
     const reached = kind === "at most" ? value <= goal : value >= goal;
     console.log(`${reached ? "reached" : "MISSED "} ${name}: ${value.toFixed(2)} (${kind} ${goal})`);
   }
-  const perSecond = {
-    rawCommit,
-    commitAndPut,
-    durableOne,
-    durableMany,
-    rawList,
-    listRate,
-    listTotalRate,
-    bareRate,
-    getRate,
-    asyncCreate,
-    asyncMany,
-  };
-  console.log(Object.fromEntries(Object.entries(perSecond).map(([name, rate]) => [name, Math.round(rate)])));
+  const perSecond = Object.entries({ ...reads, ...writes });
+  console.log(Object.fromEntries(perSecond.map(([name, rate]) => [name, Math.round(rate)])));
 }

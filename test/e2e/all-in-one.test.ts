@@ -1,10 +1,12 @@
-import { afterAll, describe, expect, test } from "bun:test";
+import { afterAll, describe, expect, test, setDefaultTimeout } from "bun:test";
 import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import PocketBase from "pocketbase";
 import { type AllInOne, startAllInOne, temporaryDirectory } from "./all-in-one.ts";
 import { bin, eventually, finish, killAll } from "./process.ts";
+
+setDefaultTimeout(60_000);
 
 const directories: string[] = [];
 const fresh = (): string => {

@@ -20,10 +20,14 @@ export function temporaryDirectory(): string {
   return mkdtempSync(join(tmpdir(), "manybase-e2e-"));
 }
 
-export async function startAllInOne(data: string, ...options: string[]): Promise<AllInOne> {
+export async function startAllInOne(
+  data: string,
+  options: readonly string[] = [],
+  environment: Record<string, string> = {},
+): Promise<AllInOne> {
   rmSync(join(data, "local.json"), { force: true });
   // Not by `bun run all`: killing that would kill a wrapper.
-  const process = run([bin("bun"), "scripts/all.ts", "--data", data, "--port", "0", ...options]);
+  const process = run([bin("bun"), "scripts/all.ts", "--data", data, "--port", "0", ...options], environment);
   await process.line("Ctrl-C stops everything.");
   const { admin } = JSON.parse(readFileSync(join(data, "local.json"), "utf8")) as { admin: string };
   const port = Number(new URL(admin).port);

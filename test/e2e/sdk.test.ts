@@ -1,9 +1,11 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, test, setDefaultTimeout } from "bun:test";
 import { rmSync } from "node:fs";
 import { EventSource } from "eventsource";
 import PocketBase, { ClientResponseError, type RecordSubscription } from "pocketbase";
 import { type AllInOne, startAllInOne, temporaryDirectory } from "./all-in-one.ts";
 import { eventually, killAll } from "./process.ts";
+
+setDefaultTimeout(60_000);
 
 // Browsers have it; the SDK asks for this package elsewhere.
 globalThis.EventSource ??= EventSource as typeof globalThis.EventSource;

@@ -1,9 +1,11 @@
-import { afterAll, beforeAll, expect, test } from "bun:test";
+import { afterAll, beforeAll, expect, test, setDefaultTimeout } from "bun:test";
 import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import PocketBase, { type ClientResponseError } from "pocketbase";
 import { temporaryDirectory } from "./all-in-one.ts";
 import { type Running, bin, eventually, finish, killAll, run } from "./process.ts";
+
+setDefaultTimeout(60_000);
 
 /** Every part started by its own command, as README says for several machines. */
 const data = temporaryDirectory();

@@ -4,7 +4,7 @@ import {
   FakeControl,
   type FakeWorker,
   type GatewayProcess,
-  RUNTIMES,
+  PROCESSES,
   removeData,
   startGateway,
   startWorker,
@@ -38,13 +38,17 @@ afterAll(async () => {
   removeData();
 });
 
-describe.each(RUNTIMES)("at the edge on %s", (runtime) => {
+describe.each(PROCESSES)("at the edge on %s", (runtime) => {
   let gateway: GatewayProcess;
   let metricsUrl: string;
   beforeAll(async () => {
     gateway = await startGateway(runtime, control.url, [
-      ...["--metrics", "127.0.0.1:0", "--access-log", "all", "--allow-tenant-header"],
-      ...["--tenant-rate", "20", "--tenant-requests", "1", "--body-bytes", "2000000"],
+      "--metrics=127.0.0.1:0",
+      "--access-log=all",
+      "--allow-tenant-header",
+      "--tenant-rate=20",
+      "--tenant-requests=1",
+      "--body-bytes=2000000",
     ]);
     metricsUrl = `${await gateway.process.line("gateway metrics on ")}/metrics`;
   });

@@ -7,7 +7,7 @@ import {
   FakeControl,
   type FakeWorker,
   type GatewayProcess,
-  RUNTIMES,
+  PROCESSES,
   removeData,
   startGateway,
   startWorker,
@@ -27,7 +27,7 @@ afterAll(async () => {
   removeData();
 });
 
-describe.each(RUNTIMES)("while control is down, on %s", (runtime) => {
+describe.each(PROCESSES)("while control is down, on %s", (runtime) => {
   let control: FakeControl;
   let gateway: GatewayProcess;
   const text = async (name: string) => (await fetch(gateway.url(name))).text();
@@ -70,7 +70,7 @@ describe.each(RUNTIMES)("while control is down, on %s", (runtime) => {
   });
 });
 
-describe.each(RUNTIMES)("while workers come and go, on %s", (runtime) => {
+describe.each(PROCESSES)("while workers come and go, on %s", (runtime) => {
   let control: FakeControl;
   let gateway: GatewayProcess;
 

@@ -7,10 +7,13 @@ import { verifyGrant } from "../../shared/protocol/grant.ts";
 import { HEADERS } from "../../shared/protocol/headers.ts";
 import { type Keyring, parseKeyring } from "../../shared/protocol/keys.ts";
 import { type Running, bin, run } from "../e2e/process.ts";
+import { startWorkerd } from "./workerd.ts";
 
 export const KEY = `g1:${"A".repeat(44)}`;
 export const keys: Keyring = parseKeyring(KEY, "the key of this test");
-export const RUNTIMES = ["deno", "bun"] as const;
+export const RUNTIMES = ["deno", "bun", "workers"] as const;
+/** Those where the gateway is a process of ours, with options and a disk. */
+export const PROCESSES = ["deno", "bun"] as const;
 export type RuntimeName = (typeof RUNTIMES)[number];
 
 /** A worker that believes grants for its incarnation and answers as the test says. */
@@ -27,7 +30,7 @@ type Answer = (request: Request, server: Server<undefined>) => Response | undefi
 
 export function startWorker(incarnation: number, answer: Answer, port = 0): FakeWorker {
   const seen: string[] = [];
-  const server = Bun.serve<undefined>({
+  const server = Bun.serve({
     hostname: "127.0.0.1",
     port,
     idleTimeout: 0,
@@ -37,7 +40,7 @@ export function startWorker(incarnation: number, answer: Answer, port = 0): Fake
       const header = request.headers.get(HEADERS.grant);
       const grant = verifyGrant(keys, header, request.method, pathname + search, Date.now());
       if (typeof grant === "string") return new Response(grant, { status: 401 });
-      if (grant.incarnation !== incarnation) {
+      if (grant.incarnation !== self.incarnation) {
         return errorResponse(new UserError("not_owner", "Cannot serve this tenant"));
       }
       if (pathname === "/_manybase/owner") return Response.json({ epoch: grant.epoch });
@@ -48,13 +51,14 @@ export function startWorker(incarnation: number, answer: Answer, port = 0): Fake
       message: (socket, message) => void socket.send(message),
     },
   });
-  return {
+  const self: FakeWorker = {
     url: `http://127.0.0.1:${server.port}`,
     incarnation,
     server,
     seen,
     stop: () => server.stop(true),
   };
+  return self;
 }
 
 /** Routes as the test sets them, and the stream that tells of changes. */
@@ -118,7 +122,7 @@ export class FakeControl {
   }
 
   #listen(port: number): Server<undefined> {
-    return Bun.serve<undefined>({
+    return Bun.serve({
       hostname: "127.0.0.1",
       port,
       idleTimeout: 0,
@@ -175,6 +179,14 @@ export async function startGateway(
   options: readonly string[] = [],
   data = makeData(),
 ): Promise<GatewayProcess> {
+  if (runtime === "workers") {
+    const { process, port } = await startWorkerd(data, {
+      MANYBASE_CONTROL_URL: controlUrl,
+      MANYBASE_DOMAIN: "localhost",
+      MANYBASE_GATEWAY_KEY: KEY,
+    });
+    return handle(process, port, data);
+  }
   const main =
     runtime === "bun"
       ? [bin("bun"), "gateway/adapters/bun-main.ts"]
@@ -183,14 +195,17 @@ export async function startGateway(
           "run",
           "--no-prompt",
           "--allow-net",
-          "--allow-env",
+          "--allow-env=MANYBASE_*",
           `--allow-read=${data}`,
           `--allow-write=${join(data, "gateway")}`,
           "gateway/main.ts",
         ];
   const words = ["--control", controlUrl, "--data", data, "--listen", "127.0.0.1:0", ...options];
   const process = run([...main, ...words]);
-  const port = Number(new URL(await process.line("gateway ready on ")).port);
+  return handle(process, Number(new URL(await process.line("gateway ready on ")).port), data);
+}
+
+function handle(process: Running, port: number, data: string): GatewayProcess {
   return {
     process,
     port,

@@ -96,7 +96,7 @@ function events(request: Request): Response {
     },
     cancel: stop,
   });
-  return new Response(body as unknown as ReadableStream<Uint8Array>, {
+  return new Response(body, {
     headers: { "content-type": "text/event-stream" },
   });
 }
@@ -238,16 +238,19 @@ describe.each(RUNTIMES)("streaming on %s", (runtime) => {
     await eventually(() => expect(aborted).toContain("/forever"), 3_000);
   });
 
-  test("Expect: 100-continue is answered before the body comes", async () => {
-    const raw = await connectRaw(gateway.port);
-    raw.send(
-      "POST /echo HTTP/1.1\r\nHost: acme.localhost\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n",
-    );
-    expect(statusOf(await raw.until(/\r\n\r\n/))).toBe(100);
-    raw.send("hello");
-    expect(await raw.until(/hello/)).toContain("hello");
-    raw.end();
-  });
+  // Where Workers run, the edge in front of them answers this.
+  if (runtime !== "workers") {
+    test("Expect: 100-continue is answered before the body comes", async () => {
+      const raw = await connectRaw(gateway.port);
+      raw.send(
+        "POST /echo HTTP/1.1\r\nHost: acme.localhost\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n",
+      );
+      expect(statusOf(await raw.until(/\r\n\r\n/))).toBe(100);
+      raw.send("hello");
+      expect(await raw.until(/hello/)).toContain("hello");
+      raw.end();
+    });
+  }
 
   test("hop-by-hop and spoofed headers do not reach the worker", async () => {
     const text = await exchangeRaw(
@@ -269,6 +272,7 @@ describe.each(RUNTIMES)("streaming on %s", (runtime) => {
         "X-Manybase-Grant: forged",
         "X-Request-Id: mine-1",
         "Accept-Encoding: br",
+        ...(runtime === "workers" ? ["CF-Connecting-IP: 127.0.0.1"] : []),
         "\r\n",
       ].join("\r\n"),
       /\}/,

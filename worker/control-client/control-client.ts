@@ -25,6 +25,10 @@ export class ControlClient {
     this.#client = new InternalClient(options);
   }
 
+  get url(): string {
+    return this.#client.url;
+  }
+
   register(request: RegisterRequest, signal?: AbortSignal): Promise<RegisterResponse> {
     return this.#client.call("POST", "/v1/workers", registerResponseSchema, request, signal);
   }

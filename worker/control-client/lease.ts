@@ -5,11 +5,16 @@ import { limits } from "../../shared/limits.ts";
  * acknowledged beat was *sent*, so that it always ends before control's own count does (control.md, Liveness).
  */
 export class Lease {
-  #untilMs = 0;
   readonly #monotonicMs: () => number;
+  /** Where its end stands: memory that a thread may renew it in. */
+  readonly #untilMs: Float64Array;
 
-  constructor(monotonicMs: () => number = () => performance.now()) {
+  constructor(
+    monotonicMs: () => number = () => performance.now(),
+    untilMs: Float64Array = new Float64Array(1),
+  ) {
     this.#monotonicMs = monotonicMs;
+    this.#untilMs = untilMs;
   }
 
   now(): number {
@@ -17,10 +22,10 @@ export class Lease {
   }
 
   renew(sentMs: number, leaseMs: number = limits.leaseMs): void {
-    this.#untilMs = Math.max(this.#untilMs, sentMs + leaseMs);
+    this.#untilMs[0] = Math.max(this.#untilMs[0] ?? 0, sentMs + leaseMs);
   }
 
   get held(): boolean {
-    return this.#monotonicMs() < this.#untilMs;
+    return this.#monotonicMs() < (this.#untilMs[0] ?? 0);
   }
 }

@@ -1,7 +1,7 @@
 /** Requests of the Hrana protocol over HTTP, versions 2 and 3, in JSON (libSQL's HRANA_2_SPEC and HRANA_3_SPEC). */
 import { z } from "zod";
 import { limits } from "../../shared/limits.ts";
-import { hranaValueSchema } from "./value.ts";
+import { type HranaValue, hranaValueSchema } from "./value.ts";
 
 const sqlSource = {
   sql: z.string().max(limits.sqlTextCharactersMax).nullish(),
@@ -71,7 +71,7 @@ export interface HranaError {
 
 export interface HranaResult {
   cols: { name: string; decltype: string | null }[];
-  rows: unknown[][];
+  rows: HranaValue[][];
   affected_row_count: number;
   last_insert_rowid: string | null;
   rows_read: number;

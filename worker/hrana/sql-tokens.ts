@@ -44,8 +44,9 @@ export function splitStatements(sql: string): string[] {
   let beforeLast = "";
   for (const token of sqlTokens(sql)) {
     if (token.kind === "semicolon") {
-      const isOpen = isTrigger(words) && !(last === "END" && beforeLast === ";");
-      if (start !== undefined && !isOpen) {
+      if (start === undefined) continue;
+      const isBody = isTrigger(words) && !(last === "END" && beforeLast === ";");
+      if (!isBody) {
         statements.push(sql.slice(start, end));
         start = undefined;
         words = [];
@@ -60,8 +61,7 @@ export function splitStatements(sql: string): string[] {
     beforeLast = last;
     last = text;
   }
-  if (start !== undefined && last !== ";") statements.push(sql.slice(start, end));
-  else if (start !== undefined && words.some((word) => word !== ";")) statements.push(sql.slice(start, end));
+  if (start !== undefined) statements.push(sql.slice(start, end));
   return statements;
 }
 

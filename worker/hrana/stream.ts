@@ -22,10 +22,16 @@ export interface BatchResult {
 export class HranaStream {
   readonly session: SqlSession;
   readonly #texts = new Map<number, string>();
+  #answerBytes = 0;
   isClosed = false;
 
   constructor(session: SqlSession) {
     this.session = session;
+  }
+
+  /** A new request of the client: its answers are bounded together. */
+  startAnswer(): void {
+    this.#answerBytes = 0;
   }
 
   /** Never throws for what the client or SQLite did: that is an answer. @throws SystemError */
@@ -76,16 +82,12 @@ export class HranaStream {
   async batch(batch: HranaBatch): Promise<BatchResult> {
     const results: (HranaResult | null)[] = [];
     const errors: (HranaError | null)[] = [];
-    let bytes = 0;
     for (const { condition, stmt } of batch.steps) {
       let result: HranaResult | null = null;
       let error: HranaError | null = null;
       if (condition === null || condition === undefined || this.#holds(condition, results, errors)) {
         try {
           result = await this.#execute(stmt);
-          bytes += roughSize(result);
-          if (bytes > limits.sqlResponseBytesMax)
-            throw new SqlRefused("RESPONSE_TOO_LARGE", "The answers of this batch are too large together");
         } catch (failure) {
           result = null;
           error = toHranaError(failure);
@@ -123,7 +125,7 @@ export class HranaStream {
     const startMs = performance.now();
     const result = await this.session.execute(sql, bindValues(sql, stmt));
     const wantsRows = stmt.want_rows !== false;
-    return {
+    const answer: HranaResult = {
       cols: result.columns.map(({ name, declaredType }) => ({ name, decltype: declaredType })),
       rows: wantsRows ? result.rows.map((row) => row.map(encodeValue)) : [],
       affected_row_count: result.affectedRows,
@@ -132,6 +134,10 @@ export class HranaStream {
       rows_written: result.affectedRows,
       query_duration_ms: Math.round((performance.now() - startMs) * 1000) / 1000,
     };
+    this.#answerBytes += roughSize(answer);
+    if (this.#answerBytes > limits.sqlResponseBytesMax)
+      throw new SqlRefused("RESPONSE_TOO_LARGE", "The answers of this request are too large together");
+    return answer;
   }
 
   #describe(sql: string): unknown {
@@ -176,11 +182,12 @@ export function toHranaError(error: unknown): HranaError {
   return { message: `SQLite error: ${String(message)}`, code: known };
 }
 
-function roughSize(result: HranaResult): number {
+function roughSize({ rows }: HranaResult): number {
   let bytes = 0;
-  for (const row of result.rows) {
-    for (const value of row as { value?: unknown; base64?: string }[]) {
-      bytes += 24 + String(value.value ?? value.base64 ?? "").length;
+  for (const row of rows) {
+    for (const value of row) {
+      const text = value.type === "blob" ? value.base64 : value.type === "text" ? value.value : "";
+      bytes += 40 + text.length;
     }
   }
   return bytes;

@@ -130,7 +130,7 @@ function describe(error: unknown): string {
   return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }
 
+/** The server has normalised the URL already. */
 function pathAndQuery(url: string): string {
-  const { pathname, search } = new URL(url);
-  return pathname + search;
+  return url.slice(url.indexOf("/", "https://".length));
 }

@@ -5,6 +5,7 @@ import { UserError } from "../../shared/errors.ts";
 import { limits } from "../../shared/limits.ts";
 import type { MailTransport, SmtpServer } from "./contract.ts";
 import { MailFailure } from "./contract.ts";
+import { Network } from "../outbound/network.ts";
 import { type Mail, Mailer } from "./mailer.ts";
 import { parsePlatformSender } from "./sender.ts";
 import { fillPlaceholders, fillTemplate } from "./template.ts";
@@ -38,13 +39,14 @@ function mailFrom(server: SmtpServer | undefined, tenantId = "t1"): Mail {
   };
 }
 
+const network = new Network({ allowPrivate: true });
 const now = (): void => undefined;
 
 describe("over a real SMTP server", () => {
   for (const authMethod of ["PLAIN", "LOGIN"] as const) {
     test(`a mail arrives whole, logged in by ${authMethod}`, async () => {
       const smtp = await startTestSmtp({ username: "me", password: "s3cret" });
-      const mailer = new Mailer();
+      const mailer = new Mailer({ network });
       closing.push(() => mailer.close(), smtp.close);
       mailer.post(mailFrom(serverAt(smtp.port, { username: "me", password: "s3cret", authMethod })), now);
       const got = await smtp.nth(1);
@@ -60,15 +62,25 @@ describe("over a real SMTP server", () => {
     const smtp = await startTestSmtp({ username: "me", password: "s3cret" });
     closing.push(smtp.close);
     const wrong = serverAt(smtp.port, { username: "me", password: "no" });
-    const failure = await new Mailer().deliver(mailFrom(wrong)).catch((error: unknown) => error);
+    const failure = await new Mailer({ network }).deliver(mailFrom(wrong)).catch((error: unknown) => error);
     expect(failure).toBeInstanceOf(MailFailure);
     expect(String(failure)).toContain("Invalid login");
     expect((failure as MailFailure).isPermanent).toBe(true);
   });
 
+  test("a server of the platform's own network is not reached", async () => {
+    const smtp = await startTestSmtp();
+    closing.push(smtp.close);
+    const failure = await new Mailer()
+      .deliver(mailFrom(serverAt(smtp.port)))
+      .catch((error: unknown) => error);
+    expect(String(failure)).toContain("not on the public internet");
+    expect(smtp.connections()).toBe(0);
+  });
+
   test("a 4xx is tried again, a 5xx is not", async () => {
     const smtp = await startTestSmtp();
-    const mailer = new Mailer({ retryMsMin: 5 });
+    const mailer = new Mailer({ network, retryMsMin: 5 });
     closing.push(() => mailer.close(), smtp.close);
     smtp.refusals.push({ code: 451, text: "later" });
     mailer.post(mailFrom(serverAt(smtp.port)), now);
@@ -84,7 +96,7 @@ describe("over a real SMTP server", () => {
     const silent = createServer(() => undefined);
     await new Promise<void>((resolve) => void silent.listen(0, "127.0.0.1", resolve));
     const smtp = await startTestSmtp();
-    const mailer = new Mailer();
+    const mailer = new Mailer({ network });
     closing.push(smtp.close, () => void silent.close());
     const { port } = silent.address() as AddressInfo;
     const startedMs = performance.now();

@@ -14,6 +14,7 @@ import {
   type SmtpServer,
   type TenantSender,
 } from "./contract.ts";
+import { Network } from "../outbound/network.ts";
 import { RetryQueue } from "./queue.ts";
 import { smtpTransport } from "./smtp.ts";
 
@@ -28,23 +29,34 @@ export interface MailerOptions {
   /** For tenants that have no server of their own. */
   platform?: PlatformSender;
   transport?: MailTransport;
+  /** Where mail servers may be; the public internet when absent. */
+  network?: Network;
   log?: Log;
   nowMs?: () => number;
   retryMsMin?: number;
 }
 
+interface Outgoing {
+  transport: MailTransport;
+  server: SmtpServer;
+  message: MailMessage;
+}
+
 export class Mailer {
   readonly #platform: PlatformSender | undefined;
   readonly #transport: MailTransport;
+  readonly #platformTransport: MailTransport;
   readonly #queue: RetryQueue;
   readonly #allowance = new PlatformAllowance();
   readonly #log: Log;
   readonly #nowMs: () => number;
 
   constructor(options: MailerOptions = {}) {
-    const { platform, transport = smtpTransport, log = createLog("mail"), nowMs = Date.now } = options;
+    const { platform, network = new Network(), log = createLog("mail"), nowMs = Date.now } = options;
+    this.#transport = options.transport ?? smtpTransport(network);
+    // The platform's own server may be on the platform's own network; a tenant's may not.
+    this.#platformTransport = options.transport ?? smtpTransport(new Network({ allowPrivate: true }));
     this.#platform = platform;
-    this.#transport = transport;
     this.#log = log;
     this.#nowMs = nowMs;
     this.#queue = new RetryQueue(options.retryMsMin === undefined ? {} : { retryMsMin: options.retryMsMin });
@@ -66,13 +78,13 @@ export class Mailer {
    * @throws UserError `mail_not_configured` or `rate_limited`; SystemError `overloaded`
    */
   post(mail: Mail, ready: (signal: AbortSignal) => Promise<void> | void): void {
-    const { server, message } = this.#compose(mail);
+    const { transport, server, message } = this.#compose(mail);
     const place = { tenant: mail.tenantId, host: server.host };
     this.#queue.push(mail.tenantId, {
       run: async (attempt) => {
         try {
           await ready(AbortSignal.timeout(limits.mailSendMs));
-          await this.#transport.send(server, message);
+          await transport.send(server, message);
           return "done";
         } catch (error) {
           const isPermanent = error instanceof MailFailure && error.isPermanent;
@@ -86,8 +98,8 @@ export class Mailer {
 
   /** Sends at once and once, for those who want to see what their server says. @throws as `post`, and MailFailure */
   async deliver(mail: Mail): Promise<void> {
-    const { server, message } = this.#compose(mail);
-    await this.#transport.send(server, message);
+    const { transport, server, message } = this.#compose(mail);
+    await transport.send(server, message);
   }
 
   /** Sends what it can within `limits.mailDrainMs`, and gives up the rest. */
@@ -95,19 +107,23 @@ export class Mailer {
     return this.#queue.close(limits.mailDrainMs);
   }
 
-  #compose({ tenantId, sender, to, content }: Mail): { server: SmtpServer; message: MailMessage } {
+  #compose({ tenantId, sender, to, content }: Mail): Outgoing {
     const text = convert(content.html, { wordwrap: false });
     const body = { to, subject: content.subject, html: content.html, text };
-    if (sender.server !== undefined)
-      return { server: sender.server, message: { from: sender.from, ...body } };
+    const { server, from } = sender;
+    if (server !== undefined) return { transport: this.#transport, server, message: { from, ...body } };
     if (this.#platform === undefined) throw notConfigured();
     if (!this.#allowance.take(tenantId, this.#nowMs())) {
       throw new UserError("rate_limited", "Cannot send mail: the platform's mails of this hour are used up", {
         hint: "Set up a mail server of your own in the settings.",
       });
     }
-    const from = { name: sender.from.name, address: this.#platform.address };
-    return { server: this.#platform.server, message: { from, replyTo: sender.from, ...body } };
+    const platform = { name: from.name, address: this.#platform.address };
+    return {
+      transport: this.#platformTransport,
+      server: this.#platform.server,
+      message: { from: platform, replyTo: from, ...body },
+    };
   }
 }
 

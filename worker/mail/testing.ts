@@ -20,8 +20,8 @@ export interface TestSmtp {
   /** Connections so far. */
   connections: () => number;
   /** Resolves to the nth mail (from 1), which may still be to come. */
-  nth(count: number): Promise<ReceivedMail>;
-  close(): Promise<void>;
+  nth: (count: number) => Promise<ReceivedMail>;
+  close: () => Promise<void>;
 }
 
 export async function startTestSmtp(login?: { username: string; password: string }): Promise<TestSmtp> {
@@ -87,7 +87,7 @@ export async function startTestSmtp(login?: { username: string; password: string
         waiting.delete(look);
       });
     },
-    close: () => new Promise((resolve) => void server.close(() => resolve())),
+    close: () => new Promise((resolve) => server.close(() => resolve())),
   };
 }
 

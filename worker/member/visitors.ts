@@ -68,6 +68,12 @@ export class Visitors {
     return acquired instanceof Promise ? this.#enterLater(id, epoch, acquired) : this.#visit(acquired);
   }
 
+  /** As `close`, for all loaded tenants at once: before this worker stops. */
+  async closeAll(): Promise<{ open: () => void }> {
+    const doors = await Promise.all([...this.#rooms.keys()].map((id) => this.close(id)));
+    return { open: () => doors.forEach((door) => door.open()) };
+  }
+
   /** Lets nobody in and waits, bounded, for those who are inside; `open` ends it. */
   async close(id: TenantId): Promise<{ open: () => void }> {
     let open = (): void => undefined;
@@ -107,7 +113,9 @@ export class Visitors {
   async #enterLater(id: TenantId, epoch: Epoch, acquired?: Promise<Tenant>): Promise<Visit> {
     let waiting: Promise<unknown> | undefined = acquired;
     for (let round = 0; round < limits.acquireRoundsMax; round++) {
-      await (waiting ?? this.#closed.get(id));
+      // What the host promises is bounded by itself.
+      if (waiting !== undefined) await waiting;
+      else await this.#opened(id);
       if (this.#closed.has(id)) {
         waiting = undefined;
         continue;
@@ -119,6 +127,25 @@ export class Visitors {
     }
     throw new SystemError("tenant_moving", `Cannot serve tenant ${id} just now: it leaves again and again`, {
       retryAfterMs: 1_000,
+    });
+  }
+
+  /** @throws SystemError `tenant_moving` when it does not open in time: the store is away, say */
+  #opened(id: TenantId): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(
+        () =>
+          reject(
+            new SystemError("tenant_moving", `Cannot serve tenant ${id} yet: it is leaving this worker`, {
+              retryAfterMs: 1_000,
+            }),
+          ),
+        limits.tenantLoadMsMax,
+      );
+      void (this.#closed.get(id) ?? Promise.resolve()).then(() => {
+        clearTimeout(timer);
+        resolve();
+      });
     });
   }
 

@@ -4,10 +4,16 @@ import type { RequestInfo } from "../query/contract.ts";
 import type { Observation, Tenant } from "../tenant/contract.ts";
 import { ApiError, unauthorized } from "./api-error.ts";
 import { bindBody } from "./body.ts";
+import { commonHeaders } from "./common-headers.ts";
 import { encodeGo } from "./go-json.ts";
 import { pickFields } from "./pick-fields.ts";
 import { buildRequestInfo, firstValues } from "./request-info.ts";
 import type { AuthState, BoundBody, PbContext } from "./route.ts";
+import type { SplitUrl } from "./split-url.ts";
+
+const OWN_JSON = commonHeaders(false);
+const FOREIGN_JSON = commonHeaders(true);
+for (const headers of [OWN_JSON, FOREIGN_JSON]) headers.set("content-type", "application/json");
 
 const NONE: Readonly<Record<string, string>> = {};
 
@@ -16,7 +22,10 @@ export class RequestContextState implements PbContext {
   readonly tenant: Tenant;
   readonly seen: Observation;
   readonly request: Request;
-  readonly url: URL;
+  readonly path: string;
+  readonly #search: string;
+  #query: URLSearchParams | undefined;
+  #url: URL | undefined;
   readonly params: Readonly<Record<string, string>>;
   readonly clientIp: string;
   readonly origin: string;
@@ -29,7 +38,7 @@ export class RequestContextState implements PbContext {
 
   constructor(
     from: TenantRequest,
-    url: URL,
+    { path, search }: SplitUrl,
     params: Readonly<Record<string, string>>,
     auth: AuthState | undefined,
     bodyBytesMax: number = limits.requestBodyBytesMax,
@@ -39,18 +48,25 @@ export class RequestContextState implements PbContext {
     this.request = from.request;
     this.clientIp = from.clientIp;
     this.origin = from.origin;
-    this.url = url;
+    this.path = path;
+    this.#search = search;
     this.params = params;
     this.auth = auth;
     this.#bodyBytesMax = bodyBytesMax;
   }
 
+  get url(): URL {
+    this.#url ??= new URL(this.request.url);
+    return this.#url;
+  }
+
   get query(): URLSearchParams {
-    return this.url.searchParams;
+    this.#query ??= new URLSearchParams(this.#search);
+    return this.#query;
   }
 
   get parameters(): Readonly<Record<string, string>> {
-    this.#parameters ??= this.url.search === "" ? NONE : firstValues(this.query);
+    this.#parameters ??= this.#search === "" ? NONE : firstValues(this.query);
     return this.#parameters;
   }
 
@@ -84,7 +100,8 @@ export class RequestContextState implements PbContext {
   json(status: number, value: unknown): Response {
     const fields = status >= 200 && status < 300 ? (this.parameters["fields"] ?? "") : "";
     const shown = fields === "" ? value : pickFields(value, fields);
-    return new Response(encodeGo(shown), { status, headers: { "content-type": "application/json" } });
+    const isForeign = this.request.headers.get("origin") !== null;
+    return new Response(encodeGo(shown), { status, headers: isForeign ? FOREIGN_JSON : OWN_JSON });
   }
 
   noContent(): Response {

@@ -3,13 +3,15 @@ import type { TenantApp, TenantRequest } from "../http/contract.ts";
 import type { Log } from "../log.ts";
 import { badRequest, notFound } from "./api-error.ts";
 import { RequestContextState } from "./context.ts";
-import { addCors, preflight } from "./cors.ts";
+import { addCommonHeaders } from "./common-headers.ts";
+import { preflight } from "./cors.ts";
 import { errorResponse, toApiError } from "./error-response.ts";
 import { loadAuth } from "./load-auth.ts";
 import { checkRateLimit } from "./rate-limit.ts";
 import { realIp } from "./real-ip.ts";
 import { compileRoutes } from "./router.ts";
 import type { FeatureRoute } from "./route.ts";
+import { splitUrl } from "./split-url.ts";
 import { checkSuperuserAddress } from "./superuser-address.ts";
 
 export interface FrameOptions {
@@ -24,8 +26,8 @@ export function createFrame(options: FrameOptions): TenantApp {
   const { log, prepare = [] } = options;
 
   function answer(given: TenantRequest): Promise<Response> | Response {
-    const url = new URL(given.request.url);
-    const match = find(given.request.method, url.pathname);
+    const url = splitUrl(given.request.url);
+    const match = find(given.request.method, url.path);
     if (match === undefined) throw notFound();
     const clientIp = realIp(given);
     const from = clientIp === given.clientIp ? given : { ...given, clientIp };
@@ -68,13 +70,8 @@ function isExpected(cause: Error): boolean {
   return toApiError(cause) !== undefined || cause instanceof SyntaxError || cause instanceof TypeError;
 }
 
-/** Headers that every answer carries. A page may frame what is sandboxed by its own policy: uploaded files. */
 function finish(from: TenantRequest, response: Response): Response | Promise<Response> {
-  const { headers } = response;
-  headers.set("x-xss-protection", "1; mode=block");
-  headers.set("x-content-type-options", "nosniff");
-  if (!headers.has("content-security-policy")) headers.set("x-frame-options", "SAMEORIGIN");
-  addCors(from.request, headers);
+  addCommonHeaders(from.request, response.headers);
   return from.request.method === "HEAD" ? withoutBody(response) : response;
 }
 

@@ -47,7 +47,7 @@ export function checkRateLimit(context: PbContext, route: FeatureRoute): void {
 }
 
 function labelsOf(context: PbContext, collection: string, actions: readonly string[]): string[] {
-  const { pathname } = context.url;
+  const pathname = context.path;
   return [
     ...actions.map((action) => `${collection}:${action}`),
     ...actions.map((action) => `*:${action}`),

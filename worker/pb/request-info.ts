@@ -36,6 +36,27 @@ export function buildRequestInfo(
   };
 }
 
+/** The same request in another context or with another body; nothing is worked out for it. */
+export function derivedInfo(
+  info: RequestInfo,
+  changed: { context?: RequestContext; body?: RequestInfo["body"] },
+): RequestInfo {
+  return {
+    context: changed.context ?? info.context,
+    method: info.method,
+    body: changed.body ?? info.body,
+    get headers() {
+      return info.headers;
+    },
+    get query() {
+      return info.query;
+    },
+    get auth() {
+      return info.auth;
+    },
+  };
+}
+
 function snakeCased(given: Headers): Record<string, string> {
   const headers: Record<string, string> = {};
   for (const [name, value] of given) {

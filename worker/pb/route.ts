@@ -38,6 +38,8 @@ export interface PbContext {
   readonly seen: Observation;
   readonly request: Request;
   readonly url: URL;
+  /** The raw, percent-encoded path of the URL. */
+  readonly path: string;
   /** Decoded path parameters of the pattern; `*` is the tail without a leading slash. */
   readonly params: Readonly<Record<string, string>>;
   readonly query: URLSearchParams;

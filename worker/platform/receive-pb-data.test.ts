@@ -69,15 +69,15 @@ describe("receivePbData", () => {
   });
 
   test("refuses an archive without data.db, and one that is cut short", async () => {
-    expect(receivePbData(archive(["auxiliary.db", "x"]), directory)).rejects.toMatchObject({
+    await expect(receivePbData(archive(["auxiliary.db", "x"]), directory)).rejects.toMatchObject({
       code: "invalid_import",
     });
     const whole = new Uint8Array(
       await new Response(archive(["data.db", "x".repeat(5000)]) as never).arrayBuffer(),
     );
     const cut = new Blob([whole.slice(0, 3000)]).stream();
-    expect(receivePbData(cut, directory)).rejects.toMatchObject({ code: "invalid_import" });
-    expect(receivePbData(new Blob(["this is no tar"]).stream(), directory)).rejects.toMatchObject({
+    await expect(receivePbData(cut, directory)).rejects.toMatchObject({ code: "invalid_import" });
+    await expect(receivePbData(new Blob(["this is no tar"]).stream(), directory)).rejects.toMatchObject({
       code: "invalid_import",
     });
   });

@@ -79,10 +79,12 @@ export interface ListInput {
   readonly skipTotal?: boolean | undefined;
   /** The list rule to hold the rows to; undefined, null or "" for none (the caller has refused a locked rule already). */
   readonly rule?: string | null | undefined;
+  /** SQL of what to select instead of all columns; holds the id, so that equal rows stay apart. */
+  readonly columns?: string | undefined;
 }
 
 export interface ListStatements {
-  /** Rows with all columns of the table. */
+  /** Rows with all columns of the table, or what `columns` asked for. */
   readonly items: Statement;
   /** One row, one column. Absent with skipTotal. */
   readonly count?: Statement;

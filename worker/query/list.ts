@@ -32,12 +32,12 @@ export const buildList: BuildList = (context, input) => {
   const text = input.filter ?? "";
   const sort = input.sort ?? "";
   const rule = input.rule ?? "";
-  checkReserved(text, context);
-  checkReserved(sort, context);
+  if (sort !== "") checkReserved(sort, context);
   if (text !== "") checkClientText(text, context);
   const filter = text === "" ? undefined : parseFilter(text);
   const env = environment(context, filter?.literals);
-  const key = `list ${collection.id} ${allowHidden} ${rule}\n${filter?.shape ?? ""}\n${sort}`;
+  const { columns } = input;
+  const key = `list ${columns === undefined} ${collection.id} ${allowHidden} ${rule}\n${filter?.shape ?? ""}\n${sort}`;
   const plan = cachedPlan<ListPlan>(schema, key, env, (statement) =>
     planList(statement, context, { ...input, rule }),
   );
@@ -96,7 +96,7 @@ function planList(statement: StatementBuilder, context: QueryContext, input: Lis
     ? "*"
     : `DISTINCT ${table}.${collection.type === "view" ? quote("id") : "_rowid_"}`;
   return {
-    items: sql`SELECT ${distinct}${table}.* ${from}${orderBy}`,
+    items: sql`SELECT ${distinct}${input.columns ?? `${table}.*`} ${from}${orderBy}`,
     count: sql`SELECT COUNT(${counted}) FROM ${table}${joinClauses(countJoins)}${where(conditions)}`,
     paged: undefined,
   };

@@ -67,8 +67,9 @@ export class DatabaseCapture {
     this.#wal.committed();
   }
 
-  unreadBytes(): number {
-    return this.#wal.unreadBytes();
+  /** Of the WAL; see WalReader. */
+  unreadBytes(exactAbove: number): number {
+    return this.#wal.unreadBytes(exactAbove);
   }
 
   /**

@@ -8,6 +8,7 @@ const file = (level: number, min: number, max: number): ChainFile => ({
   minTxid: min as Txid,
   maxTxid: max as Txid,
   size: 1,
+  modifiedMs: 0,
 });
 const plan = (...files: ChainFile[]): string[] => planChain(files).map((one) => one.key);
 

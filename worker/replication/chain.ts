@@ -11,6 +11,23 @@ export interface ChainFile {
   minTxid: Txid;
   maxTxid: Txid;
   size: number;
+  /** By the store's clock. */
+  modifiedMs: number;
+}
+
+/** What a key below `litestream/` says; undefined for none of ours. */
+export function parseChainKey(
+  name: string,
+): { database: DatabaseName; level: number; minTxid: Txid; maxTxid: Txid } | undefined {
+  const [, database, level, min, max] = NAME.exec(name) ?? [];
+  if (database === undefined || level === undefined || min === undefined || max === undefined)
+    return undefined;
+  return {
+    database: parseDatabaseName(database),
+    level: Number.parseInt(level, 16),
+    minTxid: Number.parseInt(min, 16) as Txid,
+    maxTxid: Number.parseInt(max, 16) as Txid,
+  };
 }
 
 const NAME = /^([^/]+)\/([0-9a-f]{4})\/([0-9a-f]{16})-([0-9a-f]{16})\.ltx$/;
@@ -26,9 +43,9 @@ export async function listChains(
 ): Promise<Map<DatabaseName, ChainFile[]>> {
   const prefix = `${tenantPrefix(tenant)}litestream/`;
   const chains = new Map<DatabaseName, ChainFile[]>();
-  for await (const { key, size } of listAll(store, { prefix, ...options })) {
-    const [, name, level, min, max] = NAME.exec(key.slice(prefix.length)) ?? [];
-    if (name === undefined || level === undefined || min === undefined || max === undefined) {
+  for await (const { key, size, modifiedMs } of listAll(store, { prefix, ...options })) {
+    const parsed = parseChainKey(key.slice(prefix.length));
+    if (parsed === undefined) {
       throw new SystemError(
         "object_foreign",
         `Cannot load tenant ${tenant}: ${key} is not a known kind of file`,
@@ -37,23 +54,17 @@ export async function listChains(
         },
       );
     }
-    const database = parseDatabaseName(name);
+    const { database, ...file } = parsed;
     const files = chains.get(database) ?? [];
     chains.set(database, files);
-    files.push({
-      key,
-      level: Number.parseInt(level, 16),
-      minTxid: Number.parseInt(min, 16) as Txid,
-      maxTxid: Number.parseInt(max, 16) as Txid,
-      size,
-    });
+    files.push({ key, ...file, size, modifiedMs });
   }
   return chains;
 }
 
 /**
  * The files to apply, in order: the newest snapshot, then at each step the file that reaches furthest of those that connect.
- * Files may overlap. Ends where nothing connects; the caller knows how far it must reach.
+ * Files may overlap; of two with the same TXIDs the higher level's, since the lower one's goes first. Ends where nothing connects; the caller knows how far it must reach.
  *
  * @throws SystemError `chain_gap` when files lie beyond a hole
  */
@@ -65,7 +76,7 @@ export function planChain(files: readonly ChainFile[]): ChainFile[] {
   );
   const plan = start === undefined ? [] : [start];
   let reached = start?.maxTxid ?? 0;
-  const rest = files.toSorted((a, b) => a.minTxid - b.minTxid);
+  const rest = files.toSorted((a, b) => a.minTxid - b.minTxid || b.level - a.level);
   let at = 0;
   for (;;) {
     let next: ChainFile | undefined;

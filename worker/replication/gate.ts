@@ -30,6 +30,13 @@ export interface Seen {
   lagBytes: () => number;
 }
 
+/** A database that is about to be written to. */
+export interface Lagging {
+  async: boolean;
+  position: DatabasePosition;
+  lagBytes: () => number;
+}
+
 interface Waiting {
   deadlineMs: number;
   giveUp: () => void;
@@ -43,7 +50,7 @@ export class OutputGate {
   /** All wait equally long, so the order of arrival is the order of deadlines, and one timer serves all. */
   readonly #waiting = new Set<Waiting>();
   #cancelTimer: (() => void) | undefined;
-  readonly waits = { count: 0, totalMs: 0, timedOut: 0 };
+  readonly waits = { count: 0, totalMs: 0, timedOut: 0, heldBack: 0 };
 
   constructor({ clock, log, mayAnswer }: GateOptions) {
     this.#clock = clock;
@@ -53,18 +60,42 @@ export class OutputGate {
 
   /**
    * Before any SQL of a write runs.
-   * @throws SystemError `store_unavailable` while object storage does not answer
+   * @throws SystemError `store_unavailable` while object storage does not answer, `overloaded` when too much is not durable yet
    */
-  admitWrite(database: { async: boolean; position: DatabasePosition; lagBytes: () => number }): void {
-    if (
-      database.async ? !this.#lagsTooMuch(database) : this.#log.outstandingMs() <= limits.outageRefuseAfterMs
-    ) {
-      return;
+  admitWrite(database: Lagging): void {
+    if (this.mayWrite(database)) return;
+    throw tooFarAhead();
+  }
+
+  /**
+   * The same for who can wait: an async database that is too far ahead of object storage is held back until it has caught up.
+   * The caller asks again in the turn in which it writes: others may have been let in before it.
+   * @param deadlineMs - monotonic
+   * @returns nothing when the way is free now
+   */
+  admission(database: Lagging, deadlineMs: number): Promise<void> | void {
+    if (this.mayWrite(database)) return;
+    return this.#caughtUp(database, deadlineMs);
+  }
+
+  /** Whether a write need not wait for the ones before it. @throws SystemError `store_unavailable` */
+  mayWrite(database: Lagging): boolean {
+    if (database.async && !this.#lagsTooMuch(database)) return true;
+    if (this.#log.outstandingMs() > limits.outageRefuseAfterMs) throw storeAway();
+    return !database.async;
+  }
+
+  async #caughtUp(database: Lagging, deadlineMs: number): Promise<void> {
+    const { position } = database;
+    this.waits.heldBack++;
+    while (!this.mayWrite(database)) {
+      if (this.#clock.monotonicMs() >= deadlineMs) throw tooFarAhead();
+      await this.#waitFor(
+        { position, mark: position.oldestPendingMark },
+        () => (this.#log.outstandingMs() > limits.outageRefuseAfterMs ? storeAway() : tooFarAhead()),
+        (lost) => lost,
+      );
     }
-    throw new SystemError("store_unavailable", "Cannot write: object storage does not answer", {
-      hint: "Nothing was changed. Try again; reads of what is durable go on.",
-      retryAfterMs: 1_000,
-    });
   }
 
   /**
@@ -93,7 +124,17 @@ export class OutputGate {
     const startedMs = this.#clock.monotonicMs();
     this.waits.count++;
     try {
-      await Promise.all(blocked.map((one) => this.#waitFor(one, wrote, signal)));
+      await Promise.all(
+        blocked.map((one) =>
+          this.#waitFor(
+            one,
+            () => (wrote ? fateOpen() : notReadable()),
+            // What was committed and not confirmed may or may not be in the log: its caller must know that.
+            (lost) => (wrote ? fateOpen(lost) : lost),
+            signal,
+          ),
+        ),
+      );
     } finally {
       this.waits.totalMs += this.#clock.monotonicMs() - startedMs;
     }
@@ -101,7 +142,12 @@ export class OutputGate {
     if (!this.#mayLeave()) await this.#proven(signal);
   }
 
-  #waitFor({ position, mark }: Seen, wrote: boolean, signal?: AbortSignal): Promise<void> {
+  #waitFor(
+    { position, mark }: Pick<Seen, "position" | "mark">,
+    late: () => SystemError,
+    lost: (error: SystemError) => SystemError,
+    signal?: AbortSignal,
+  ): Promise<void> {
     return new Promise((resolve, reject) => {
       let stopWaiting = (): void => {};
       const finish = (error: unknown): void => {
@@ -117,17 +163,14 @@ export class OutputGate {
         deadlineMs: this.#clock.monotonicMs() + limits.gateWaitMsMax,
         giveUp: () => {
           this.waits.timedOut++;
-          finish(wrote ? fateOpen() : notReadable());
+          finish(late());
         },
       };
       if (signal?.aborted === true) return finish(signal.reason);
       signal?.addEventListener("abort", onAbort);
       this.#waiting.add(waiting);
       this.#arm();
-      // What was committed and not confirmed may or may not be in the log: its caller must know that.
-      stopWaiting = position.wait(mark, (lost) =>
-        finish(lost !== undefined && wrote ? fateOpen(lost) : lost),
-      );
+      stopWaiting = position.wait(mark, (error) => finish(error === undefined ? undefined : lost(error)));
     });
   }
 
@@ -184,6 +227,18 @@ export class OutputGate {
     });
   }
 }
+
+const storeAway = (): SystemError =>
+  new SystemError("store_unavailable", "Cannot write: object storage does not answer", {
+    hint: "Nothing was changed. Try again; reads of what is durable go on.",
+    retryAfterMs: 1_000,
+  });
+
+const tooFarAhead = (): SystemError =>
+  new SystemError("overloaded", "Cannot write: too much that was written before is not in object storage yet", {
+    hint: "Nothing was changed. Write more slowly, or give the worker a faster way to object storage.",
+    retryAfterMs: 1_000,
+  });
 
 const fateOpen = (cause?: SystemError): SystemError =>
   new SystemError(

@@ -1,6 +1,8 @@
-import type { DatabaseName, LogSeq, TenantId } from "../../shared/ids.ts";
+import type { DatabaseName, Epoch, LogSeq, TenantId, Txid } from "../../shared/ids.ts";
 import { limits } from "../../shared/limits.ts";
+import type { DirectoryDatabase } from "../../shared/log/log.ts";
 import type { Position } from "../../shared/protocol/internal.ts";
+import type { ChainFile } from "./chain.ts";
 
 /** A durable TXID that is not under its tenant's prefix yet. */
 export interface LedgerEntry {
@@ -14,6 +16,8 @@ export interface LedgerEntry {
   bytes: number;
   /** The slot of our own log that holds it; undefined when it came from another's. */
   seq: LogSeq | undefined;
+  /** Where it stands in that slot's object. */
+  span?: { epoch: Epoch; offset: number; length: number };
   atMs: number;
 }
 
@@ -24,11 +28,33 @@ export interface ChainStats {
   bytes: number;
   /** Of the newest snapshot; 0 when there is none. */
   snapshotBytes: number;
+  /** When it was written; 0 when there is none. */
+  snapshotMs: number;
   /** Of the newest file; 0 when there is none. */
   pageSize: number;
 }
 
-export const emptyChain = (): ChainStats => ({ files: 0, bytes: 0, snapshotBytes: 0, pageSize: 0 });
+export const emptyChain = (): ChainStats => ({
+  files: 0,
+  bytes: 0,
+  snapshotBytes: 0,
+  snapshotMs: 0,
+  pageSize: 0,
+});
+
+/** Of what a load would read. `pageSize` is known only when the files are read. */
+export function chainStats(chain: readonly ChainFile[]): ChainStats {
+  const [first, ...rest] = chain;
+  const snapshot = first?.minTxid === 1 ? first : undefined;
+  const files = snapshot === undefined ? chain : rest;
+  return {
+    files: files.length,
+    bytes: files.reduce((sum, file) => sum + file.size, 0),
+    snapshotBytes: snapshot?.size ?? 0,
+    snapshotMs: snapshot?.modifiedMs ?? 0,
+    pageSize: 0,
+  };
+}
 
 /**
  * The durable entries of one database that are still only in logs. Entries are added when they became durable, so nothing here
@@ -62,6 +88,21 @@ export class DatabaseLedger {
     return this.entries.find((entry) => entry.seq !== undefined)?.seq;
   }
 
+  /** What stands in our own log, for its DIRECTORY; undefined when nothing does. */
+  get directory(): DirectoryDatabase | undefined {
+    const own = this.entries.filter((entry) => entry.seq !== undefined && entry.span !== undefined);
+    const [first] = own;
+    if (first?.span === undefined) return undefined;
+    const entries = own.map(({ seq, span, ref }) => ({
+      seq: seq as LogSeq,
+      kind: ref === undefined ? ("data" as const) : ("ref" as const),
+      offset: span?.offset ?? 0,
+      length: span?.length ?? 0,
+    }));
+    const { tenant, database } = this;
+    return { tenant, epoch: first.span.epoch, database, firstTxid: first.position.txid as Txid, entries };
+  }
+
   add(entry: LedgerEntry): void {
     this.entries.push(entry);
     this.#bytes += entry.ltx?.length ?? 0;
@@ -76,19 +117,22 @@ export class DatabaseLedger {
     );
   }
 
-  /** The oldest entries that one file can hold: one page size, and a reference alone. */
+  /** The oldest entries that one file can hold: one page size, of bounded bytes, and a reference alone. */
   nextRun(): readonly LedgerEntry[] {
     const [first] = this.entries;
     if (first === undefined) return [];
     if (first.ltx === undefined) return [first];
-    const end = this.entries.findIndex(
-      (entry) => entry.pageSize !== first.pageSize || entry.ltx === undefined,
-    );
+    let bytes = 0;
+    const end = this.entries.findIndex((entry, i) => {
+      bytes += entry.bytes;
+      const fits = i === 0 || bytes <= limits.materialiseRunBytesMax;
+      return entry.pageSize !== first.pageSize || entry.ltx === undefined || !fits;
+    });
     return end < 0 ? [...this.entries] : this.entries.slice(0, end);
   }
 
   /** The first `count` entries are under the prefix now, as a file of `fileBytes`. */
-  materialisedRun(count: number, fileBytes: number, snapshot: boolean): void {
+  materialisedRun(count: number, fileBytes: number, snapshot: boolean, nowMs = 0): void {
     const done = this.entries.splice(0, count);
     for (const entry of done) this.#bytes -= entry.ltx?.length ?? 0;
     const last = done.at(-1);
@@ -97,25 +141,35 @@ export class DatabaseLedger {
       this.#resized ||= this.chain.pageSize !== 0 && this.chain.pageSize !== last.pageSize;
       this.chain.pageSize = last.pageSize;
     }
-    if (snapshot) this.snapshotTaken(fileBytes);
+    if (snapshot) this.snapshotTaken(fileBytes, nowMs);
     else {
       this.chain.files++;
       this.chain.bytes += fileBytes;
     }
   }
 
-  snapshotTaken(bytes: number): void {
+  snapshotTaken(bytes: number, nowMs: number): void {
     this.#resized = false;
     this.chain.files = 0;
     this.chain.bytes = 0;
     this.chain.snapshotBytes = bytes;
+    this.chain.snapshotMs = nowMs;
   }
 
-  /** A load would read too much (too many files, or more than half of what a snapshot would be), or cannot merge what it reads. */
-  get snapshotDue(): boolean {
-    const { files, bytes, snapshotBytes } = this.chain;
+  /** Compaction made the chain shorter. */
+  compacted(stats: ChainStats): void {
+    Object.assign(this.chain, stats, { pageSize: this.chain.pageSize });
+  }
+
+  /**
+   * A load would read too much (too many files, or more than half of what a snapshot would be), or cannot merge what it reads, or
+   * old snapshots could not go for want of a new one.
+   */
+  snapshotDue(nowMs: number): boolean {
+    const { files, bytes, snapshotBytes, snapshotMs } = this.chain;
     return (
       this.#resized ||
+      (files > 0 && snapshotMs > 0 && nowMs - snapshotMs > limits.snapshotAgeMsMax) ||
       files > limits.snapshotChainFilesMax ||
       bytes > Math.max(limits.snapshotChainBytesMin, snapshotBytes * limits.snapshotChainRatio)
     );

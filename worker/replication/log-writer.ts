@@ -2,11 +2,12 @@ import { SystemError } from "../../shared/errors.ts";
 import type { Incarnation, LogSeq } from "../../shared/ids.ts";
 import { limits } from "../../shared/limits.ts";
 import { decodeLogHeader } from "../../shared/log/decode.ts";
-import { encodeLogObject } from "../../shared/log/encode.ts";
-import { LOG_HEADER_BYTES, type LogEntry, lowWatermarkMax } from "../../shared/log/log.ts";
+import { encodeIndexedLogObject } from "../../shared/log/encode.ts";
+import { LOG_HEADER_BYTES, type DirectoryDatabase, type LogEntry, type LogFooter, type LogIndexItem, lowWatermarkMax } from "../../shared/log/log.ts";
 import type { ObjectStore, PutOutcome } from "../../shared/objects/contract.ts";
 import { logKey } from "../../shared/objects/layout.ts";
 import type { Clock } from "./clock.ts";
+import { RecoveryIndex } from "./recovery-index.ts";
 import { type PutEffect, PutMachine } from "./put-machine.ts";
 
 /** Entries that must stand in one object, e.g. all that one turn committed to a tenant's databases. */
@@ -14,8 +15,8 @@ export interface LogGroup {
   entries: readonly LogEntry[];
   /** What they take in an object, at most `logGroupBytesMax`. */
   bytes: number;
-  /** Called in the order of the log; everything before is durable too. */
-  durable(seq: LogSeq): void;
+  /** Called in the order of the log; everything before is durable too. `items`: where each of `entries` stands in the object. */
+  durable(seq: LogSeq, items: readonly LogIndexItem[]): void;
 }
 
 export interface LogSource {
@@ -23,6 +24,8 @@ export interface LogSource {
   take(): LogGroup | undefined;
   /** The oldest slot that is still needed to load a tenant; undefined when none is. */
   oldestNeeded(): LogSeq | undefined;
+  /** All durable entries of this log that a load would need, for a DIRECTORY. */
+  pendingEntries?(): readonly DirectoryDatabase[];
 }
 
 export interface LogWriterOptions {
@@ -32,6 +35,8 @@ export interface LogWriterOptions {
   nonce: string;
   clock: Clock;
   source: LogSource;
+  /** An object that says so is durable: slots below this one are needed by nobody. */
+  onWatermark?(below: LogSeq): void;
   /** Someone else's object is in our log: nothing may be acknowledged any more. Called at most once. */
   onFenced(): void;
 }
@@ -44,6 +49,9 @@ interface UnderWay {
   kind: "entries" | "seal";
   bytes: Uint8Array;
   groups: LogGroup[];
+  footer: LogFooter;
+  /** Entries of the recovery index before those of the groups. */
+  indexEntries: number;
 }
 
 /**
@@ -61,6 +69,7 @@ export class LogWriter {
   #ended = false;
   #cancelTick: (() => void) | undefined;
   readonly #attempts = new Set<AbortController>();
+  readonly #recovery = new RecoveryIndex();
   #proofs: { wantedMs: number; resolve: () => void; reject: (error: SystemError) => void }[] = [];
   #sealing: { resolve: (seq: LogSeq) => void; reject: (error: SystemError) => void } | undefined;
   readonly counters = { puts: 0, objects: 0, bytes: 0, retries: 0, looks: 0, putMs: 0, entries: 0 };
@@ -120,7 +129,9 @@ export class LogWriter {
   #flush(): void {
     if (this.#ended || !this.#machine.idle) return;
     const groups: LogGroup[] = [];
-    let bytes = 0;
+    const seq = this.#nextSeq;
+    const index = this.#recovery.entriesFor(seq, () => this.#options.source.pendingEntries?.() ?? []);
+    let { bytes } = index;
     while (bytes + logGroupBytesMax <= limits.logObjectBytesMax - LOG_HEADER_BYTES) {
       const group = this.#options.source.take();
       if (group === undefined) break;
@@ -131,13 +142,16 @@ export class LogWriter {
     const sealed = groups.length === 0 && this.#sealing !== undefined;
     if (groups.length === 0 && !sealed && this.#proofs.length === 0) return;
     const { incarnation, nonce } = this.#options;
-    const seq = this.#nextSeq;
     const oldest = Math.min(this.#options.source.oldestNeeded() ?? seq, lowWatermarkMax(seq)) as LogSeq;
-    const entries = groups.flatMap((group) => group.entries);
     const kind = sealed ? "seal" : "entries";
-    const object = encodeLogObject({ incarnation, seq, nonce, kind, lowWatermark: oldest }, entries);
+    const entries = sealed ? [] : [...index.entries, ...groups.flatMap((group) => group.entries)];
+    const { bytes: object, footer } = encodeIndexedLogObject(
+      { incarnation, seq, nonce, kind, lowWatermark: oldest },
+      entries,
+    );
     this.#nextSeq = (seq + 1) as LogSeq;
-    this.#underWay = { seq, kind, bytes: object, groups };
+    this.#recovery.written(footer);
+    this.#underWay = { seq, kind, bytes: object, groups, footer, indexEntries: index.entries.length };
     this.counters.objects++;
     this.counters.bytes += object.length;
     this.counters.entries += entries.length;
@@ -231,7 +245,13 @@ export class LogWriter {
     this.#durableSeq = done.seq;
     this.#provenMs = Math.max(this.#provenMs, sentMs);
     this.counters.putMs += tookMs;
-    for (const group of done.groups) group.durable(done.seq);
+    this.#options.onWatermark?.(done.footer.header.lowWatermark);
+    let at = done.indexEntries;
+    for (const group of done.groups) {
+      const end = at + group.entries.length;
+      group.durable(done.seq, done.footer.index.slice(at, end));
+      at = end;
+    }
     const proven = this.#proofs.filter((proof) => proof.wantedMs <= sentMs);
     this.#proofs = this.#proofs.filter((proof) => proof.wantedMs > sentMs);
     for (const proof of proven) proof.resolve();

@@ -4,9 +4,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DATA_DB, type Epoch, type LogSeq, type TenantId, type Txid } from "../../shared/ids.ts";
 import { limits } from "../../shared/limits.ts";
+import { decodeBundle } from "../../shared/log/bundle.ts";
+import { decodeLtx } from "../../shared/ltx/decode.ts";
 import { encodeLtx } from "../../shared/ltx/encode.ts";
 import type { ObjectStore } from "../../shared/objects/contract.ts";
-import { listAll } from "../../shared/objects/read.ts";
+import { bundleKey } from "../../shared/objects/layout.ts";
+import { getBytes, listAll } from "../../shared/objects/read.ts";
 import { openObjectStore } from "../objects/open.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import { DatabaseLedger, emptyChain } from "./ledger.ts";
@@ -77,7 +80,7 @@ function log(to: Target, txid: number, seq = txid, pageSize = 512): void {
   const ltx = encodeLtx({ ...header, walOffset: 0, walSize: 0, salt1: 0, salt2: 0 }, [
     { pgno: 1, data: new Uint8Array(pageSize).fill(txid) },
   ]);
-  const position = { txid: txid as Txid, entryHash: "" };
+  const position = { txid: txid as Txid, entryHash: "A".repeat(43) };
   const entry = { position, ltx, ref: undefined, pageSize, commit: 1, bytes: ltx.length, atMs: nowMs };
   to.ledger.add({ ...entry, seq: seq as LogSeq });
   materialiser.added(to);
@@ -86,7 +89,20 @@ function log(to: Target, txid: number, seq = txid, pageSize = 512): void {
 async function names(): Promise<string[]> {
   const found: string[] = [];
   for await (const { key } of listAll(store, { prefix: "tenants/" }))
-    found.push(key.split("/").slice(-2).join("/"));
+    if (key.includes("/litestream/")) found.push(key.split("/").slice(-2).join("/"));
+  return found;
+}
+
+/** TXIDs of each bundle, proven. */
+async function bundles(): Promise<number[][]> {
+  const found: number[][] = [];
+  for await (const { key } of listAll(store, { prefix: "tenants/" })) {
+    if (!key.endsWith(".bundle")) continue;
+    const entries = decodeBundle((await getBytes(store, key)) as Uint8Array);
+    expect(key).toBe(bundleKey(entries[0]?.tenant as TenantId, DATA_DB, entries[0]?.txid as Txid, entries.at(-1)?.txid as Txid));
+    expect(entries.map(({ ltx }) => decodeLtx(ltx).header.maxTxid)).toEqual(entries.map(({ txid }) => txid));
+    found.push(entries.map(({ txid }) => txid));
+  }
   return found;
 }
 
@@ -129,8 +145,16 @@ describe("Materialiser", () => {
     for (let txid = 4; txid <= 5; txid++) log(one, txid);
     await materialiser.flush(one);
     expect(await names()).toEqual([`0001/${hex(4)}-${hex(5)}.ltx`, `0009/${hex(1)}-${hex(3)}.ltx`]);
-    expect(one.ledger.materialised.txid).toBe(5 as Txid);
-    expect(one.ledger.chain.files).toBe(1);
+    expect(await bundles()).toEqual([
+      [1, 2, 3],
+      [4, 5],
+    ]);
+    log(one, 6);
+    await materialiser.flush(one);
+    // One flush is its own file.
+    expect((await bundles()).length).toBe(2);
+    expect(one.ledger.materialised.txid).toBe(6 as Txid);
+    expect(one.ledger.chain.files).toBe(2);
   });
 
   test("ends a file where the page size changes", async () => {
@@ -140,7 +164,7 @@ describe("Materialiser", () => {
     log(one, 3, 3, 1024);
     await materialiser.flush(one);
     expect(await names()).toEqual([`0001/${hex(2)}-${hex(3)}.ltx`, `0009/${hex(1)}-${hex(1)}.ltx`]);
-    expect(one.ledger.snapshotDue).toBe(true);
+    expect(one.ledger.snapshotDue(0)).toBe(true);
   });
 
   test("does it at once when entries are many", async () => {

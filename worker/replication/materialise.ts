@@ -1,12 +1,14 @@
 import { SystemError } from "../../shared/errors.ts";
 import type { Epoch, LogSeq, Txid } from "../../shared/ids.ts";
 import { limits } from "../../shared/limits.ts";
+import { BUNDLE_HEADER_BYTES, decodeBundleHeader, encodeBundle } from "../../shared/log/bundle.ts";
+import type { DataEntry, DirectoryDatabase } from "../../shared/log/log.ts";
 import { decodeLtx, decodeLtxHeader } from "../../shared/ltx/decode.ts";
 import { encodeLtx } from "../../shared/ltx/encode.ts";
 import { LTX_HEADER_BYTES, type LtxHeader, ltxPages } from "../../shared/ltx/ltx.ts";
 import { mergeLtx } from "../../shared/ltx/merge.ts";
 import type { ObjectBody, ObjectStore } from "../../shared/objects/contract.ts";
-import { SNAPSHOT_LEVEL, ltxKey } from "../../shared/objects/layout.ts";
+import { SNAPSHOT_LEVEL, bundleKey, ltxKey } from "../../shared/objects/layout.ts";
 import { imagePageSize, imagePages } from "./capture.ts";
 import type { Clock } from "./clock.ts";
 import type { DatabaseLedger, LedgerEntry } from "./ledger.ts";
@@ -57,7 +59,7 @@ export class Materialiser {
   #additions = 0;
   #cancelTimer: (() => void) | undefined;
   #oldest: { seq: LogSeq | undefined; atMs: number } | undefined;
-  readonly counters = { files: 0, snapshots: 0, bytes: 0 };
+  readonly counters = { files: 0, snapshots: 0, bytes: 0, bundles: 0, bundleBytes: 0 };
 
   constructor(options: MaterialiserOptions) {
     this.#options = options;
@@ -90,6 +92,16 @@ export class Materialiser {
     let bytes = 0;
     for (const { ledger } of this.#pending.keys()) bytes += ledger.bytes;
     return bytes;
+  }
+
+  /** All entries of our own log that are not under their prefix yet. */
+  pendingEntries(): DirectoryDatabase[] {
+    const found: DirectoryDatabase[] = [];
+    for (const { ledger } of this.#pending.keys()) {
+      const { directory } = ledger;
+      if (directory !== undefined) found.push(directory);
+    }
+    return found;
   }
 
   /** The oldest slot of our own log that a load would need; may lag behind by a second, which is safe. */
@@ -198,11 +210,11 @@ export class Materialiser {
     while (run.length > 0) {
       const min = (ledger.materialised.txid + 1) as Txid;
       const bytes = await this.#putRun(target, run, min);
-      ledger.materialisedRun(run.length, bytes, min === 1);
+      ledger.materialisedRun(run.length, bytes, min === 1, this.#options.clock.nowMs());
       target.materialised();
       run = ledger.nextRun();
     }
-    if (!ledger.snapshotDue) return;
+    if (!ledger.snapshotDue(this.#options.clock.nowMs())) return;
     const image = await target.image();
     if (image !== undefined && image.txid > 0) await this.#putSnapshot(target, image);
   }
@@ -231,9 +243,28 @@ export class Materialiser {
       });
       return ref.length;
     }
+    // Before the file: when that is there, nobody has the flushes any more.
+    if (run.length > 1) await this.#putBundle(target, run, min);
     const bytes = run.length === 1 ? first.ltx : merged(run);
     await this.#put(target, header, bytes.length, () => bytes);
     return bytes.length;
+  }
+
+  /** The run's flushes one by one, for going back to any of them. One alone is its own file. */
+  async #putBundle({ ledger }: MaterialiseTarget, run: readonly LedgerEntry[], min: Txid): Promise<void> {
+    const { store, clock, signal } = this.#options;
+    const { tenant, database } = ledger;
+    const bytes = encodeBundle(run.map((entry) => bundled(ledger, entry)));
+    const maxTxid = (min + run.length - 1) as Txid;
+    const key = bundleKey(tenant, database, min, maxTxid);
+    const outcome = await putDurably(store, key, () => bytes, { clock, signal });
+    this.counters.bundles++;
+    this.counters.bundleBytes += bytes.length;
+    if (outcome === "created") return;
+    const found = await store.range(key, { offset: 0, length: BUNDLE_HEADER_BYTES }, { signal });
+    const there = found === undefined ? undefined : decodeBundleHeader(found.bytes);
+    if (there?.minTxid === min && there.maxTxid === maxTxid && found?.size === bytes.length) return;
+    throw foreignFile(key);
   }
 
   async #putSnapshot(
@@ -255,7 +286,7 @@ export class Materialiser {
     };
     const bytes = encodeLtx(header, ltxPages(imagePages(image)));
     await this.#put(target, header, bytes.length, () => bytes);
-    target.ledger.snapshotTaken(bytes.length);
+    target.ledger.snapshotTaken(bytes.length, this.#options.clock.nowMs());
     this.counters.snapshots++;
   }
 
@@ -283,11 +314,27 @@ export class Materialiser {
       there.maxTxid === header.maxTxid &&
       (level === SNAPSHOT_LEVEL || found?.size === length);
     if (!same) {
-      throw new SystemError("object_foreign", `Cannot materialise ${key}: another file is there`, {
-        hint: "Two writers share this prefix, or the object was changed. Nothing was overwritten.",
-      });
+      throw foreignFile(key);
     }
   }
+}
+
+const foreignFile = (key: string): SystemError =>
+  new SystemError("object_foreign", `Cannot materialise ${key}: another file is there`, {
+    hint: "Two writers share this prefix, or the object was changed. Nothing was overwritten.",
+  });
+
+/** As it stood in the log: the same facts give the same bytes. */
+function bundled(
+  { tenant, database }: DatabaseLedger,
+  { ltx, position: { txid, entryHash } }: LedgerEntry,
+): { entry: DataEntry; timestampMs: number } {
+  if (ltx === undefined) throw new SystemError("internal", "Cannot bundle an entry: it has no body");
+  const { epoch, timestampMs } = decodeLtxHeader(ltx);
+  return {
+    entry: { kind: "data", tenant, database, epoch: epoch as Epoch, txid, entryHash, ltx },
+    timestampMs,
+  };
 }
 
 function merged(run: readonly LedgerEntry[]): Uint8Array {

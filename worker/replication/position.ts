@@ -45,6 +45,11 @@ export class DatabasePosition {
     return this.#durable;
   }
 
+  /** The oldest that is not durable: reaching it is the next step of catching up. */
+  get oldestPendingMark(): CommitMark {
+    return this.#cuts[0]?.mark ?? this.mark;
+  }
+
   /** Committed, and not in any cut yet. */
   get dirty(): boolean {
     return this.mark > this.#capturedMark;

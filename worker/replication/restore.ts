@@ -20,7 +20,7 @@ import type { Clock } from "./clock.ts";
 import { DatabaseFile } from "./database-file.ts";
 import { fetchObject } from "./fetch-object.ts";
 import { nextEntryHash, sha256Text } from "./hash.ts";
-import { type ChainStats, DatabaseLedger } from "./ledger.ts";
+import { DatabaseLedger, chainStats } from "./ledger.ts";
 import { parallel } from "./parallel.ts";
 import type { SealedLogs, TailItem } from "./sealed-log.ts";
 import { planTail } from "./tail-plan.ts";
@@ -48,6 +48,8 @@ export interface RestoredTenant {
   databases: Map<DatabaseName, RestoredDatabase>;
   /** Tails that held entries which the prefix does not. */
   neededTails: Incarnation[];
+  /** All files under the prefix. */
+  chains: ReadonlyMap<DatabaseName, readonly ChainFile[]>;
 }
 
 /**
@@ -72,7 +74,7 @@ export async function restoreTenant(options: RestoreOptions): Promise<RestoredTe
   rmSync(directory, { recursive: true, force: true });
   mkdirSync(directory, { recursive: true });
   if (!names.has(DATA_DB)) {
-    if (assignment.virgin && names.size === 0) return { databases: new Map(), neededTails: [] };
+    if (assignment.virgin && names.size === 0) return { databases: new Map(), neededTails: [], chains };
     throw new SystemError(
       "tenant_missing",
       `Cannot load tenant ${assignment.tenant}: its data is not in object storage`,
@@ -88,7 +90,7 @@ export async function restoreTenant(options: RestoreOptions): Promise<RestoredTe
     const own = items.filter(({ item }) => item.database === name);
     databases.set(name, await restoreDatabase(options, name, chains.get(name) ?? [], own, neededTails));
   }
-  return { databases, neededTails: [...neededTails] };
+  return { databases, neededTails: [...neededTails], chains };
 }
 
 async function restoreDatabase(
@@ -141,6 +143,7 @@ async function restoreDatabase(
       }
     }
     ledger.chain.pageSize = target.pageSize;
+    let link: DataEntry | RefEntry | undefined;
     for (let at = 0; at < tail.length; at += limits.restoreParallelGets) {
       const group = tail.slice(at, at + limits.restoreParallelGets);
       const entries = await parallel(group, limits.restoreParallelGets, ({ item }) =>
@@ -149,7 +152,8 @@ async function restoreDatabase(
       for (const [i, entry] of entries.entries()) {
         const step = group[i] as (typeof group)[number];
         neededTails.add(step.item.incarnation);
-        checkHash(entry, step.previous);
+        checkHash(entry, link === undefined ? step.previous : [link.epoch === entry.epoch ? link.entryHash : ""]);
+        link = entry;
         const bytes = entry.kind === "data" ? entry.ltx : await readReference(store, entry, signal);
         const ltx = decodeLtx(bytes);
         checkHeader(ltx, entry);
@@ -207,16 +211,4 @@ async function readReference(store: ObjectStore, entry: RefEntry, signal: AbortS
     );
   }
   return bytes;
-}
-
-function chainStats(chain: readonly ChainFile[]): ChainStats {
-  const [first, ...rest] = chain;
-  const snapshot = first?.minTxid === 1 ? first : undefined;
-  const files = snapshot === undefined ? chain : rest;
-  return {
-    files: files.length,
-    bytes: files.reduce((sum, file) => sum + file.size, 0),
-    snapshotBytes: snapshot?.size ?? 0,
-    pageSize: 0,
-  };
 }

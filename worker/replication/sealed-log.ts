@@ -1,13 +1,13 @@
 import { LRUCache } from "lru-cache";
 import { SystemError } from "../../shared/errors.ts";
-import type { Incarnation, LogSeq, TenantId } from "../../shared/ids.ts";
+import type { Incarnation, LogSeq, TenantId, Txid } from "../../shared/ids.ts";
 import { limits } from "../../shared/limits.ts";
-import { decodeLogEntry, decodeLogFooter, logFooterBytes } from "../../shared/log/decode.ts";
-import type { DataEntry, LogFooter, LogIndexItem, RefEntry } from "../../shared/log/log.ts";
+import { decodeLogEntry } from "../../shared/log/decode.ts";
+import type { DataEntry, DirectoryDatabase, LogIndexItem, RefEntry } from "../../shared/log/log.ts";
 import type { ObjectStore } from "../../shared/objects/contract.ts";
 import { logKey } from "../../shared/objects/layout.ts";
 import type { Tail } from "../../shared/protocol/internal.ts";
-import { parallel } from "./parallel.ts";
+import { FooterReader, missingSlot } from "./footer-reader.ts";
 
 /** Where one entry of a tenant stands. */
 export interface TailItem {
@@ -55,14 +55,16 @@ export class SealedLogs {
   async entry({ incarnation, seq, item }: TailItem, signal: AbortSignal): Promise<DataEntry | RefEntry> {
     const { offset, length } = item;
     const found = await this.#store.range(logKey(incarnation, seq), { offset, length }, { signal });
-    if (found === undefined) throw missing(incarnation, seq);
+    if (found === undefined) throw missingSlot(incarnation, seq);
     const entry = decodeLogEntry(found.bytes);
     if (
       (entry?.kind !== "data" && entry?.kind !== "ref") ||
       entry.tenant !== item.tenant ||
       entry.database !== item.database ||
+      entry.epoch !== item.epoch ||
       entry.txid !== item.txid ||
-      entry.entryHash !== item.entryHash
+      // A DIRECTORY says nothing of hashes; then the entry itself must continue the chain.
+      (item.entryHash !== undefined && entry.entryHash !== item.entryHash)
     ) {
       throw new SystemError(
         "object_corrupt",
@@ -72,55 +74,51 @@ export class SealedLogs {
     return entry;
   }
 
+  /** Reads the last DIRECTORY, the FOOTERS since it and the footers since those; all footers where a log has neither. */
   async #read({ incarnation, endSeq }: Tail): Promise<Index> {
-    const index = new Map<TenantId, TailItem[]>();
+    const index: MutableIndex = new Map();
     const last = endSeq - 1;
     if (last < 1) return index;
-    const newest = await this.#footer(incarnation, last as LogSeq);
+    const footers = new FooterReader(this.#store, incarnation);
+    const newest = await footers.read(last as LogSeq);
     // Below the low watermark nothing is needed any more, and slots may be gone.
     const first = Math.max(1, newest.header.lowWatermark);
-    const seqs = Array.from({ length: last - first }, (_, i) => (first + i) as LogSeq);
-    const footers = await parallel(seqs, limits.restoreParallelGets, (seq) => this.#footer(incarnation, seq));
-    for (const { header, index: items } of [...footers, newest]) {
-      for (const item of items) {
-        if ((item.kind !== "data" && item.kind !== "ref") || item.tenant === undefined) continue;
-        const list = index.get(item.tenant) ?? [];
-        index.set(item.tenant, list);
-        list.push({ incarnation, seq: header.seq, item });
+    const directory = await lastDirectory(footers, first, last);
+    for (const database of directory?.databases ?? []) {
+      for (const [i, { seq, ...span }] of database.entries.entries()) {
+        const { tenant, epoch, database: name, firstTxid } = database;
+        const txid = (firstTxid + i) as Txid;
+        addItem(index, { incarnation, seq, item: { ...span, tenant, epoch, database: name, txid } });
       }
+    }
+    const found = await footers.range(directory?.seq ?? first, last);
+    for (const { header, index: items } of found) {
+      for (const item of items) addItem(index, { incarnation, seq: header.seq, item });
     }
     return index;
   }
-
-  async #footer(incarnation: Incarnation, seq: LogSeq): Promise<LogFooter> {
-    const key = logKey(incarnation, seq);
-    let tail = await this.#store.range(key, { suffix: limits.logFooterReadBytes });
-    if (tail === undefined) throw missing(incarnation, seq);
-    const needed = logFooterBytes(tail.bytes);
-    if (needed > tail.bytes.length) {
-      tail = await this.#store.range(key, { suffix: needed });
-      if (tail === undefined) throw missing(incarnation, seq);
-    }
-    const footer = decodeLogFooter(tail.bytes, tail.size);
-    if (
-      footer.header.incarnation !== incarnation ||
-      footer.header.seq !== seq ||
-      footer.header.kind === "seal"
-    ) {
-      throw new SystemError(
-        "log_corrupt",
-        `Cannot read log ${incarnation}: slot ${seq} holds something else`,
-        {
-          details: { ...footer.header },
-        },
-      );
-    }
-    return footer;
-  }
 }
 
-function missing(incarnation: Incarnation, seq: LogSeq): SystemError {
-  return new SystemError("log_corrupt", `Cannot read log ${incarnation}: slot ${seq} is missing`, {
-    hint: "Put the object back from the bucket's versions or a backup; the tenant is not served without it.",
-  });
+/** The newest DIRECTORY from `first` to `last`. */
+async function lastDirectory(
+  footers: FooterReader,
+  first: number,
+  last: number,
+): Promise<{ seq: number; databases: readonly DirectoryDatabase[] } | undefined> {
+  const every = limits.logDirectoryEvery;
+  for (let seq = Math.floor(last / every) * every; seq > first; seq -= every) {
+    const entry = await footers.entry(seq as LogSeq, "directory");
+    if (entry?.kind === "directory") return { seq, databases: entry.databases };
+  }
+  return undefined;
+}
+
+type MutableIndex = Map<TenantId, TailItem[]>;
+
+function addItem(index: MutableIndex, item: TailItem): void {
+  const { kind, tenant } = item.item;
+  if ((kind !== "data" && kind !== "ref") || tenant === undefined) return;
+  const list = index.get(tenant);
+  if (list === undefined) index.set(tenant, [item]);
+  else list.push(item);
 }

@@ -45,6 +45,14 @@ describe("planTail", () => {
     ]);
   });
 
+  test("puts the entries of several tails in order: a tenant may have come back to an earlier worker", () => {
+    expect(plan(0, [item(1, 1), item(3, 3), item(2, 2)])).toEqual([
+      { txid: 1, previous: [""] },
+      { txid: 2, previous: [""] },
+      { txid: 3, previous: [""] },
+    ]);
+  });
+
   test("goes on from the base, which may be of this epoch or an earlier one", () => {
     expect(plan(5, [item(6)], { txid: 5 as Txid, entryHash: "base" })).toEqual([
       { txid: 6, previous: ["base", ""] },

@@ -6,7 +6,7 @@ import type { TailItem } from "./sealed-log.ts";
 export interface TailStep {
   item: TailItem;
   txid: Txid;
-  /** Hashes of which one must be the previous link; none when what came before is unknown. */
+  /** Hashes of which one must be the previous link; none when that is unknown before the entries are read. */
   previous: readonly string[];
 }
 
@@ -24,24 +24,26 @@ export function planTail(input: {
   database: DatabaseName;
 }): TailStep[] {
   const { prefixTxid, items, base, epoch, database } = input;
-  const seen = new Map<number, { hash: string; epoch: number }>();
+  const seen = new Map<number, { hash: string | undefined; epoch: number }>();
   const steps: TailStep[] = [];
   let reached: number = prefixTxid;
   let lastEpoch = 0;
-  for (const item of items) {
+  // A tenant that came back to an earlier worker has younger entries in the older tail: only TXIDs tell the order.
+  for (const item of items.toSorted((a, b) => (a.item.txid ?? 0) - (b.item.txid ?? 0))) {
     const { txid, entryHash, epoch: entryEpoch } = item.item;
-    if (txid === undefined || entryHash === undefined || entryEpoch === undefined) continue;
+    if (txid === undefined || entryEpoch === undefined) continue;
     if (entryEpoch > epoch || entryEpoch < lastEpoch) {
       throw corrupt(database, `TXID ${txid} claims epoch ${entryEpoch}`);
     }
     lastEpoch = entryEpoch;
     const other = seen.get(txid);
-    if (other !== undefined && other.hash !== entryHash)
-      throw corrupt(database, `two entries claim TXID ${txid}`);
-    if (txid === base?.txid && base.entryHash !== "" && base.entryHash !== entryHash) {
+    const differs = (hash: string | undefined): boolean =>
+      hash !== undefined && entryHash !== undefined && hash !== entryHash;
+    if (other !== undefined && differs(other.hash)) throw corrupt(database, `two entries claim TXID ${txid}`);
+    if (txid === base?.txid && base.entryHash !== "" && differs(base.entryHash)) {
       throw corrupt(database, `TXID ${txid} is not what control was told`);
     }
-    seen.set(txid, { hash: entryHash, epoch: entryEpoch });
+    seen.set(txid, { hash: entryHash ?? other?.hash, epoch: entryEpoch });
     if (txid <= reached) continue;
     if (txid !== reached + 1) {
       throw new SystemError(
@@ -58,11 +60,14 @@ export function planTail(input: {
 function previousHashes(
   txid: number,
   epoch: number,
-  seen: ReadonlyMap<number, { hash: string; epoch: number }>,
+  seen: ReadonlyMap<number, { hash: string | undefined; epoch: number }>,
   base: Position | undefined,
 ): string[] {
   const before = seen.get(txid - 1);
-  if (before !== undefined) return [before.epoch === epoch ? before.hash : ""];
+  if (before !== undefined) {
+    if (before.epoch !== epoch) return [""];
+    return before.hash === undefined ? [] : [before.hash];
+  }
   // The base may be of this epoch or of an earlier one, in which case the chain starts here.
   if (base?.txid === txid - 1 && base.entryHash !== "") return [base.entryHash, ""];
   return txid === 1 ? [""] : [];

@@ -192,3 +192,19 @@ describe("WalReader.read", () => {
     expect(lost(() => reader.read())).toContain("deleted");
   });
 });
+
+test("unreadBytes does not count what an earlier generation left in the file", () => {
+  insert(3_000, 100);
+  capture();
+  writer.checkpoint("PASSIVE");
+  reader.checkpointed(false);
+  insert(10);
+  reader.committed();
+  expect(reader.unreadBytes(0)).toBe(4120);
+  expect(reader.unreadBytes(10_000_000)).toBeGreaterThan(100 * 4120);
+  insert(3_000, 4);
+  expect(reader.unreadBytes(0)).toBeGreaterThan(5 * 4120);
+  expect(reader.unreadBytes(0)).toBeLessThan(20 * 4120);
+  capture();
+  expect(reader.unreadBytes(0)).toBe(0);
+});

@@ -93,9 +93,32 @@ export class WalReader {
     if (this.#readHeader(header.length)) this.#mayRestart = false;
   }
 
-  /** Bytes of the file that were not read yet; an estimate (a new generation of the WAL overwrites the old one in place). */
-  unreadBytes(): number {
-    return Math.max(0, fstatSync(this.#fd).size - this.#end);
+  /**
+   * Bytes of frames that were not read yet, an open transaction's included.
+   * @param exactAbove - up to here the length of the file may stand for it: what an earlier generation of the WAL left behind
+   *   the live frames is counted, too
+   */
+  unreadBytes(exactAbove: number): number {
+    const end = Math.max(this.#end, WAL_HEADER_BYTES);
+    const most = Math.max(0, fstatSync(this.#fd).size - end);
+    if (most <= exactAbove || this.#pageSize === 0) return most;
+    // Live frames are those of this generation's salts, and all stand before the stale ones.
+    const frameBytes = this.#pageSize + FRAME_HEADER_BYTES;
+    let live = 0;
+    let beyond = Math.floor(most / frameBytes) + 1;
+    while (beyond - live > 1) {
+      const middle = (live + beyond) >>> 1;
+      if (this.#isLive(end + (middle - 1) * frameBytes)) live = middle;
+      else beyond = middle;
+    }
+    return live * frameBytes;
+  }
+
+  #isLive(offset: number): boolean {
+    const header = this.#at(offset, FRAME_HEADER_BYTES);
+    if (header === undefined || header.length < FRAME_HEADER_BYTES) return false;
+    const view = new DataView(header.buffer, header.byteOffset, header.length);
+    return view.getUint32(8) === this.#salt1 && view.getUint32(12) === this.#salt2;
   }
 
   /** @returns undefined when nothing was committed since the last call @throws SystemError `wal_lost` */

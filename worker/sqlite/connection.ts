@@ -70,12 +70,15 @@ export class Connection implements SqlWriter {
    * TRUNCATE needs that nobody reads; PASSIVE does what it can.
    */
   checkpoint(mode: "PASSIVE" | "TRUNCATE"): CheckpointResult {
-    const [busy, frames, done] = this.#db.prepare(`PRAGMA wal_checkpoint(${mode})`).values()[0] as [
-      number,
-      number,
-      number,
-    ];
-    return { busy: busy !== 0, frames, done };
+    // TRUNCATE would wait for readers as long as for locks: one in another thread (a snapshot) would hold up every tenant.
+    if (mode === "TRUNCATE") this.#db.run("PRAGMA busy_timeout=0");
+    try {
+      using statement = this.#db.prepare(`PRAGMA wal_checkpoint(${mode})`);
+      const [busy, frames, done] = statement.values()[0] as [number, number, number];
+      return { busy: busy !== 0, frames, done };
+    } finally {
+      if (mode === "TRUNCATE") this.#db.run(`PRAGMA busy_timeout=${limits.sqliteBusyMs}`);
+    }
   }
 
   close(): void {

@@ -1,6 +1,7 @@
 /** What may leave the process, and when. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { AUXILIARY_DB, type TenantId } from "../../shared/ids.ts";
+import { UserError } from "../../shared/errors.ts";
 import { limits } from "../../shared/limits.ts";
 import type { Tenant } from "./contract.ts";
 import type { TenantHostOptions } from "./host.ts";
@@ -154,6 +155,51 @@ describe("afterDurable", () => {
     gated.open();
     await Bun.sleep(20);
     expect(ran).toBe(false);
+  });
+});
+
+describe("an async tenant that writes faster than object storage takes", () => {
+  const big = "x".repeat(512 * 1024);
+  const write = async (tenant: Tenant): Promise<void> => {
+    const seen = tenant.observe();
+    await tenant.data.write(seen, (tx) => tx.run("INSERT INTO notes (text) VALUES (?)", [big]));
+  };
+
+  test("is held back until it has caught up, and refused nothing", async () => {
+    const { host, tenant } = await started("async");
+    await Bun.sleep(20);
+    gated.close();
+    await write(tenant);
+    await Bun.sleep(5);
+    let written = 0;
+    const all = Array.from({ length: 24 }, () => write(tenant).then(() => written++));
+    await Bun.sleep(30);
+    expect(written).toBeGreaterThanOrEqual(limits.asyncLagBytesMax / big.length - 2);
+    expect(written).toBeLessThan(12);
+    gated.open();
+    await Promise.all(all);
+    expect(notes(tenant).length).toBe(26);
+    expect(host.metrics()["gate_held_back"]).toBeGreaterThan(0);
+  });
+
+  test("is refused when the bound is not left in time, with nothing changed", async () => {
+    const { tenant } = await started("async", { clock: fastClock(20) });
+    await Bun.sleep(20);
+    const trickle = setInterval(() => {
+      gated.open();
+      gated.close();
+    }, 60);
+    gated.close();
+    try {
+      const codes = await Promise.all(
+        Array.from({ length: 400 }, () => codeOf(() => write(tenant).then(() => Promise.reject(new UserError("conflict", "written"))))),
+      );
+      expect(new Set(codes)).toEqual(new Set(["conflict", "overloaded"]));
+      expect(notes(tenant).length).toBe(1 + codes.filter((code) => code === "conflict").length);
+    } finally {
+      clearInterval(trickle);
+      gated.open();
+    }
   });
 });
 

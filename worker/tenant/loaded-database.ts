@@ -1,11 +1,12 @@
 import { rmSync } from "node:fs";
 import { SystemError } from "../../shared/errors.ts";
 import { AUXILIARY_DB, type DatabaseName, type Epoch, type TenantId } from "../../shared/ids.ts";
+import { limits } from "../../shared/limits.ts";
 import type { LtxPage } from "../../shared/ltx/ltx.ts";
 import type { Position } from "../../shared/protocol/internal.ts";
 import { type Cut, DatabaseCapture } from "../replication/capture.ts";
 import type { Clock } from "../replication/clock.ts";
-import type { OutputGate } from "../replication/gate.ts";
+import type { Lagging, OutputGate } from "../replication/gate.ts";
 import type { DatabaseLedger } from "../replication/ledger.ts";
 import type { DatabaseImage } from "../replication/materialise.ts";
 import { type CommitMark, DatabasePosition } from "../replication/position.ts";
@@ -56,10 +57,13 @@ export class LoadedDatabase implements TenantDatabase {
   readonly ledger: DatabaseLedger;
   readonly #home: DatabaseHome;
   readonly #from: LoadedFrom;
+  readonly #lagging: Lagging;
   #writer: Connection | undefined;
   #reader: Connection | undefined;
   #capture: DatabaseCapture | undefined;
   #timestampMs: number;
+  #walLookedMs = -Infinity;
+  #walBytes = 0;
   #imageWanted: ((image: DatabaseImage | undefined) => void)[] = [];
 
   constructor(name: DatabaseName, home: DatabaseHome, from: LoadedFrom) {
@@ -69,6 +73,7 @@ export class LoadedDatabase implements TenantDatabase {
     this.#timestampMs = from.timestampMs;
     this.isAsync = home.durability === "async" || name === AUXILIARY_DB;
     this.position = new DatabasePosition(name, from.position);
+    this.#lagging = { async: this.isAsync, position: this.position, lagBytes: this.lagBytes };
     this.ledger = from.ledger;
   }
 
@@ -81,9 +86,18 @@ export class LoadedDatabase implements TenantDatabase {
     this.#open();
   }
 
-  /** Bytes that are not durable: what was cut, and what is still only in the WAL. */
-  readonly lagBytes = (): number =>
-    this.position.pendingBytes + (this.position.dirty ? (this.#capture?.unreadBytes() ?? 0) : 0);
+  /** Bytes that are not durable: what was cut, and what is still only in the WAL, as of a moment ago. */
+  readonly lagBytes = (): number => {
+    const { pendingBytes, dirty } = this.position;
+    if (!dirty || this.#capture === undefined) return pendingBytes;
+    const nowMs = this.#home.clock.monotonicMs();
+    // Asked for with each request, and a look costs more than many requests do otherwise.
+    if (nowMs - this.#walLookedMs >= limits.asyncLagLookMs) {
+      this.#walLookedMs = nowMs;
+      this.#walBytes = this.#capture.unreadBytes(limits.asyncLagBytesMax - pendingBytes);
+    }
+    return pendingBytes + this.#walBytes;
+  };
 
   read<T>(seen: Observation, fn: (db: SqlReader) => T): T {
     this.#home.checkHere();
@@ -99,9 +113,29 @@ export class LoadedDatabase implements TenantDatabase {
   write<T>(seen: Observation, fn: (tx: WriteTransaction) => T): T | Promise<Awaited<T>> {
     const { lock } = this.#home;
     this.#home.checkWritable();
-    if (lock.tryEnter()) return this.#transact(noting(seen), fn);
-    this.admit();
-    return lock.enter().then(() => this.#transact(noting(seen), fn)) as Promise<Awaited<T>>;
+    if (this.#mayWrite() && lock.tryEnter()) return this.#transact(noting(seen), fn);
+    return this.#writeLater(noting(seen), fn);
+  }
+
+  async #writeLater<T>(
+    seen: RequestObservation,
+    fn: (tx: WriteTransaction) => T,
+  ): Promise<Awaited<T>> {
+    const { lock, gate, clock } = this.#home;
+    const deadlineMs = clock.monotonicMs() + limits.gateWaitMsMax;
+    for (;;) {
+      await gate.admission(this.#lagging, deadlineMs);
+      await lock.enter();
+      // While it waited for the lock others may have written more than object storage takes.
+      let admitted = false;
+      try {
+        admitted = this.#mayWrite();
+        if (admitted) return await this.#transact(seen, fn);
+      } finally {
+        // A transaction gives the lock back itself.
+        if (!admitted) lock.leave();
+      }
+    }
   }
 
   /**
@@ -179,9 +213,13 @@ export class LoadedDatabase implements TenantDatabase {
     this.#closeConnections();
   }
 
-  /** @throws SystemError `store_unavailable` while object storage does not answer */
+  /** @throws SystemError `store_unavailable` while object storage does not answer; `overloaded` */
   admit(): void {
-    this.#home.gate.admitWrite({ async: this.isAsync, position: this.position, lagBytes: this.lagBytes });
+    this.#home.gate.admitWrite(this.#lagging);
+  }
+
+  #mayWrite(): boolean {
+    return this.#home.gate.mayWrite(this.#lagging);
   }
 
   #transact<T>(seen: RequestObservation, fn: (tx: WriteTransaction) => T): T | Promise<Awaited<T>> {
@@ -190,7 +228,6 @@ export class LoadedDatabase implements TenantDatabase {
     let result: T;
     try {
       this.#home.checkHere();
-      this.admit();
       // Whatever the transaction finds, an error included, comes from commits that may not be durable yet.
       seen.note(this);
       const { writer } = this.#open();
@@ -277,6 +314,7 @@ export class LoadedDatabase implements TenantDatabase {
   }
 
   #cutDone(cut: Cut | undefined): void {
+    this.#walLookedMs = -Infinity;
     const now = this.#home.clock.monotonicMs();
     if (cut === undefined) this.position.cut(this.position.captured, 0, now);
     else {

@@ -1,7 +1,7 @@
 import type { Incarnation, LogSeq } from "../../shared/ids.ts";
 import { limits } from "../../shared/limits.ts";
 import { logEntryBytes } from "../../shared/log/encode.ts";
-import type { LogEntry } from "../../shared/log/log.ts";
+import type { DirectoryDatabase, LogEntry } from "../../shared/log/log.ts";
 import type { ObjectStore } from "../../shared/objects/contract.ts";
 import { largeKey } from "../../shared/objects/layout.ts";
 import type { Cut } from "../replication/capture.ts";
@@ -20,6 +20,7 @@ export interface LogQueueOptions {
   /** There is something to take. */
   request: () => void;
   oldestNeeded: () => LogSeq | undefined;
+  pendingEntries: () => readonly DirectoryDatabase[];
   /** A TXID of this database is in the log. */
   logged: (tenant: LoadedTenant, database: LoadedDatabase) => void;
   /** The tenant's local state cannot be trusted any more. */
@@ -64,6 +65,10 @@ export class LogQueue implements LogSource {
     return this.#options.oldestNeeded();
   }
 
+  pendingEntries(): readonly DirectoryDatabase[] {
+    return this.#options.pendingEntries();
+  }
+
   /**
    * Logs a last time what the tenant has, and that it has left. Under the write lock. Resolves when that is durable.
    */
@@ -81,8 +86,8 @@ export class LogQueue implements LogSource {
       );
       this.#enqueue({
         ...group,
-        durable: (seq) => {
-          group.durable(seq);
+        durable: (seq, items) => {
+          group.durable(seq, items);
           resolve();
         },
       });
@@ -173,11 +178,12 @@ export class LogQueue implements LogSource {
     return {
       entries,
       bytes: entries.reduce((sum, entry) => sum + logEntryBytes(entry), 0),
-      durable: (seq) => {
+      durable: (seq, items) => {
         const left = (this.#pending.get(tenant) ?? 1) - 1;
         if (left > 0) this.#pending.set(tenant, left);
         else this.#pending.delete(tenant);
-        for (const { database, cut, key } of cuts) {
+        for (const [i, { database, cut, key }] of cuts.entries()) {
+          const item = items[i];
           database.ledger.add({
             position: cut.position,
             ltx: key === undefined ? cut.ltx : undefined,
@@ -186,6 +192,9 @@ export class LogQueue implements LogSource {
             commit: cut.commit,
             bytes: cut.ltx.length,
             seq,
+            ...(item === undefined
+              ? {}
+              : { span: { epoch: cut.epoch, offset: item.offset, length: item.length } }),
             atMs: this.#options.clock.monotonicMs(),
           });
           database.position.becameDurable(cut.position.txid);

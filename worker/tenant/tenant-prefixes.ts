@@ -1,11 +1,17 @@
+import type { DatabaseName } from "../../shared/ids.ts";
 import type { MaterialiseTarget, Materialiser } from "../replication/materialise.ts";
+import type { ChainFile } from "../replication/chain.ts";
+import type { Maintainer, MaintenanceTarget } from "../replication/maintainer.ts";
 import type { LoadedDatabase } from "./loaded-database.ts";
 import type { LoadedTenant } from "./loaded-tenant.ts";
 import type { ReportQueue } from "./reports.ts";
 
 export interface TenantPrefixesOptions {
   materialiser: Materialiser;
+  maintainer: Maintainer;
   reports: ReportQueue;
+  /** Something that was cut of it is not durable yet. */
+  isPending: (tenant: LoadedTenant) => boolean;
   /** Another writer's file stands where ours should, or worse. */
   broken: (tenant: LoadedTenant, error: unknown) => void;
 }
@@ -13,6 +19,7 @@ export interface TenantPrefixesOptions {
 /** Brings what is durable of tenants under their prefixes, and tells control what it need not remember any more. */
 export class TenantPrefixes {
   readonly #options: TenantPrefixesOptions;
+  readonly #maintained = new WeakMap<LoadedTenant, MaintenanceTarget>();
   readonly #targets = new WeakMap<LoadedDatabase, MaterialiseTarget>();
 
   constructor(options: TenantPrefixesOptions) {
@@ -25,7 +32,8 @@ export class TenantPrefixes {
   }
 
   /** What came from dead workers' logs goes under the prefix at once, so that control can forget the logs. */
-  loaded(tenant: LoadedTenant): void {
+  loaded(tenant: LoadedTenant, chains: ReadonlyMap<DatabaseName, readonly ChainFile[]>): void {
+    this.#options.maintainer.loaded(this.#maintenance(tenant), chains);
     if (tenant.tailsToClear.length === 0) return;
     if (!holdsTails(tenant)) {
       this.#materialised(tenant);
@@ -46,6 +54,42 @@ export class TenantPrefixes {
     );
   }
 
+  /** It leaves: who has it next goes on with what is due. */
+  left(tenant: LoadedTenant): void {
+    this.#options.maintainer.forget(this.#maintenance(tenant));
+  }
+
+  #maintenance(tenant: LoadedTenant): MaintenanceTarget {
+    let target = this.#maintained.get(tenant);
+    if (target === undefined) {
+      target = {
+        tenant: tenant.id,
+        epoch: tenant.epoch,
+        here: () => tenant.lost === undefined && !tenant.leaving,
+        ledger: (name) => tenant.databases.get(name)?.ledger,
+        neededLarge: () => this.#neededLarge(tenant),
+        failed: (error) => tenant.effectFailed(error),
+      };
+      this.#maintained.set(tenant, target);
+    }
+    return target;
+  }
+
+  /** An upload that no entry names yet may be one that is about to be named. */
+  #neededLarge(tenant: LoadedTenant): ReadonlySet<string> | undefined {
+    const unknown =
+      tenant.uploading !== undefined ||
+      tenant.lock.held ||
+      tenant.tailsToClear.length > 0 ||
+      this.#options.isPending(tenant);
+    if (unknown) return undefined;
+    const needed = new Set<string>();
+    for (const { ledger } of tenant.databases.values()) {
+      for (const { ref } of ledger.entries) if (ref !== undefined) needed.add(ref.key);
+    }
+    return needed;
+  }
+
   #target(tenant: LoadedTenant, database: LoadedDatabase): MaterialiseTarget {
     let target = this.#targets.get(database);
     if (target === undefined) {
@@ -54,7 +98,9 @@ export class TenantPrefixes {
         image: () => (tenant.lost === undefined ? database.image() : Promise.resolve(undefined)),
         materialised: () => {
           this.#materialised(tenant);
-          if (tenant.lost === undefined) database.truncateWal();
+          if (tenant.lost !== undefined) return;
+          this.#options.maintainer.changed(this.#maintenance(tenant));
+          database.truncateWal();
         },
         failed: (error) => this.#options.broken(tenant, error),
       };

@@ -5,7 +5,10 @@ import { limits } from "../../shared/limits.ts";
 import type { ExitRequest, Position, Positions } from "../../shared/protocol/internal.ts";
 import { type Clock, systemClock } from "../replication/clock.ts";
 import { OutputGate } from "../replication/gate.ts";
+import { Condemned } from "../replication/condemned.ts";
+import { LogTruncator } from "../replication/log-truncation.ts";
 import { LogWriter, fencedError } from "../replication/log-writer.ts";
+import { Maintainer } from "../replication/maintainer.ts";
 import { Materialiser } from "../replication/materialise.ts";
 import { parallel } from "../replication/parallel.ts";
 import { restoreTenant } from "../replication/restore.ts";
@@ -41,6 +44,9 @@ export class WorkerTenantHost implements TenantHost {
   readonly #queue: LogQueue;
   readonly #gate: OutputGate;
   readonly #materialiser: Materialiser;
+  readonly #condemned: Condemned;
+  readonly #maintainer: Maintainer;
+  readonly #truncator: LogTruncator;
   readonly #reports: ReportQueue;
   readonly #logs: SealedLogs;
   readonly #prefixes: TenantPrefixes;
@@ -58,9 +64,24 @@ export class WorkerTenantHost implements TenantHost {
     this.#directory = claimDirectory(options.directory, incarnation);
     this.#logs = new SealedLogs(store);
     this.#materialiser = new Materialiser({ store, clock, signal: this.#ended.signal });
+    const newNonce = options.newNonce ?? (() => randomText(32, "0123456789abcdef"));
+    const { signal } = this.#ended;
+    const prove = (): Promise<void> => this.#writer.prove();
+    this.#condemned = new Condemned({ store, clock, signal, newNonce, prove });
+    this.#maintainer = new Maintainer({ store, clock, signal, condemned: this.#condemned });
+    this.#truncator = new LogTruncator({
+      store,
+      incarnation,
+      clock,
+      signal,
+      prove,
+      provenMs: () => this.#writer.provenMs,
+    });
     this.#reports = new ReportQueue({ clock, send: (reports) => control.report(reports) });
     this.#prefixes = new TenantPrefixes({
       materialiser: this.#materialiser,
+      maintainer: this.#maintainer,
+      isPending: (tenant) => this.#queue.isPending(tenant),
       reports: this.#reports,
       broken: (tenant, error) => this.#lose(tenant, error),
     });
@@ -68,9 +89,10 @@ export class WorkerTenantHost implements TenantHost {
       store,
       incarnation,
       clock,
-      newNonce: options.newNonce ?? (() => randomText(32, "0123456789abcdef")),
+      newNonce,
       request: () => this.#writer.request(),
       oldestNeeded: () => this.#materialiser.oldestNeeded(),
+      pendingEntries: () => this.#materialiser.pendingEntries(),
       logged: (tenant, database) => this.#prefixes.logged(tenant, database),
       broken: (tenant, error) => this.#lose(tenant, error),
     });
@@ -80,6 +102,7 @@ export class WorkerTenantHost implements TenantHost {
       nonce,
       clock,
       source: this.#queue,
+      onWatermark: (below) => this.#truncator.watermark(below),
       onFenced: () => this.#end(fencedError()),
     });
     this.#gate = new OutputGate({ clock, log: this.#writer, mayAnswer: () => control.mayAnswer() });
@@ -175,10 +198,20 @@ export class WorkerTenantHost implements TenantHost {
       gate_waits: waits.count,
       gate_wait_ms: waits.totalMs,
       gate_timeouts: waits.timedOut,
+      gate_held_back: waits.heldBack,
       materialised_files: files.files,
       materialised_bytes: files.bytes,
+      bundles: files.bundles,
+      bundle_bytes: files.bundleBytes,
       snapshots: files.snapshots,
       pending_bytes: pendingBytes,
+      maintenance_visits: this.#maintainer.counters.visits,
+      maintenance_failures: this.#maintainer.counters.failures,
+      maintenance_waiting: this.#maintainer.waiting,
+      compactions: this.#maintainer.counters.compactions,
+      objects_condemned: this.#condemned.counters.condemned,
+      objects_deleted: this.#condemned.counters.deleted,
+      log_slots_deleted: this.#truncator.counters.slots,
     };
   }
 
@@ -254,7 +287,7 @@ export class WorkerTenantHost implements TenantHost {
       throw error;
     }
     this.#reports.serving(tenant.id, tenant.epoch);
-    this.#prefixes.loaded(tenant);
+    this.#prefixes.loaded(tenant, restored.chains);
     return tenant;
   }
 
@@ -279,6 +312,7 @@ export class WorkerTenantHost implements TenantHost {
     }
     entry.resume = { epoch: tenant.epoch, positions };
     this.#queue.forget(tenant);
+    this.#prefixes.left(tenant);
     entry.tenant = undefined;
   }
 
@@ -292,6 +326,7 @@ export class WorkerTenantHost implements TenantHost {
       }),
     );
     this.#queue.forget(tenant);
+    this.#prefixes.left(tenant);
     this.#reports.forget(tenant.id);
     entry.tenant = undefined;
     this.#entries.delete(tenant.id);
@@ -323,6 +358,7 @@ export class WorkerTenantHost implements TenantHost {
   #lose(tenant: LoadedTenant, error: unknown): void {
     if (tenant.lost !== undefined) return;
     this.#counts.lost++;
+    this.#prefixes.left(tenant);
     this.#queue.forget(tenant);
     tenant.lose(
       error instanceof SystemError
@@ -344,6 +380,9 @@ export class WorkerTenantHost implements TenantHost {
     this.#ended.abort(reason);
     this.#writer.abandon();
     this.#materialiser.close();
+    this.#maintainer.close();
+    this.#condemned.close();
+    this.#truncator.close();
     this.#reports.close();
     for (const { tenant } of this.#entries.values()) tenant?.lose(reason);
     this.#entries.clear();

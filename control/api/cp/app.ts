@@ -3,26 +3,41 @@ import { limits } from "../../../shared/limits.ts";
 import type { Control } from "../../service.ts";
 import { limitBody } from "../http.ts";
 import { bearer, scope } from "./bearer.ts";
-import { createSuperuser } from "./superusers.ts";
-import { tenantsApp } from "./tenants.ts";
-import { createTicket } from "./tickets.ts";
+import { memberOperations } from "./members.ts";
+import { metricsOf } from "./metrics.ts";
+import { openApiDocument } from "./openapi.ts";
+import type { Operation } from "./operation.ts";
 import type { CpEnv } from "./operator.ts";
-import { workerViews } from "./worker-views.ts";
+import { platformOperations } from "./platform.ts";
+import { superuserOperations } from "./superusers.ts";
+import { tenantLifeOperations } from "./tenant-life.ts";
+import { tenantOperations } from "./tenants.ts";
+import { ticketOperations } from "./tickets.ts";
+import { tokenOperations } from "./tokens.ts";
+import { workerOperations } from "./workers.ts";
+
+export const OPERATIONS: readonly Operation[] = [
+  ...platformOperations,
+  ...tenantOperations,
+  ...tenantLifeOperations,
+  ...ticketOperations,
+  ...superuserOperations,
+  ...workerOperations,
+  ...memberOperations,
+  ...tokenOperations,
+];
 
 /** `/api/cp/*` (shared/protocol/cp.ts), for operators with a token. */
 export function cpApp(control: Control): Hono<CpEnv> {
-  const { table, runner } = control;
   const app = new Hono<CpEnv>();
+  const document = openApiDocument(OPERATIONS);
+  const metrics = metricsOf(control);
+  // Says nothing of this platform, so it needs no token.
+  app.get("/openapi.json", (context) => context.json(document));
   app.use("*", bearer(control), limitBody(limits.controlBodyBytesMax));
-  app.get("/health", scope("read"), async (context) => {
-    await runner.confirm(AbortSignal.timeout(limits.controlRequestMs));
-    return context.json({ status: "ok", revision: table.revision });
-  });
-  app.get("/workers", scope("read"), (context) => context.json({ workers: workerViews(control) }));
-  app.post("/tenants/:slug/tickets", scope("tenant-admin"), (context) => createTicket(control, context));
-  app.post("/tenants/:slug/superusers", scope("tenant-admin"), (context) =>
-    createSuperuser(control, context),
+  app.get("/metrics", scope("read"), async (context) =>
+    context.body(await metrics.metrics(), 200, { "content-type": metrics.contentType }),
   );
-  app.route("/tenants", tenantsApp(control));
+  for (const operation of OPERATIONS) operation.mount(app, control);
   return app;
 }

@@ -18,12 +18,14 @@ import { signTicket } from "../../../shared/protocol/ticket.ts";
 import { note } from "../../domain/note.ts";
 import type { TenantRecord } from "../../domain/records.ts";
 import type { Control } from "../../service.ts";
-import { readBody } from "../http.ts";
 import { knownTenant } from "./known-tenant.ts";
-import { type CpContext, auditName } from "./operator.ts";
+import { type Operation, operation } from "./operation.ts";
+import { auditName } from "./operator.ts";
 import { TICKET_PATHS } from "./tickets.ts";
 
 const PATH = TICKET_PATHS.superuser;
+
+type Superuser = z.infer<typeof superuserResponseSchema>;
 
 const pocketbaseErrorSchema = z.object({
   message: z.string(),
@@ -31,20 +33,32 @@ const pocketbaseErrorSchema = z.object({
 });
 
 /** Makes a superuser of the tenant, or gives one a new password, on the tenant's worker. Doing it twice is harmless. */
-export async function createSuperuser(control: Control, context: CpContext<"/:slug">): Promise<Response> {
-  const { runner } = control;
-  const body = await readBody(context, superuserRequestSchema);
-  const tenant = await knownTenant(control, context.req.param("slug"));
-  if (tenant.suspended) {
-    throw new UserError("tenant_suspended", `Cannot make a superuser: tenant ${tenant.slug} is suspended`);
-  }
-  const meta = runner.meta(auditName(context.get("operator")));
-  await runner.run((view) => note(view, meta, "superuser.upsert", tenant.id, { email: body.email }));
-  return context.json(await onWorker(control, tenant, body));
-}
+export const superuserOperations: readonly Operation[] = [
+  operation({
+    method: "POST",
+    path: "/tenants/:slug/superusers",
+    summary: "Make a superuser of a tenant, or give one a new password",
+    scope: "tenant-admin",
+    body: superuserRequestSchema,
+    answer: superuserResponseSchema,
+    async handle({ control, operator, param, body }) {
+      const { runner } = control;
+      const tenant = await knownTenant(control, param("slug"));
+      if (tenant.suspended) {
+        throw new UserError(
+          "tenant_suspended",
+          `Cannot make a superuser: tenant ${tenant.slug} is suspended`,
+        );
+      }
+      const meta = runner.meta(auditName(operator));
+      await runner.run((view) => note(view, meta, "superuser.upsert", tenant.id, { email: body.email }));
+      return { value: await onWorker(control, tenant, body) };
+    },
+  }),
+];
 
 /** One retry with a fresh route: 421 means that nothing ran, and a broken call may be repeated here. */
-async function onWorker(control: Control, tenant: TenantRecord, body: unknown): Promise<unknown> {
+async function onWorker(control: Control, tenant: TenantRecord, body: unknown): Promise<Superuser> {
   const route = await control.resolver.resolve({ slug: tenant.slug });
   const first = await call(control, tenant, route, body);
   if (first instanceof Response && first.status !== 421) return result(first);
@@ -104,7 +118,7 @@ async function call(
   }
 }
 
-async function result(response: Response): Promise<unknown> {
+async function result(response: Response): Promise<Superuser> {
   const text = await response.text();
   if (response.ok) {
     const parsed = superuserResponseSchema.safeParse(parseJson(text));

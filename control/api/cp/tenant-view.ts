@@ -3,9 +3,9 @@ import type { TenantRecord } from "../../domain/records.ts";
 import { routeOf } from "../../domain/route.ts";
 import type { View } from "../../domain/view.ts";
 
-/** `worker` only while that worker serves: an owner that died is nobody's address. */
+/** `worker` only while that worker serves it: an owner that died is nobody's address. */
 export function tenantView(view: View, tenant: TenantRecord): TenantView {
-  const { id, slug, state, suspended, durability, epoch, created, updated } = tenant;
+  const { id, slug, state, suspended, durability, epoch, created, updated, transfer, deletion } = tenant;
   const worker = routeOf(view, tenant).worker?.incarnation;
   return {
     id,
@@ -15,6 +15,18 @@ export function tenantView(view: View, tenant: TenantRecord): TenantView {
     durability,
     epoch,
     ...(worker === undefined ? {} : { worker }),
+    ...(transfer === undefined
+      ? {}
+      : {
+          moving: {
+            ...(transfer.to === undefined ? {} : { to: transfer.to }),
+            why: transfer.why,
+            since: transfer.started,
+          },
+        }),
+    ...(deletion === undefined
+      ? {}
+      : { deleted: { at: deletion.at, until: deletion.until, purging: deletion.purging === true } }),
     created,
     updated,
   };

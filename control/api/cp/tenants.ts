@@ -1,18 +1,16 @@
-import { Hono } from "hono";
 import { z } from "zod";
 import { UserError } from "../../../shared/errors.ts";
 import { newTenantId } from "../../../shared/ids.ts";
 import { limits } from "../../../shared/limits.ts";
-import { createTenantSchema } from "../../../shared/protocol/cp.ts";
+import { createTenantSchema, tenantViewSchema, updateTenantSchema } from "../../../shared/protocol/cp.ts";
 import { HEADERS } from "../../../shared/protocol/headers.ts";
 import { sha256Hex } from "../../../shared/protocol/mac.ts";
 import { createTenant } from "../../domain/create-tenant.ts";
 import { listTenants } from "../../domain/list-tenants.ts";
-import type { Control } from "../../service.ts";
-import { readBody, readQuery } from "../http.ts";
-import { scope } from "./bearer.ts";
-import { type CpEnv, type Operator, auditName } from "./operator.ts";
+import { updateTenant } from "../../domain/update-tenant.ts";
 import { knownTenant } from "./known-tenant.ts";
+import { type Operation, operation } from "./operation.ts";
+import { type Operator, auditName } from "./operator.ts";
 import { tenantView } from "./tenant-view.ts";
 
 const listQuerySchema = z.object({
@@ -21,42 +19,83 @@ const listQuerySchema = z.object({
   after: z.string().max(63).optional(),
 });
 
-export function tenantsApp(control: Control): Hono<CpEnv> {
-  const { table, store, runner, randomBytes } = control;
-  const app = new Hono<CpEnv>();
-
-  app.post("/", scope("write"), async (context) => {
-    const body = await readBody(context, createTenantSchema);
-    const operator = context.get("operator");
-    const used = idempotency(operator, context.req.header(HEADERS.idempotencyKey), body);
-    const meta = runner.meta(auditName(operator));
-    const id = newTenantId(randomBytes);
-    const tenant = await runner.run((view) =>
-      createTenant(view, { meta, id, ...body, ...(used === undefined ? {} : { idempotency: used }) }),
-    );
-    return context.json(tenantView(table, tenant), 201);
-  });
-
-  app.get("/", scope("read"), async (context) => {
-    const { search, limit, after } = readQuery(context, listQuerySchema);
-    await runner.confirm(AbortSignal.timeout(limits.controlRequestMs));
-    const page = await listTenants(store, table, {
-      limit,
-      ...(search === undefined ? {} : { search }),
-      ...(after === undefined ? {} : { after }),
-    });
-    return context.json({
-      tenants: page.tenants.map((tenant) => tenantView(table, tenant)),
-      ...(page.next === undefined ? {} : { next: page.next }),
-    });
-  });
-
-  app.get("/:slug", scope("read"), async (context) =>
-    context.json(tenantView(table, await knownTenant(control, context.req.param("slug")))),
-  );
-
-  return app;
-}
+export const tenantOperations: readonly Operation[] = [
+  operation({
+    method: "POST",
+    path: "/tenants",
+    summary: "Make a tenant",
+    scope: "write",
+    body: createTenantSchema,
+    answer: tenantViewSchema,
+    status: 201,
+    idempotent: true,
+    async handle({ control, operator, header, body }) {
+      const { table, runner, randomBytes } = control;
+      const used = idempotency(operator, header(HEADERS.idempotencyKey), body);
+      const meta = runner.meta(auditName(operator));
+      const id = newTenantId(randomBytes);
+      const tenant = await runner.run((view) =>
+        createTenant(view, { meta, id, ...body, ...(used === undefined ? {} : { idempotency: used }) }),
+      );
+      return { value: tenantView(table, tenant) };
+    },
+  }),
+  operation({
+    method: "GET",
+    path: "/tenants",
+    summary: "List tenants by slug, page by page",
+    scope: "read",
+    query: listQuerySchema,
+    answer: z.object({ tenants: z.array(tenantViewSchema), next: z.string().optional() }),
+    async handle({ control, query: { search, limit, after } }) {
+      const { table, store, runner } = control;
+      await runner.confirm(AbortSignal.timeout(limits.controlRequestMs));
+      const page = await listTenants(store, table, {
+        limit,
+        ...(search === undefined ? {} : { search }),
+        ...(after === undefined ? {} : { after }),
+      });
+      return {
+        value: {
+          tenants: page.tenants.map((tenant) => tenantView(table, tenant)),
+          ...(page.next === undefined ? {} : { next: page.next }),
+        },
+      };
+    },
+  }),
+  operation({
+    method: "GET",
+    path: "/tenants/:slug",
+    summary: "Look at a tenant",
+    scope: "read",
+    answer: tenantViewSchema,
+    async handle({ control, param }) {
+      return { value: tenantView(control.table, await knownTenant(control, param("slug"))) };
+    },
+  }),
+  operation({
+    method: "PATCH",
+    path: "/tenants/:slug",
+    summary: "Rename a tenant or change when its writes are acknowledged; its worker loads it anew",
+    scope: "write",
+    body: updateTenantSchema,
+    answer: tenantViewSchema,
+    async handle({ control, operator, param, body: { slug, durability } }) {
+      const { table, runner } = control;
+      const { id } = await knownTenant(control, param("slug"));
+      const meta = runner.meta(auditName(operator));
+      const tenant = await runner.run((view) =>
+        updateTenant(view, {
+          meta,
+          id,
+          ...(slug === undefined ? {} : { slug }),
+          ...(durability === undefined ? {} : { durability }),
+        }),
+      );
+      return { value: tenantView(table, tenant) };
+    },
+  }),
+];
 
 /** A key means something only to the token that sent it. */
 function idempotency(

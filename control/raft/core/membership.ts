@@ -13,22 +13,38 @@ export function changedMembership(
   if (!state.committedInTerm) return notReady("the leader has not committed an entry of its term yet");
   if (state.log.membershipIndex > state.log.committed) return notReady("another change is not committed yet");
   const { id } = change;
+  const known = { ...state.log.membership.addresses };
   if (change.kind === "add_learner") {
     if (voters.includes(id) || learners.includes(id)) return invalid(`${id} is a member already`);
-    return { voters, learners: [...learners, id] };
+    if (change.address !== undefined) known[id] = change.address;
+    return withAddresses({ voters, learners: [...learners, id] }, known);
+  }
+  if (change.kind === "address") {
+    if (!voters.includes(id) && !learners.includes(id)) return invalid(`${id} is not a member`);
+    return withAddresses({ voters, learners }, { ...known, [id]: change.address });
   }
   if (change.kind === "promote") {
     if (!learners.includes(id)) return invalid(`${id} is not a learner`);
     const lag = state.log.lastIndex - (state.progress.get(id)?.match ?? 0);
     if (lag > state.options.promoteLagMax) return notReady(`${id} lacks ${lag} entries`);
-    return { voters: [...voters, id], learners: learners.filter((other) => other !== id) };
+    const rest = learners.filter((other) => other !== id);
+    return withAddresses({ voters: [...voters, id], learners: rest }, known);
   }
   if (!voters.includes(id) && !learners.includes(id)) return invalid(`${id} is not a member`);
   if (voters.length === 1 && voters[0] === id) return invalid(`${id} is the only voter`);
-  return {
+  delete known[id];
+  const next = {
     voters: voters.filter((other) => other !== id),
     learners: learners.filter((other) => other !== id),
   };
+  return withAddresses(next, known);
+}
+
+function withAddresses(
+  { voters, learners }: Membership,
+  addresses: Readonly<Record<string, string>>,
+): Membership {
+  return Object.keys(addresses).length === 0 ? { voters, learners } : { voters, learners, addresses };
 }
 
 function notReady(state: string): { refused: "not_ready"; state: string } {

@@ -6,13 +6,17 @@ export type NodeId = string;
 export interface Membership {
   voters: readonly NodeId[];
   learners: readonly NodeId[];
+  /** Where nodes are reached, as far as known; opaque to the core, which only carries it along. */
+  addresses?: Readonly<Record<NodeId, string>>;
 }
 
 /** One server at a time: a new one starts as a learner and is promoted when it has caught up. */
 export type MembershipChange =
-  | { kind: "add_learner"; id: NodeId }
+  | { kind: "add_learner"; id: NodeId; address?: string }
   | { kind: "promote"; id: NodeId }
-  | { kind: "remove"; id: NodeId };
+  | { kind: "remove"; id: NodeId }
+  /** Nobody joins or leaves: a member has moved. */
+  | { kind: "address"; id: NodeId; address: string };
 
 /** `noop` opens a leader's term. `membership` holds the whole membership from its index on. */
 export type Entry =

@@ -2,7 +2,15 @@
 import type { Revision } from "../../../shared/ids.ts";
 import { limits } from "../../../shared/limits.ts";
 import { commandOf, encodeCommand } from "../../store/command.ts";
-import type { Kv, Member, RangeOptions, ReplicatedStore, Txn, TxnResult } from "../../store/contract.ts";
+import type {
+  Kv,
+  Member,
+  MemberChange,
+  RangeOptions,
+  ReplicatedStore,
+  Txn,
+  TxnResult,
+} from "../../store/contract.ts";
 import type { Row } from "../../store/remembered-results.ts";
 import { watchHistory, type WatchSource } from "../../store/watch.ts";
 import type { Clock } from "./clock.ts";
@@ -66,10 +74,18 @@ export class RaftStore implements ReplicatedStore {
     return Promise.resolve(this.#replica.members());
   }
 
-  health(): Promise<{ ok: boolean; leader?: string; rev: Revision }> {
-    const { ok, leader } = this.#replica.health();
+  changeMembers(change: MemberChange): Promise<Member[]> {
+    return this.#replica.changeMembers(change);
+  }
+
+  transferLeader(to: string): Promise<void> {
+    return this.#replica.transferLeader(to);
+  }
+
+  health(): ReturnType<ReplicatedStore["health"]> {
+    const { ok, self, leader, cluster } = this.#replica.health();
     const rev = this.#replica.machine.revision as Revision;
-    return Promise.resolve({ ok, rev, ...(leader === undefined ? {} : { leader }) });
+    return Promise.resolve({ ok, self, rev, cluster, ...(leader === undefined ? {} : { leader }) });
   }
 
   close(): Promise<void> {

@@ -1,13 +1,22 @@
 /** One member at work: the event loop around core, log and state machine. */
-import { SystemError } from "../../../shared/errors.ts";
+import { SystemError, UserError } from "../../../shared/errors.ts";
 import { limits } from "../../../shared/limits.ts";
 import { decodeCommand } from "../../store/command.ts";
-import type { Member } from "../../store/contract.ts";
+import type { Member, MemberChange } from "../../store/contract.ts";
 import type { StoredResult } from "../../store/remembered-results.ts";
 import { StateMachine } from "../../store/state-machine.ts";
 import { Wake } from "../../store/wake.ts";
 import { mayLeaveEarly, RaftCore } from "../core/raft.ts";
-import type { Entry, HardState, Message, NodeId, Ready, Snapshot } from "../core/types.ts";
+import type {
+  Entry,
+  HardState,
+  Membership,
+  MembershipChange,
+  Message,
+  NodeId,
+  Ready,
+  Snapshot,
+} from "../core/types.ts";
 import type { Batch } from "../log/batch.ts";
 import type { LogStore } from "../log/log-store.ts";
 import type { Durable } from "../log/recover.ts";
@@ -46,6 +55,7 @@ export class Replica {
   #appliedIndex = 0;
   #appliedTerm = 0;
   #told = "";
+  #toldMembership: Membership | undefined;
   /** Changed without need of an fsync: goes out with the next batch that has one. */
   #hardState: HardState | undefined;
   #pump: Promise<void> | undefined;
@@ -73,8 +83,10 @@ export class Replica {
       message: (message, chunks) => replica.#receive(message, chunks),
       propose: (command) => replica.#proposeHere(command),
       unreachable: (id) => replica.#input(() => replica.#core.reportUnreachable(id)),
+      address: (id, url) => replica.#learnAddress(id, url),
     });
-    const { voters } = parts.durable.snapshot.membership;
+    replica.#tellMembers();
+    const { voters } = replica.#core.status().membership;
     if (voters.length === 1) replica.#input(() => replica.#core.campaign());
     replica.#scheduleTick();
     return replica;
@@ -113,16 +125,63 @@ export class Replica {
   members(): Member[] {
     const { id: self, membership, leader } = this.#core.status();
     const member = (id: NodeId, role: Member["role"]): Member => {
-      return { id, url: id === self ? this.#parts.url : "", role };
+      const url = id === self ? this.#parts.url : membership.addresses?.[id];
+      return { id, url: url ?? "", role };
     };
     const voters = membership.voters.map((id) => member(id, id === leader ? "leader" : "follower"));
     return [...voters, ...membership.learners.map((id) => member(id, "learner"))];
   }
 
-  health(): { ok: boolean; leader?: string } {
-    const { leader } = this.#core.status();
+  /** As `ReplicatedStore.changeMembers`. */
+  async changeMembers(change: MemberChange): Promise<Member[]> {
+    const self = this.#parts.log.identity.memberId;
+    if (change.kind === "add") {
+      // Whoever joins must be able to reach the others, also one that has been alone so far.
+      if (this.#core.status().membership.addresses?.[self] !== this.#parts.url) {
+        await this.#changeMembership({ kind: "address", id: self, address: this.#parts.url });
+      }
+      await this.#changeMembership({ kind: "add_learner", id: change.id, address: change.url });
+    } else await this.#changeMembership({ kind: change.kind, id: change.id });
+    return this.members();
+  }
+
+  /** As `ReplicatedStore.transferLeader`. */
+  async transferLeader(to: NodeId): Promise<void> {
+    this.throwIfStopped();
+    const { role, id, membership } = this.#core.status();
+    if (role !== "leader") throw refused("not_leader");
+    if (to === id) return;
+    if (!membership.voters.includes(to)) {
+      throw new UserError("conflict", `Cannot transfer leadership: ${to} is not a voting member`);
+    }
+    if (!this.#core.transferLeader(to)) throw refused("not_leader");
+    this.#kick();
+    const deadline = this.#parts.clock.now() + limits.controlRequestMs;
+    for (;;) {
+      const { leader, transferee } = this.#core.status();
+      if (leader !== null && leader !== id) return;
+      this.throwIfStopped();
+      if ((leader === id && transferee !== to) || this.#parts.clock.now() >= deadline) {
+        throw new SystemError("control_no_leader", `Cannot transfer leadership: ${to} did not take it`, {
+          hint: "It may lag behind or be out of reach; try again.",
+          retryAfterMs: 1_000,
+        });
+      }
+      await this.#nextTick();
+    }
+  }
+
+  health(): { ok: boolean; self: NodeId; leader?: string; cluster: string } {
+    const { id: self, leader } = this.#core.status();
     const ok = this.#stopped === undefined && leader !== null;
-    return leader === null ? { ok } : { ok, leader };
+    const cluster = this.#parts.log.identity.clusterId;
+    return leader === null ? { ok, self, cluster } : { ok, self, cluster, leader };
+  }
+
+  /** It is the only member. */
+  get alone(): boolean {
+    const { id, membership } = this.#core.status();
+    return membership.voters.length === 1 && membership.voters[0] === id && membership.learners.length === 0;
   }
 
   get stopped(): boolean {
@@ -162,16 +221,57 @@ export class Replica {
       const { leader } = this.#core.status();
       if (leader !== null) return leader;
       if (signal?.aborted === true || clock.now() >= deadline) throw refused("no leader is known");
-      await new Promise<void>((resolve) => {
-        const cancelTimer = clock.after(limits.raftTickMs, done);
-        const cancelWake = this.leadershipChanged.next(done);
-        function done(): void {
-          cancelTimer();
-          cancelWake();
-          resolve();
-        }
+      await this.#nextTick();
+    }
+  }
+
+  /** Until the next tick's time, or until who leads has changed. */
+  #nextTick(): Promise<void> {
+    return new Promise((resolve) => {
+      const cancelTimer = this.#parts.clock.after(limits.raftTickMs, done);
+      const cancelWake = this.leadershipChanged.next(done);
+      function done(): void {
+        cancelTimer();
+        cancelWake();
+        resolve();
+      }
+    });
+  }
+
+  async #changeMembership(change: MembershipChange): Promise<void> {
+    this.throwIfStopped();
+    const proposed = this.#core.proposeMembership(change);
+    if (!proposed.accepted) {
+      if (!("state" in proposed)) throw refused(proposed.reason);
+      throw new UserError("conflict", `Cannot change members: ${proposed.state}`, {
+        ...(proposed.reason === "not_ready" ? { hint: "Try again in a moment.", retryAfterMs: 200 } : {}),
       });
     }
+    const done = this.#proposals.add(
+      proposed,
+      this.#parts.clock.now() + limits.controlRequestMs,
+      this.#stop.signal,
+    );
+    this.#kick();
+    await done;
+  }
+
+  /** Only the leader writes it down; a refusal means that it will be told again. */
+  #learnAddress(id: NodeId, url: string): void {
+    const { role, membership } = this.#core.status();
+    const member = membership.voters.includes(id) || membership.learners.includes(id);
+    if (role !== "leader" || !member || membership.addresses?.[id] === url) return;
+    this.#input(() => this.#core.proposeMembership({ kind: "address", id, address: url }));
+  }
+
+  #tellMembers(): void {
+    const { membership } = this.#core.status();
+    if (membership === this.#toldMembership) return;
+    this.#toldMembership = membership;
+    const known = [...membership.voters, ...membership.learners];
+    // One that joins knows addresses before it has heard of any membership.
+    const ids = known.length > 0 ? known : Object.keys(membership.addresses ?? {});
+    this.#parts.transport.members(new Map(ids.map((id) => [id, membership.addresses?.[id]])));
   }
 
   #input(change: () => void): void {
@@ -236,6 +336,7 @@ export class Replica {
     while (this.#stopped === undefined && this.#hasWork()) {
       if (this.#core.hasReady()) await this.#step(this.#core.ready());
       await this.#recordSnapshot();
+      this.#tellMembers();
       this.#tellLeadership();
     }
   }
@@ -268,12 +369,17 @@ export class Replica {
   #apply(entries: readonly Entry[]): void {
     if (entries.length === 0) return;
     for (const entry of entries) {
-      const result = entry.kind === "data" ? this.machine.apply(decodeCommand(entry.data)) : undefined;
+      const result = this.#applyOne(entry);
       this.#appliedIndex = entry.index;
       this.#appliedTerm = entry.term;
       this.#proposals.applied(entry, result);
     }
     this.applied.wake();
+  }
+
+  #applyOne(entry: Entry): StoredResult | undefined {
+    if (entry.kind === "data") return this.machine.apply(decodeCommand(entry.data));
+    return entry.kind === "membership" ? { ok: true, rev: this.machine.revision } : undefined;
   }
 
   async #restore(snapshot: Snapshot): Promise<void> {

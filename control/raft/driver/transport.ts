@@ -9,11 +9,15 @@ export interface Receiver {
   propose(command: Uint8Array): Promise<StoredResult>;
   /** The other could not be reached. */
   unreachable(id: NodeId): void;
+  /** A member says that it is reached there. */
+  address(id: NodeId, url: string): void;
 }
 
 /** Between members. Neither order nor delivery is promised; the core lives with loss, repetition and delay. */
 export interface Transport {
   start(receiver: Receiver): void;
+  /** Who the members are, with their addresses as far as known; told again at every change. */
+  members(addresses: ReadonlyMap<NodeId, string | undefined>): void;
   /** Queues and returns. A snapshot message travels with the chunks that its data refers to, read when they are sent. */
   send(message: Message, snapshot?: () => Promise<readonly Uint8Array[]>): void;
   /** Rejects with the receiver's SystemError, or any other error when nobody knows what became of it. */
@@ -24,6 +28,7 @@ export interface Transport {
 /** For a cluster of one. */
 export const noTransport: Transport = {
   start() {},
+  members() {},
   send() {},
   propose: () => Promise.reject(new Error("there is no other member")),
   close: () => Promise.resolve(),

@@ -1,7 +1,7 @@
 import type { Message, NodeId } from "../../../control/raft/core/types.ts";
 import type { Clock } from "../../../control/raft/driver/clock.ts";
-import { decodeMessages, encodeMessage } from "../../../control/raft/driver/message-codec.ts";
 import type { Receiver, Transport } from "../../../control/raft/driver/transport.ts";
+import { Sealer } from "../../../control/raft/link/frame.ts";
 import type { StoredResult } from "../../../control/store/remembered-results.ts";
 import type { Random } from "../random.ts";
 
@@ -29,6 +29,7 @@ export class SimulatedNetwork {
         receiver = given;
         this.#receivers.set(id, given);
       },
+      members() {},
       send: (message, snapshot) => this.#send(message, snapshot),
       propose: (to, command, signal) => this.#propose(id, to, command, signal),
       close: () => {
@@ -55,16 +56,17 @@ export class SimulatedNetwork {
     const times = this.#random.chance(this.faults.doubleRate) ? 2 : 1;
     for (let i = 0; i < times; i++) {
       void (async () => {
-        const frame = encodeMessage("c", message);
+        const frame = new Sealer("c").seal({ kind: "message", message });
         const chunks = await snapshot?.().catch(() => undefined);
         if (snapshot !== undefined && chunks === undefined) return;
         if (!(await this.#travel(message.from, message.to))) return;
         const receiver = this.#receivers.get(message.to);
-        const [copy] = decodeMessages("c", frame).messages;
-        if (chunks === undefined) receiver?.message(copy!);
+        const copy = new Sealer("c").open(frame);
+        if (copy.kind !== "message") return;
+        if (chunks === undefined) receiver?.message(copy.message);
         else
           receiver?.message(
-            copy!,
+            copy.message,
             chunks.map((chunk) => chunk.slice()),
           );
       })();

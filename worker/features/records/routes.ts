@@ -1,5 +1,6 @@
 /** `/api/collections/{collection}/records`: list, view, create, update, delete. */
 import { modelOf } from "../../model/model.ts";
+import { jsonRowsOf } from "../../model/records/json-row.ts";
 import { forbidden, notFound } from "../../pb/api-error.ts";
 import { findCollection, findWritableCollection } from "../../pb/find-collection.ts";
 import { enrichRecord, enrichRecords } from "../../pb/records/enrich.ts";
@@ -29,9 +30,15 @@ function list(context: PbContext): Response | Promise<Response> {
   const answer = context.tenant.data.read(context.seen, (db) => {
     const scope = recordScope(db, model, context.info);
     if (collection.listRule === null && !scope.isSuperuser) throw forbidden(LOCKED);
-    const { records, page, perPage, totalItems, totalPages } = listRecords(scope, collection, context);
-    const items = enrichRecords(scope, records, context.parameters["expand"]);
-    return { items, page, perPage, totalItems, totalPages };
+    const expand = context.parameters["expand"];
+    const asJson = expand ? undefined : jsonRowsOf(collection, scope.isSuperuser);
+    const { records, items, page, perPage, totalItems, totalPages } = listRecords(
+      scope,
+      collection,
+      context,
+      asJson,
+    );
+    return { items: items ?? enrichRecords(scope, records, expand), page, perPage, totalItems, totalPages };
   });
   const isProbe =
     answer.items.length === 0 &&
@@ -51,9 +58,17 @@ function view(context: PbContext): Response {
   const json = context.tenant.data.read(context.seen, (db) => {
     const scope = recordScope(db, model, context.info);
     if (collection.viewRule === null && !scope.isSuperuser) throw forbidden(LOCKED);
-    const record = findUnderRule(scope, collection, context.params["id"] ?? "", collection.viewRule);
+    const id = context.params["id"] ?? "";
+    const expand = context.parameters["expand"];
+    const asJson = expand ? undefined : jsonRowsOf(collection, scope.isSuperuser);
+    if (asJson !== undefined && (scope.isSuperuser || collection.viewRule === "")) {
+      const row = scope.db.get(asJson.byId, [id]);
+      if (row === undefined) throw notFound();
+      return asJson.complete(row);
+    }
+    const record = findUnderRule(scope, collection, id, collection.viewRule);
     if (record === undefined) throw notFound();
-    return enrichRecord(scope, record, context.parameters["expand"]);
+    return enrichRecord(scope, record, expand);
   });
   return context.json(200, json);
 }

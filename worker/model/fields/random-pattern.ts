@@ -1,4 +1,5 @@
 /** Random texts that match a pattern: ids, token keys and what `autogeneratePattern` says. */
+import { LRUCache } from "lru-cache";
 import { randomText } from "../../../shared/ids.ts";
 import { limits } from "../../../shared/limits.ts";
 
@@ -14,10 +15,20 @@ export const ID_ALPHABET = `${LOWER}${DIGITS}`;
 /** `[class]{n}`: what nearly all patterns are, made without a parser. */
 const SIMPLE = /^\[((?:[a-zA-Z0-9_]-[a-zA-Z0-9_]|[a-zA-Z0-9_])+)\]\{(\d{1,3})\}$/;
 
+/** False for patterns that take the parser. */
+const simples = new LRUCache<string, { length: number; characters: string } | false>({
+  max: limits.simplePatternsMax,
+});
+
 /** @throws Error for a pattern that this generator does not read */
 export function randomByPattern(pattern: string): string {
-  const simple = SIMPLE.exec(pattern);
-  if (simple !== null) return randomText(Number(simple[2]), expandRanges(simple[1] ?? ""));
+  let simple = simples.get(pattern);
+  if (simple === undefined) {
+    const found = SIMPLE.exec(pattern);
+    simple = found === null ? false : { length: Number(found[2]), characters: expandRanges(found[1] ?? "") };
+    simples.set(pattern, simple);
+  }
+  if (simple !== false) return randomText(simple.length, simple.characters);
   const reader = new PatternReader(pattern);
   const text = reader.alternatives();
   if (!reader.atEnd) throw new Error(`Cannot generate from pattern ${pattern}: unexpected ")"`);

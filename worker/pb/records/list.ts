@@ -1,6 +1,7 @@
 /** One page of a collection under its list rule and the client's filter. */
 import type { Collection } from "../../../shared/schema/collection.ts";
 import type { RecordData } from "../../model/contract.ts";
+import type { JsonRow, JsonRows } from "../../model/records/json-row.ts";
 import { buildList } from "../../query/list.ts";
 import { badRequest } from "../api-error.ts";
 import type { PbContext } from "../route.ts";
@@ -8,7 +9,10 @@ import type { RecordScope } from "./scope.ts";
 import { clientQuery } from "./rules.ts";
 
 export interface RecordPage {
+  /** Empty when the rows were asked for as JSON. */
   records: RecordData[];
+  /** The rows as JSON, if so asked. */
+  items: JsonRow[] | undefined;
   page: number;
   perPage: number;
   /** -1 when the client skipped counting. */
@@ -21,6 +25,7 @@ export function listRecords(
   scope: RecordScope,
   collection: Collection,
   { query, parameters }: Pick<PbContext, "query" | "parameters">,
+  asJson?: JsonRows,
 ): RecordPage {
   const skipTotal = parseBool(parameters["skipTotal"]);
   const statements = buildList(clientQuery(scope, collection), {
@@ -30,15 +35,15 @@ export function listRecords(
     perPage: parseInteger(parameters["perPage"]),
     skipTotal,
     rule: scope.isSuperuser ? undefined : collection.listRule,
+    columns: asJson?.columns,
   });
   const { items, count, page, perPage } = statements;
   const total = count === undefined ? -1 : Number(scope.db.values(count.sql, count.params)[0]?.[0] ?? 0);
-  const records =
-    total === 0
-      ? []
-      : scope.db.all(items.sql, items.params).map((row) => scope.model.fromRow(collection, row));
+  const rows: JsonRow[] = total === 0 ? [] : scope.db.all(items.sql, items.params);
+  if (asJson !== undefined) for (const row of rows) asJson.complete(row);
   return {
-    records,
+    records: asJson === undefined ? rows.map((row) => scope.model.fromRow(collection, row)) : [],
+    items: asJson === undefined ? undefined : rows,
     page,
     perPage,
     totalItems: total,

@@ -3,6 +3,7 @@ import { SUPERUSERS } from "../../auth/tokens.ts";
 import type { TenantModel } from "../../model/contract.ts";
 import type { RequestContext, RequestInfo } from "../../query/contract.ts";
 import type { SqlReader } from "../../sqlite/contract.ts";
+import { derivedInfo } from "../request-info.ts";
 
 export interface RecordScope {
   /** The read-only connection, or the open transaction whose rows are to be seen. */
@@ -18,5 +19,5 @@ export function recordScope(db: SqlReader, model: TenantModel, info: RequestInfo
 }
 
 export function inContext(scope: RecordScope, context: RequestContext): RecordScope {
-  return scope.info.context === context ? scope : { ...scope, info: { ...scope.info, context } };
+  return scope.info.context === context ? scope : { ...scope, info: derivedInfo(scope.info, { context }) };
 }

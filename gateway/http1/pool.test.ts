@@ -1,0 +1,201 @@
+import { expect, test } from "bun:test";
+import type { UpstreamAnswer, UpstreamRequest } from "../proxy/upstream.ts";
+import type { Socket } from "./connection.ts";
+import { Http1Pool } from "./pool.ts";
+
+/** A worker's end of a connection: what was written to it, and what it says next. */
+class Peer implements Socket {
+  written = "";
+  closed = false;
+  #said: Uint8Array[] = [];
+  #ended = false;
+  #reader: (() => void) | undefined;
+
+  say(text: string): void {
+    this.#said.push(Uint8Array.from(text, (c) => c.charCodeAt(0)));
+    this.#reader?.();
+  }
+
+  end(): void {
+    this.#ended = true;
+    this.#reader?.();
+  }
+
+  async read(into: Uint8Array): Promise<number | null> {
+    for (;;) {
+      if (this.closed) throw new Error("closed");
+      const next = this.#said.shift();
+      if (next !== undefined) {
+        const part = next.subarray(0, into.length);
+        into.set(part);
+        if (part.length < next.length) this.#said.unshift(next.subarray(part.length));
+        return part.length;
+      }
+      if (this.#ended) return null;
+      await new Promise<void>((resolve) => (this.#reader = resolve));
+    }
+  }
+
+  write(bytes: Uint8Array): Promise<number> {
+    if (this.closed) return Promise.reject(new Error("closed"));
+    // Never more than a little at a time, as a full socket does.
+    const part = bytes.subarray(0, 50);
+    this.written += String.fromCharCode(...part);
+    return Promise.resolve(part.length);
+  }
+
+  close(): void {
+    this.closed = true;
+    this.#reader?.();
+  }
+}
+
+function setUp() {
+  const peers: Peer[] = [];
+  const pool = new Http1Pool(() => {
+    const peer = new Peer();
+    peers.push(peer);
+    return Promise.resolve(peer);
+  });
+  const send = (request: Partial<UpstreamRequest> = {}) =>
+    pool.send({
+      origin: "http://worker:1",
+      path: "/x?y=1",
+      method: "GET",
+      fields: [["a", "b"]],
+      body: null,
+      signal: new AbortController().signal,
+      ...request,
+    });
+  return { peers, send };
+}
+
+const textOf = ({ body }: UpstreamAnswer) => new Response(body).text();
+const settle = () => new Promise((resolve) => setTimeout(resolve, 1));
+
+test("a connection serves one request after another, in whatever pieces answers come", async () => {
+  const { peers, send } = setUp();
+  const answers = [
+    "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello",
+    "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+    "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello",
+  ];
+  for (const [i, answer] of answers.entries()) {
+    const sent = send();
+    await settle();
+    const [peer] = peers;
+    if (i === 0) peer?.say(answer);
+    else for (const character of answer) peer?.say(character);
+    expect(await textOf(await sent)).toBe("hello");
+    await settle();
+  }
+  expect(peers).toHaveLength(1);
+  expect(peers[0]?.written).toBe("GET /x?y=1 HTTP/1.1\r\nhost: worker:1\r\na: b\r\n\r\n".repeat(3));
+});
+
+test("one that the worker ended, or spoke on unasked, is not used again", async () => {
+  const { peers, send } = setUp();
+  for (const [i, spoil] of [
+    (peer: Peer) => peer.end(),
+    (peer: Peer) => peer.say("HTTP/1.1 200 OK\r\n"),
+  ].entries()) {
+    const sent = send();
+    await settle();
+    peers[i]?.say("HTTP/1.1 204 No Content\r\n\r\n");
+    await sent;
+    await settle();
+    const peer = peers[i];
+    if (peer !== undefined) spoil(peer);
+    await settle();
+    expect(peer?.closed).toBe(true);
+  }
+  expect(peers).toHaveLength(2);
+});
+
+test("more than the answer ends the connection", async () => {
+  const { peers, send } = setUp();
+  const sent = send();
+  await settle();
+  peers[0]?.say(
+    "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nokHTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil",
+  );
+  expect(await textOf(await sent)).toBe("ok");
+  await settle();
+  expect(peers[0]?.closed).toBe(true);
+});
+
+test("a body is framed by its length, in chunks, or not at all", async () => {
+  const { peers, send } = setUp();
+  const stream = (...parts: string[]) => new Response(new Blob(parts)).body;
+  const bodies: [Partial<UpstreamRequest>, string][] = [
+    [
+      { body: new TextEncoder().encode("hello"), fields: [["content-length", "99"]] },
+      "content-length: 5\r\n\r\nhello",
+    ],
+    [{ body: stream("hel", "lo"), fields: [["content-length", "5"]] }, "content-length: 5\r\n\r\nhello"],
+    [{ body: stream("hello"), fields: [] }, "transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"],
+    [{ body: null, fields: [] }, "content-length: 0\r\n\r\n"],
+  ];
+  for (const [request, framed] of bodies) {
+    const sent = send({ ...request, method: "POST" });
+    await settle();
+    const peer = peers.at(-1);
+    peer?.say("HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok");
+    expect(await textOf(await sent)).toBe("ok");
+    expect(peer?.written).toBe(`POST /x?y=1 HTTP/1.1\r\nhost: worker:1\r\n${framed}`);
+    await settle();
+    expect(peer?.closed).toBe(true);
+  }
+});
+
+test("a stream that is longer or shorter than declared fails and ends the connection", async () => {
+  for (const length of ["4", "6"]) {
+    const { peers, send } = setUp();
+    const body = new Response("hello").body;
+    await expect(send({ method: "POST", body, fields: [["content-length", length]] })).rejects.toThrow(
+      "than it says",
+    );
+    expect(peers[0]?.closed).toBe(true);
+  }
+});
+
+test("a header that would be two is not sent", async () => {
+  const { peers, send } = setUp();
+  await expect(send({ fields: [["a", "b\r\nx: y"]] })).rejects.toThrow();
+  expect(peers[0]?.written).toBe("");
+});
+
+test("an end before or within the answer is an error; before anything was sent it is a refusal", async () => {
+  const { peers, send } = setUp();
+  const before = send();
+  await settle();
+  peers[0]?.end();
+  await expect(before).rejects.toThrow("ended before");
+  const within = send();
+  await settle();
+  peers[1]?.say("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhel");
+  const answer = await within;
+  peers[1]?.end();
+  await expect(textOf(answer)).rejects.toThrow();
+  const refusing = new Http1Pool(() => Promise.reject(new Error("no")));
+  const request = { path: "/", method: "POST", fields: [], body: null, signal: new AbortController().signal };
+  await expect(refusing.send({ origin: "http://worker:1", ...request })).rejects.toMatchObject({
+    code: "ECONNREFUSED",
+  });
+});
+
+test("leaving ends the connection: while waiting, and within a stream", async () => {
+  const { peers, send } = setUp();
+  const leave = new AbortController();
+  const waiting = send({ signal: leave.signal });
+  await settle();
+  leave.abort(new Error("left"));
+  await expect(waiting).rejects.toThrow("left");
+  expect(peers[0]?.closed).toBe(true);
+  const streaming = send();
+  await settle();
+  peers[1]?.say("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\na\r\n");
+  const { body } = await streaming;
+  if (body instanceof ReadableStream) await body.cancel();
+  expect(peers[1]?.closed).toBe(true);
+});

@@ -1,0 +1,50 @@
+import { UserError } from "../../shared/errors.ts";
+import type { Api } from "./api.ts";
+
+export interface CommandResult {
+  /** For people. */
+  text: string;
+  /** For machines: what `--json` prints. */
+  value: unknown;
+}
+
+/** Options of the tool, as text; a command takes what it knows. */
+export interface CommandOptions {
+  durability?: string;
+  search?: string;
+  slug?: string;
+  scopes?: string;
+  limit?: string;
+  before?: string;
+  subject?: string;
+  action?: string;
+  "retain-seconds"?: string;
+  force?: string;
+  wait?: string;
+}
+
+export interface Command {
+  words: string;
+  usage: string;
+  about: string;
+  run(api: Api, args: string[], options: CommandOptions): Promise<CommandResult>;
+}
+
+/** @throws UserError `invalid_option` for another number of words */
+export function words(args: readonly string[], counts: number | readonly number[], usage: string): string[] {
+  const allowed = typeof counts === "number" ? [counts] : counts;
+  if (!allowed.includes(args.length)) {
+    throw new UserError(
+      "invalid_option",
+      `Cannot run this: expected ${allowed.join(" or ")} words, got ${args.length}`,
+      { hint: `Usage: manybase ${usage}` },
+    );
+  }
+  return [...args];
+}
+
+/** What is given of these, as a query string with its question mark, or nothing. */
+export function query(values: Record<string, string | undefined>): string {
+  const given = Object.entries(values).filter((one): one is [string, string] => one[1] !== undefined);
+  return given.length === 0 ? "" : `?${new URLSearchParams(given)}`;
+}

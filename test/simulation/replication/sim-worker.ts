@@ -1,0 +1,273 @@
+import { mkdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { Database } from "bun:sqlite";
+import { SystemError } from "../../../shared/errors.ts";
+import {
+  DATA_DB,
+  type Epoch,
+  type Incarnation,
+  type TenantId,
+  hex16,
+} from "../../../shared/ids.ts";
+import { limits } from "../../../shared/limits.ts";
+import type { Positions } from "../../../shared/protocol/internal.ts";
+import { Departures } from "../../../worker/member/departures.ts";
+import { Visitors } from "../../../worker/member/visitors.ts";
+import type { Clock } from "../../../worker/replication/clock.ts";
+import { Lease } from "../../../worker/control-client/lease.ts";
+import type { Tenant } from "../../../worker/tenant/contract.ts";
+import { type TenantHost, createTenantHost } from "../../../worker/tenant/host.ts";
+import type { LoadedTenant } from "../../../worker/tenant/loaded-tenant.ts";
+import { type Answer, type Operation, TABLE, carryOut } from "./operations.ts";
+import { Actor } from "./schedule.ts";
+import { violated } from "./violation.ts";
+import type { World } from "./world.ts";
+
+interface Session {
+  incarnation: Incarnation;
+  host: TenantHost;
+  lease: Lease;
+  departures: Departures;
+  /** What was called by test only: tenants as they were loaded. */
+  loaded: Map<TenantId, LoadedTenant>;
+}
+
+const BROKEN = new Set(["chain_gap", "object_corrupt", "log_corrupt", "tenant_missing", "object_foreign"]);
+
+/** A worker's process: the real host, with a lease, beats and registrations as worker/session.ts has them. */
+export class SimulatedWorker {
+  readonly actor: Actor;
+  session: Session | undefined;
+  /** Somebody else checkpointed one of its databases: tenants may stop. */
+  disturbed = false;
+  frozenAs: Incarnation | undefined;
+  #draining = false;
+  #left = false;
+  #previous: Incarnation | undefined;
+  readonly #world: World;
+  readonly directory: string;
+
+  constructor(world: World, name: string, directory: string, previous: Incarnation | undefined) {
+    this.#world = world;
+    this.actor = new Actor(name);
+    this.directory = directory;
+    this.#previous = previous;
+    mkdirSync(directory, { recursive: true });
+  }
+
+  get incarnation(): Incarnation | undefined {
+    return this.session?.incarnation;
+  }
+
+  /** Registers, and again whenever its incarnation is over. */
+  start(): void {
+    void this.#begin();
+  }
+
+  /** As kill -9: nothing of it happens any more, but what is on the network. */
+  kill(): void {
+    this.#world.schedule.kill(this.actor);
+    this.session?.host.abandon();
+  }
+
+  /** A clean exit, which may fail like anything else; then it is as if it was killed. */
+  async leave(): Promise<void> {
+    const { session } = this;
+    if (session === undefined || this.#draining) return;
+    this.#draining = true;
+    try {
+      const exit = await session.host.stop();
+      // As in worker/session.ts: no beat may tell of the slot of the SEAL.
+      this.#left = true;
+      await this.#world.tellControl(this.actor, "exit", (control) => control.exit(session.incarnation, exit));
+      this.#world.coverage.add("clean exits");
+    } catch {
+      // Its lease runs out.
+    }
+    this.#world.gone(this);
+  }
+
+  async serve(id: TenantId, epoch: Epoch, operation: Operation, op: number): Promise<Answer> {
+    const { session } = this;
+    if (session === undefined) throw new SystemError("worker_starting", "Cannot serve: not registered");
+    const tenant = await session.host.acquire(id, epoch);
+    const { schedule, random, coverage, expectations } = this.#world;
+    const isAsync = this.#world.isAsync(id);
+    const allowed = operation === "import" && !this.#world.mayImport(id) ? "write" : operation;
+    const desk = { actor: this.actor, schedule, random, coverage, expectations, directory: this.directory, isAsync };
+    return carryOut(desk, tenant, allowed, op);
+  }
+
+  release(incarnation: Incarnation, id: TenantId, epoch: Epoch): Promise<Positions> {
+    const { session } = this;
+    if (session?.incarnation !== incarnation) throw new SystemError("worker_lost", "Cannot release: another one");
+    return session.departures.release(id, epoch);
+  }
+
+  /** Compares what an owner has with what it logged, by the image that a snapshot would be made of. */
+  async compareImage(): Promise<void> {
+    const { session } = this;
+    const tenants = [...(session?.loaded.values() ?? [])].filter(({ lost, ready }) => lost === undefined && ready);
+    if (tenants.length === 0) return;
+    const tenant = this.#world.random.pick(tenants);
+    const database = this.#world.random.pick([...tenant.databases.values()]);
+    const found = await database.image().catch(() => undefined);
+    if (found === undefined || this.actor.state !== "up") return;
+    this.#world.coverage.add("images compared");
+    this.#world.history.checkImage(tenant.id, database.name, found.txid, found.image, `the copy of ${this.actor.name}`);
+  }
+
+  /** As a tool that somebody ran beside the worker, against all advice. */
+  checkpointBeside(): void {
+    const { session } = this;
+    const tenants = [...(session?.loaded.values() ?? [])].filter(({ lost, ready }) => lost === undefined && ready);
+    if (tenants.length === 0) return;
+    this.disturbed = true;
+    const { path } = this.#world.random.pick(tenants).database(DATA_DB);
+    const mode = this.#world.random.pick(["PASSIVE", "RESTART", "TRUNCATE"]);
+    const db = new Database(path, { readwrite: true, create: false });
+    db.run("PRAGMA busy_timeout = 0");
+    try {
+      db.query(`PRAGMA wal_checkpoint(${mode})`).all();
+    } finally {
+      db.close();
+    }
+    this.#world.coverage.add("foreign checkpoints");
+  }
+
+  async #begin(): Promise<void> {
+    const world = this.#world;
+    while (this.actor.state !== "dead" && !this.#draining) {
+      const nonce = world.newNonce();
+      const lease = new Lease(() => world.schedule.nowMs);
+      const sentMs = world.schedule.nowMs;
+      let incarnation: Incarnation;
+      try {
+        const previous = this.#previous;
+        incarnation = await world.tellControl(this.actor, "register", (control) => control.register(nonce, previous));
+      } catch {
+        await world.sleep(this.actor, limits.restartDelayMsMin);
+        continue;
+      }
+      this.#previous = undefined;
+      lease.renew(sentMs, limits.leaseMs);
+      const host = this.#host(incarnation, nonce, lease);
+      const visitors = new Visitors(host, () => world.schedule.nowMs);
+      const loaded = new Map<TenantId, LoadedTenant>();
+      this.session = { incarnation, host, lease, departures: new Departures(host, visitors), loaded };
+      await this.#beat(this.session);
+      this.session = undefined;
+      host.abandon();
+      if (this.frozenAs === incarnation) world.coverage.add("frozen workers that woke as nobody");
+    }
+  }
+
+  /** @returns when the incarnation is over */
+  async #beat({ incarnation, host, lease }: Session): Promise<void> {
+    const world = this.#world;
+    while (!host.fenced.aborted && !this.#left) {
+      const sentMs = world.schedule.nowMs;
+      const draining = this.#draining;
+      try {
+        const state = await world.tellControl(this.actor, "beat", (control) =>
+          control.beat(incarnation, host.durableSeq, draining),
+        );
+        if (state === "dead") return;
+        lease.renew(sentMs, limits.leaseMs);
+      } catch {
+        // The lease runs out by itself.
+      }
+      await world.sleep(this.actor, Math.max(1, limits.beatMs - (world.schedule.nowMs - sentMs)));
+    }
+  }
+
+  #host(incarnation: Incarnation, nonce: string, lease: Lease): TenantHost {
+    const world = this.#world;
+    return createTenantHost({
+      directory: this.directory,
+      store: world.store.as(this.actor),
+      incarnation,
+      nonce,
+      clock: this.#clock(),
+      newNonce: () => world.newNonce(),
+      bootstrap: (tenant) => this.#bootstrap(incarnation, tenant),
+      onError: (error, tenant) => this.#failed(error, tenant),
+      control: {
+        assignment: (tenant) =>
+          world.tellControl(this.actor, "assignment", (control) => control.assignment(incarnation, tenant)),
+        report: (reports) =>
+          world.tellControl(this.actor, "report", (control) => control.report(incarnation, reports)),
+        mayAnswer: () => lease.held,
+      },
+    });
+  }
+
+  #clock(): Clock {
+    const { schedule, random } = this.#world;
+    return {
+      nowMs: () => Date.UTC(2026, 0, 1) + Math.floor(schedule.nowMs),
+      monotonicMs: () => schedule.nowMs,
+      after: (delayMs, run) => schedule.at(this.actor, delayMs, "timer", run),
+      soon: (run) => void schedule.at(this.actor, 0, "soon", run),
+      random: () => random.next(),
+    };
+  }
+
+  /** The first look at what was restored, before anything writes to it. */
+  async #bootstrap(incarnation: Incarnation, tenant: Tenant): Promise<void> {
+    const world = this.#world;
+    const loaded = tenant as LoadedTenant;
+    const again = this.session?.loaded.get(tenant.id) === loaded;
+    if (!again) {
+      this.session?.loaded.set(tenant.id, loaded);
+      this.#compareFiles(incarnation, loaded);
+      this.#compareRows(incarnation, loaded);
+    }
+    await tenant.data.write(tenant.observe(), (tx) => {
+      if (tx.get("SELECT 1 FROM sqlite_schema WHERE name = 'notes'") === undefined) tx.exec(TABLE);
+    });
+    world.coverage.add("loads");
+  }
+
+  #compareFiles(incarnation: Incarnation, tenant: LoadedTenant): void {
+    const world = this.#world;
+    const inherited = new Set<unknown>(tenant.tailsToClear);
+    if (inherited.size > 0) world.coverage.add("restores from tails");
+    if (inherited.size > 1) world.coverage.add("restores from several tails");
+    for (const [name, { position }] of tenant.databases) {
+      const { txid } = position.captured;
+      if (txid === 0) continue;
+      const image = readFileSync(join(this.directory, hex16(incarnation), tenant.id, name));
+      world.coverage.add("files compared");
+      world.history.checkImage(tenant.id, name, txid, image, `the restore of ${this.actor.name}`);
+    }
+  }
+
+  /** Only the owner's copy must have everything: who was overtaken while it loaded cannot answer. */
+  #compareRows(incarnation: Incarnation, tenant: LoadedTenant): void {
+    const world = this.#world;
+    if (!world.control.owns(incarnation, tenant.id, tenant.epoch)) return;
+    tenant.data.read(tenant.observe(), (db) => {
+      const exists = db.get("SELECT 1 FROM sqlite_schema WHERE name = 'notes'") !== undefined;
+      const first = exists ? (db.get<{ id: number }>("SELECT min(id) AS id FROM notes")?.id ?? 0) : 0;
+      const chainOf = (id: number): number | undefined =>
+        exists ? db.get<{ chain: number }>("SELECT chain FROM notes WHERE id = ?", [id])?.chain : undefined;
+      world.expectations.loaded(tenant.id, first, chainOf, `the owner ${this.actor.name}`);
+    });
+  }
+
+  #failed(error: unknown, tenant: TenantId): void {
+    const world = this.#world;
+    const { code } = error as { code?: unknown };
+    world.coverage.add("tenants stopped");
+    world.schedule.note(`${this.actor.name} stops ${tenant}: ${(error as Error).message}`);
+    if (code === "wal_lost" && !this.disturbed) {
+      violated(`${this.actor.name} lost the WAL of ${tenant} by itself: ${(error as Error).message}`);
+    }
+    const unexplained = code === "internal" || !(error instanceof SystemError) || BROKEN.has(String(code));
+    const hidden = [...world.store.everHidden].some((key) => (error as Error).message.includes(key));
+    if (unexplained && !hidden) {
+      violated(`${this.actor.name} stopped ${tenant}: ${(error as Error).stack}`);
+    }
+  }
+}

@@ -1,0 +1,93 @@
+import { createWriteStream } from "node:fs";
+import { mkdtemp, open, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { Busboy, type BusboyInstance } from "@fastify/busboy";
+import { limits } from "../../../shared/limits.ts";
+import { ApiError, badRequest } from "../../pb/api-error.ts";
+import { BLANK, validationFailed } from "../../pb/form-body.ts";
+import { sniffMime } from "../../pb/mime.ts";
+import type { PbContext } from "../../pb/route.ts";
+import { isStoredName } from "./names.ts";
+import { backupSignal, hasBackup, storeBackup } from "./stored.ts";
+
+/** Takes the form's `file` to the store under the name that it comes with, by way of a file here: memory stays flat. */
+export async function uploadBackup({ tenant, request }: PbContext): Promise<void> {
+  const signal = AbortSignal.any([backupSignal(tenant), request.signal]);
+  const directory = await mkdtemp(join(tmpdir(), "manybase-upload-"));
+  try {
+    const path = join(directory, "upload.zip");
+    const name = await receiveFile(request, path, signal);
+    if (name === undefined) throw validationFailed({ file: BLANK });
+    if ((await mimeOf(path)) !== "application/zip") {
+      throw validationFailed({
+        file: {
+          code: "validation_invalid_mime_type",
+          message: `${JSON.stringify(name)} mime type must be one of: application/zip.`,
+        },
+      });
+    }
+    if (!isStoredName(name) || (await hasBackup(tenant, name, signal))) {
+      throw validationFailed({
+        file: {
+          code: "validation_backup_name_exists",
+          message: "Backup file with the specified name already exists.",
+        },
+      });
+    }
+    await storeBackup(tenant, name, path, signal);
+  } finally {
+    await rm(directory, { recursive: true, force: true });
+  }
+}
+
+/** @returns the name of the form's first `file`, now at `path`; undefined when there is none. @throws ApiError 400, 413 */
+async function receiveFile(request: Request, path: string, signal: AbortSignal): Promise<string | undefined> {
+  const type = request.headers.get("content-type") ?? "";
+  if (request.body === null || !type.startsWith("multipart/form-data")) return undefined;
+  let name: string | undefined;
+  let isTooLarge = false;
+  let writing: Promise<void> | undefined;
+  let form: BusboyInstance;
+  try {
+    form = new Busboy({
+      headers: { "content-type": type },
+      limits: { fileSize: limits.backupBytesMax, files: 1, fields: 10, fieldSize: 1024 },
+    });
+  } catch (cause) {
+    throw badRequest("", undefined, cause);
+  }
+  form.on("file", (field, stream, fileName) => {
+    if (field !== "file" || name !== undefined) {
+      stream.resume();
+      return;
+    }
+    name = fileName;
+    stream.on("limit", () => (isTooLarge = true));
+    writing = pipeline(stream, createWriteStream(path), { signal });
+    // Heard below, when the form is at its end.
+    writing.catch(() => undefined);
+  });
+  try {
+    await pipeline(Readable.fromWeb(request.body as never), form, { signal });
+    await writing;
+  } catch (cause) {
+    signal.throwIfAborted();
+    throw badRequest("", undefined, cause);
+  }
+  if (isTooLarge) throw new ApiError(413, "Request entity too large");
+  return name;
+}
+
+async function mimeOf(path: string): Promise<string> {
+  const file = await open(path);
+  try {
+    const head = new Uint8Array(limits.sniffBytesMax);
+    const { bytesRead } = await file.read(head, 0, head.length, 0);
+    return await sniffMime(head.subarray(0, bytesRead));
+  } finally {
+    await file.close();
+  }
+}

@@ -1,0 +1,128 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import PocketBase from "pocketbase";
+import { AUXILIARY_DB } from "../../../shared/ids.ts";
+import { limits } from "../../../shared/limits.ts";
+import { SUPERUSER, type TestApi, startTestApi } from "../../app-testing.ts";
+import { LogQueue, logQueueOf } from "./log-queue.ts";
+import { deleteLogsBefore, insertLogs } from "./store.ts";
+
+let api: TestApi;
+let root: PocketBase;
+
+beforeAll(async () => {
+  api = await startTestApi();
+  root = new PocketBase(api.url);
+  root.autoCancellation(false);
+  await root.collection("_superusers").authWithPassword(SUPERUSER.email, SUPERUSER.password);
+});
+afterAll(() => api.close());
+
+async function newest(filter: string): Promise<Record<string, unknown>> {
+  const { items } = await root.logs.getList(1, 1, { filter, sort: "-@rowid" });
+  return items[0] as unknown as Record<string, unknown>;
+}
+
+describe("request logs", () => {
+  test("hold what was asked, by whom, and how it went", async () => {
+    await fetch(`${api.url}/api/collections?filter=name%3D1`, {
+      headers: {
+        authorization: root.authStore.token,
+        referer: "http://from.example/",
+        "user-agent": "tester",
+      },
+    });
+    const log = await newest("data.userAgent = 'tester'");
+    expect(Object.keys(log)).toEqual(["id", "created", "data", "message", "level"]);
+    expect(log).toMatchObject({ level: 0, message: "GET /api/collections?filter=name=1" });
+    expect(log["created"]).toMatch(/^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}Z$/);
+    const data = log["data"] as Record<string, unknown>;
+    expect(Object.keys(data)).toEqual(Object.keys(data).toSorted());
+    expect(data["execTime"]).toBeNumber();
+    expect(data).toMatchObject({
+      type: "request",
+      url: "/api/collections?filter=name%3D1",
+      method: "GET",
+      status: 200,
+      referer: "http://from.example/",
+      auth: "_superusers",
+      userIP: "127.0.0.1",
+      remoteIP: "127.0.0.1",
+    });
+    expect(data["authId"]).toBeUndefined();
+    expect((await root.logs.getOne(String(log["id"]))).message).toBe(String(log["message"]));
+  });
+
+  test("of failures are errors and say why", async () => {
+    await fetch(`${api.url}/api/settings`, { headers: { "user-agent": "guest" } });
+    expect(await newest("data.userAgent = 'guest'")).toMatchObject({
+      level: 8,
+      message: "GET /api/settings",
+      data: {
+        status: 401,
+        auth: "",
+        error: "The request requires valid record authorization token.",
+        details: {},
+      },
+    });
+    await fetch(`${api.url}/nowhere`);
+    expect(await newest("data.url = '/nowhere'")).toMatchObject({ level: 8, data: { status: 404 } });
+  });
+
+  test("leave out what the settings leave out", async () => {
+    await root.settings.update({ logs: { logIP: false, logAuthId: true } });
+    await root.health.check({ headers: { "User-Agent": "no address" } });
+    const { data } = (await newest("data.userAgent = 'no address'")) as { data: Record<string, unknown> };
+    expect(data["userIP"]).toBeUndefined();
+    expect(data["authId"]).toBe(root.authStore.record?.id);
+    await root.settings.update({ logs: { minLevel: 4 } });
+    await root.health.check({ headers: { "User-Agent": "too low" } });
+    expect(await newest("data.userAgent = 'too low'")).toBeUndefined();
+    await root.settings.update({ logs: { minLevel: 0, maxDays: 0 } });
+    await root.health.check({ headers: { "User-Agent": "no days" } });
+    expect(await newest("data.userAgent = 'no days'")).toBeUndefined();
+    await root.settings.update({ logs: { maxDays: 5 } });
+  });
+
+  test("are listed by filter, sort and page, and not noted themselves", async () => {
+    const all = await root.logs.getList(1, 2, { sort: "-created", filter: "level >= 0" });
+    expect(all).toMatchObject({ page: 1, perPage: 2 });
+    expect(all.totalItems).toBeGreaterThan(2);
+    expect((await root.logs.getList(1, 1, { filter: "message ~ '/api/logs'" })).totalItems).toBe(0);
+    const bad = root.logs.getList(1, 1, { filter: "nope = 1" });
+    expect((await bad.catch((error: unknown) => error)) as { status: number }).toMatchObject({ status: 400 });
+    expect((await fetch(`${api.url}/api/logs`)).status).toBe(401);
+  });
+
+  test("stats count by the hour", async () => {
+    const hour = Date.parse("2022-05-01T10:00:00Z");
+    const entry = (timeMs: number) => ({ timeMs, level: 0, message: "old", data: {} });
+    await insertLogs(api.tenant, [entry(hour + 1), entry(hour + 3_599_999), entry(hour + 3_600_000)]);
+    expect(await root.logs.getStats({ filter: "message = 'old'" })).toEqual([
+      { date: "2022-05-01 10:00:00.000Z", total: 2 },
+      { date: "2022-05-01 11:00:00.000Z", total: 1 },
+    ]);
+    expect(await deleteLogsBefore(api.tenant, api.tenant.observe(), hour + 3_599_999)).toBe(2);
+    expect(await deleteLogsBefore(api.tenant, api.tenant.observe(), hour + 3_599_999)).toBe(0);
+    expect(await root.logs.getStats({ filter: "message = 'old'" })).toHaveLength(1);
+    const bad = await root.logs.getStats({ filter: "(" }).catch((error: unknown) => error);
+    expect(bad).toMatchObject({ status: 400, response: { message: "Invalid filter format." } });
+  });
+});
+
+test("LogQueue drops what is too much, and says how much", async () => {
+  const queue = new LogQueue(api.tenant, 60_000);
+  const entry = () => ({ timeMs: Date.now(), level: 0, message: "flood", data: {} });
+  for (let count = 0; count < limits.logQueueEntriesMax + 7; count++) queue.add(entry);
+  await queue.flush();
+  const counts = api.tenant.database(AUXILIARY_DB).read(api.tenant.observe(), (db) => ({
+    flood: db.values("SELECT count(*) FROM _logs WHERE message = 'flood'")[0]?.[0],
+    told: db.values("SELECT count(*) FROM _logs WHERE message = '7 log entries were dropped'")[0]?.[0],
+  }));
+  expect(counts).toEqual({ flood: limits.logQueueEntriesMax, told: 1 });
+});
+
+test("a broken entry costs nobody an answer, and no other entry", async () => {
+  logQueueOf(api.tenant).add(() => Promise.reject(new Error("broken")));
+  logQueueOf(api.tenant).add(() => ({ timeMs: Date.now(), level: 0, message: "beside it", data: {} }));
+  expect((await root.logs.getList(1, 1, { filter: "message = 'beside it'" })).totalItems).toBe(1);
+});

@@ -1,0 +1,129 @@
+/** `/api/logs`: superusers read the tenant's logs. */
+import { AUXILIARY_DB } from "../../../shared/ids.ts";
+import type { Collection, Schema } from "../../../shared/schema/collection.ts";
+import { makeSchema } from "../../model/collections/schema.ts";
+import { parseDateText } from "../../model/fields/date-text.ts";
+import { readField } from "../../model/fields/options.ts";
+import { badRequest, notFound } from "../../pb/api-error.ts";
+import type { FeatureRoute, PbContext } from "../../pb/route.ts";
+import type { QueryContext } from "../../query/contract.ts";
+import { compileFilter } from "../../query/filter.ts";
+import { buildList } from "../../query/list.ts";
+import { logQueueOf } from "./log-queue.ts";
+import { hasLogs, logToJson } from "./store.ts";
+
+export const logRoutes: readonly FeatureRoute[] = [
+  { method: "GET", path: "/api/logs", handle: list },
+  { method: "GET", path: "/api/logs/stats", handle: stats },
+  { method: "GET", path: "/api/logs/:id", handle: view },
+];
+
+/** What may be filtered and sorted by: the table of logs seen as a collection. */
+const COLUMNS: readonly Readonly<Record<string, string>>[] = [
+  { type: "text", name: "id" },
+  { type: "date", name: "created" },
+  { type: "number", name: "level" },
+  { type: "text", name: "message" },
+  { type: "json", name: "data" },
+];
+const TABLE: Collection = {
+  id: "_logs",
+  name: "_logs",
+  type: "base",
+  system: true,
+  fields: COLUMNS.map((column) => readField({ ...column, id: column["name"] })),
+  indexes: [],
+  listRule: null,
+  viewRule: null,
+  createRule: null,
+  updateRule: null,
+  deleteRule: null,
+  created: "",
+  updated: "",
+  options: {},
+};
+const SCHEMA: Schema = makeSchema([TABLE]);
+
+async function list(context: PbContext): Promise<Response> {
+  context.requireSuperuser();
+  const { query } = context;
+  const skipTotal = ["1", "t", "T", "TRUE", "true", "True"].includes(query.get("skipTotal") ?? "");
+  const { items, count, page, perPage } = buildList(queryContext(context), {
+    filter: query.get("filter") ?? "",
+    sort: query.get("sort") ?? "",
+    page: integer(query.get("page")),
+    perPage: integer(query.get("perPage")),
+    skipTotal,
+  });
+  await logQueueOf(context.tenant).flush();
+  return context.tenant.database(AUXILIARY_DB).read(context.seen, (db) => {
+    const has = hasLogs(db);
+    const counted = count === undefined ? -1 : 0;
+    const totalItems =
+      has && count !== undefined ? Number(db.values(count.sql, count.params)[0]?.[0]) : counted;
+    return context.json(200, {
+      items: has ? db.all(items.sql, items.params).map(logToJson) : [],
+      page,
+      perPage,
+      totalItems,
+      totalPages: totalItems < 0 ? -1 : Math.ceil(totalItems / perPage),
+    });
+  });
+}
+
+async function stats(context: PbContext): Promise<Response> {
+  context.requireSuperuser();
+  const text = context.query.get("filter") ?? "";
+  const filter = text === "" ? undefined : compile(context, text);
+  await logQueueOf(context.tenant).flush();
+  const rows = context.tenant.database(AUXILIARY_DB).read(context.seen, (db) =>
+    hasLogs(db)
+      ? db.all<{ date: string; total: number }>(
+          `SELECT count(id) AS total, strftime('%Y-%m-%d %H:00:00', created) AS date FROM _logs
+           ${filter === undefined ? "" : `WHERE ${filter.where}`} GROUP BY date ORDER BY date ASC`,
+          filter?.params ?? [],
+        )
+      : [],
+  );
+  return context.json(
+    200,
+    rows.map(({ date, total }) => ({ date: parseDateText(date), total })),
+  );
+}
+
+async function view(context: PbContext): Promise<Response> {
+  context.requireSuperuser();
+  await logQueueOf(context.tenant).flush();
+  const row = context.tenant
+    .database(AUXILIARY_DB)
+    .read(context.seen, (db) =>
+      hasLogs(db) ? db.get("SELECT * FROM _logs WHERE id = ?", [context.params["id"] ?? ""]) : undefined,
+    );
+  if (row === undefined) throw notFound();
+  return context.json(200, logToJson(row));
+}
+
+function compile(context: PbContext, filter: string) {
+  try {
+    return compileFilter(filter, queryContext(context));
+  } catch (cause) {
+    throw badRequest("Invalid filter format.", undefined, cause);
+  }
+}
+
+function queryContext(context: PbContext): QueryContext {
+  return {
+    schema: SCHEMA,
+    collection: TABLE,
+    request: context.info,
+    allowHidden: true,
+    kind: "client",
+    now: () => new Date(),
+  };
+}
+
+function integer(text: string | null): number | undefined {
+  if (text === null || text === "") return undefined;
+  if (!/^[+-]?\d{1,15}$/.test(text)) throw badRequest();
+  return Number(text);
+}

@@ -1,0 +1,84 @@
+/** The table of a tenant's logs, in auxiliary.db, as PocketBase has it there. */
+import { AUXILIARY_DB, randomText } from "../../../shared/ids.ts";
+import { dateText } from "../../model/fields/date-text.ts";
+import { sortedKeys } from "../../pb/go-json.ts";
+import type { SqlReader, SqlRow } from "../../sqlite/contract.ts";
+import type { Observation, Tenant } from "../../tenant/contract.ts";
+
+export const LOG_LEVELS = { debug: -4, info: 0, warn: 4, error: 8 } as const;
+
+export interface LogEntry {
+  timeMs: number;
+  level: number;
+  message: string;
+  data: Record<string, unknown>;
+}
+
+const TABLES = `
+CREATE TABLE IF NOT EXISTS \`_logs\` (
+  \`id\`      TEXT PRIMARY KEY DEFAULT ('r'||lower(hex(randomblob(7)))) NOT NULL,
+  \`level\`   INTEGER DEFAULT 0 NOT NULL,
+  \`message\` TEXT DEFAULT "" NOT NULL,
+  \`data\`    JSON DEFAULT "{}" NOT NULL,
+  \`created\` TEXT DEFAULT (strftime('%Y-%m-%d %H:%M:%fZ')) NOT NULL
+);
+CREATE INDEX IF NOT EXISTS idx_logs_level on \`_logs\` (\`level\`);
+CREATE INDEX IF NOT EXISTS idx_logs_message on \`_logs\` (\`message\`);
+CREATE INDEX IF NOT EXISTS idx_logs_created_hour on \`_logs\` (strftime('%Y-%m-%d %H:00:00', \`created\`));
+`;
+
+/** One commit; the data's keys are in the order that clients see. */
+export async function insertLogs(tenant: Tenant, entries: readonly LogEntry[]): Promise<void> {
+  await tenant.database(AUXILIARY_DB).write(tenant.observe(), (tx) => {
+    if (!hasLogs(tx)) tx.exec(TABLES);
+    for (const { timeMs, level, message, data } of entries) {
+      tx.run("INSERT INTO `_logs` (id, level, message, data, created) VALUES (?, ?, ?, ?, ?)", [
+        newId(timeMs),
+        level,
+        message,
+        JSON.stringify(data),
+        dateText(new Date(timeMs)),
+      ]);
+    }
+  });
+}
+
+/** PocketBase's 15 letters and digits, but in the order of time: a batch changes few pages of the index, each page is replicated. */
+function newId(timeMs: number): string {
+  return timeMs.toString(36).padStart(8, "0").slice(-8) + randomText(7, LETTERS);
+}
+const LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789";
+
+/** @returns how many went */
+export async function deleteLogsBefore(tenant: Tenant, seen: Observation, timeMs: number): Promise<number> {
+  const database = tenant.database(AUXILIARY_DB);
+  const before = dateText(new Date(timeMs));
+  const isOld = (db: SqlReader): boolean =>
+    hasLogs(db) && db.values("SELECT 1 FROM `_logs` WHERE created <= ? LIMIT 1", [before]).length > 0;
+  // Asked first: a write that changes nothing would still be replicated.
+  if (!database.read(seen, isOld)) return 0;
+  return database.write(seen, (tx) => tx.run("DELETE FROM `_logs` WHERE created <= ?", [before]).changes);
+}
+
+export function hasLogs(db: SqlReader): boolean {
+  return db.values("SELECT 1 FROM sqlite_schema WHERE name = '_logs'").length > 0;
+}
+
+/** In the key order that clients see. */
+export function logToJson(row: SqlRow): Record<string, unknown> {
+  return {
+    id: row["id"],
+    created: row["created"],
+    data: parseData(row["data"]),
+    message: row["message"],
+    level: row["level"],
+  };
+}
+
+function parseData(text: unknown): unknown {
+  try {
+    return sortedKeys(JSON.parse(String(text)));
+  } catch {
+    return {};
+  }
+}

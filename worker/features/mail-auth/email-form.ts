@@ -1,0 +1,26 @@
+import { limits } from "../../../shared/limits.ts";
+import type { FieldError } from "../../model/contract.ts";
+import {
+  BLANK,
+  INVALID_EMAIL,
+  failForm,
+  formBody,
+  formText,
+  isEmail,
+  lengthError,
+} from "../../pb/form-body.ts";
+import type { PbContext } from "../../pb/route.ts";
+
+export function emailError(email: string): FieldError | undefined {
+  if (email === "") return BLANK;
+  return (
+    lengthError(email, 1, limits.mailAddressCharactersMax) ?? (isEmail(email) ? undefined : INVALID_EMAIL)
+  );
+}
+
+/** The body `{email}`. @throws ApiError 400 */
+export async function submittedEmail(context: PbContext): Promise<string> {
+  const email = formText(context, await formBody(context), "email");
+  failForm({ email: emailError(email) });
+  return email;
+}

@@ -1,0 +1,211 @@
+import type { DatabaseName } from "../../shared/ids.ts";
+import { limits } from "../../shared/limits.ts";
+import type { ObjectStore } from "../../shared/objects/contract.ts";
+import { type ChainFile, planChain } from "./chain.ts";
+import type { Clock } from "./clock.ts";
+import { compact } from "./compact.ts";
+import type { Condemned, CondemnedOwner } from "./condemned.ts";
+import { type DatabaseLedger, chainStats } from "./ledger.ts";
+import { nextCompactionMs, planCompactions, planRetention } from "./maintenance-plan.ts";
+import { type TenantObject, type TenantObjects, listTenantObjects } from "./tenant-objects.ts";
+import { WorkTimer } from "./work-timer.ts";
+
+/** A tenant whose objects are to be kept few. */
+export interface MaintenanceTarget extends CondemnedOwner {
+  ledger(database: DatabaseName): DatabaseLedger | undefined;
+  /** Large objects that an entry which is not under the prefix needs; undefined when that is not known now. */
+  neededLarge(): ReadonlySet<string> | undefined;
+  failed(error: unknown): void;
+}
+
+export interface MaintainerOptions {
+  store: ObjectStore;
+  clock: Clock;
+  /** Ends everything. */
+  signal: AbortSignal;
+  condemned: Condemned;
+}
+
+/**
+ * Compacts and clears tenants' prefixes, by one worklist: a tenant stands in it only while something of it will be due, and
+ * that follows from its last change. So an idle tenant costs nothing once its last change has been worked in.
+ */
+export class Maintainer {
+  readonly #options: MaintainerOptions;
+  readonly #timer: WorkTimer;
+  /** Monotonic times of the next visit. */
+  readonly #due = new Map<MaintenanceTarget, number>();
+  readonly #visiting = new Set<MaintenanceTarget>();
+  readonly counters = { visits: 0, compactions: 0, failures: 0 };
+
+  constructor(options: MaintainerOptions) {
+    this.#options = options;
+    this.#timer = new WorkTimer(options.clock, () => this.#start());
+  }
+
+  /** Tenants that stand in the worklist. */
+  get waiting(): number {
+    return this.#due.size;
+  }
+
+  /** Something new is under its prefix. */
+  changed(target: MaintenanceTarget): void {
+    const dueMs = this.#options.clock.monotonicMs() + limits.compactAfterMs;
+    if (dueMs < (this.#due.get(target) ?? Infinity)) this.#schedule(target, dueMs);
+  }
+
+  /** What its load found: work that an earlier owner has left. */
+  loaded(target: MaintenanceTarget, chains: ReadonlyMap<DatabaseName, readonly ChainFile[]>): void {
+    this.#scheduleNext(target, nextMs({ chains, bundles: [], large: [] }), limits.maintenanceRetryMs);
+  }
+
+  forget(target: MaintenanceTarget): void {
+    this.#due.delete(target);
+  }
+
+  close(): void {
+    this.#timer.stop();
+    this.#due.clear();
+  }
+
+  #schedule(target: MaintenanceTarget, dueMs: number): void {
+    this.#due.set(target, dueMs);
+    this.#timer.by(dueMs);
+  }
+
+  /** @param atMs - wall clock, of the store's times */
+  #scheduleNext(target: MaintenanceTarget, atMs: number | undefined, leastMs: number): void {
+    if (atMs === undefined || !target.here()) return;
+    const { clock } = this.#options;
+    this.#schedule(target, clock.monotonicMs() + Math.max(leastMs, atMs - clock.nowMs()));
+  }
+
+  #start(): void {
+    const { clock, signal } = this.#options;
+    if (signal.aborted) return;
+    const nowMs = clock.monotonicMs();
+    let next = Infinity;
+    for (const [target, dueMs] of this.#due) {
+      if (dueMs > nowMs || this.#visiting.size >= limits.maintainParallel) {
+        next = Math.min(next, dueMs);
+        continue;
+      }
+      this.#due.delete(target);
+      this.#visiting.add(target);
+      void this.#visit(target).finally(() => {
+        this.#visiting.delete(target);
+        this.#start();
+      });
+    }
+    // With all lanes taken the next one is started by the end of a visit.
+    if (next > nowMs) this.#timer.by(next);
+  }
+
+  async #visit(target: MaintenanceTarget): Promise<void> {
+    const { signal } = this.#options;
+    if (!target.here()) return;
+    this.counters.visits++;
+    try {
+      this.#scheduleNext(target, await this.#work(target), limits.maintenanceRetryMs);
+    } catch (error) {
+      if (signal.aborted || !target.here()) return;
+      this.counters.failures++;
+      target.failed(error);
+      this.#scheduleNext(target, this.#options.clock.nowMs(), limits.maintenanceRetryMs);
+    }
+  }
+
+  /** @returns when something more is due, by the wall clock */
+  async #work(target: MaintenanceTarget): Promise<number | undefined> {
+    const { store, clock, signal, condemned } = this.#options;
+    const objects = await listTenantObjects(store, target.tenant, { signal });
+    const gone = await this.#announced(target, objects);
+    const large = this.#unneededLarge(target, objects);
+    const keys = new Set(gone.adopted);
+    for (const [database, files] of objects.chains) {
+      const kept = files.filter(({ key }) => !gone.keys.has(key));
+      objects.chains.set(database, kept);
+      const ledger = target.ledger(database);
+      const before = ledger?.materialised.txid;
+      await this.#compact(target, database, kept);
+      if (!target.here()) return undefined;
+      const nowMs = clock.nowMs();
+      for (const { key, atMs } of planRetention(kept)) if (atMs <= nowMs) keys.add(key);
+      // Only if nothing came under the prefix since the listing.
+      if (ledger !== undefined && ledger.materialised.txid === before) {
+        ledger.compacted(chainStats(planChain(kept)));
+      }
+    }
+    const nowMs = clock.nowMs();
+    for (const { key, modifiedMs } of objects.bundles) {
+      if (modifiedMs + limits.bundleKeepMs <= nowMs) keys.add(key);
+    }
+    for (const { key, modifiedMs } of large) {
+      if (modifiedMs + limits.largeKeepMs <= nowMs) keys.add(key);
+    }
+    const isLeft = ({ key }: { key: string }): boolean => !keys.has(key) && !gone.keys.has(key);
+    for (const [database, files] of objects.chains) objects.chains.set(database, files.filter(isLeft));
+    const fresh = [...keys].filter((key) => gone.adopted.has(key) || !gone.keys.has(key));
+    if (fresh.length > 0 && target.here()) await condemned.condemn(target, fresh, gone.records);
+    else if (gone.records.length > 0 && target.here()) await store.delete(gone.records, { signal });
+    const left = { chains: objects.chains, bundles: objects.bundles.filter(isLeft), large: large.filter(isLeft) };
+    return nextMs(left);
+  }
+
+  async #compact(target: MaintenanceTarget, database: DatabaseName, files: ChainFile[]): Promise<void> {
+    for (const level of [2, 3] as const) {
+      for (const compaction of planCompactions(files, level, this.#options.clock.nowMs())) {
+        if (!target.here()) return;
+        files.push(...(await compact(this.#options, target.tenant, database, compaction)));
+        this.counters.compactions++;
+      }
+    }
+  }
+
+  /** What is condemned already: by this worker, or by an earlier owner, whose records are condemned anew. */
+  async #announced(
+    target: MaintenanceTarget,
+    { condemned: records, ...objects }: TenantObjects,
+  ): Promise<{ keys: Set<string>; adopted: Set<string>; records: string[] }> {
+    const { condemned } = this.#options;
+    const there = new Set([
+      ...[...objects.chains.values()].flat().map(({ key }) => key),
+      ...[...objects.bundles, ...objects.large].map(({ key }) => key),
+    ]);
+    const found = { keys: new Set<string>(), adopted: new Set<string>(), records: [] as string[] };
+    for (const { key: record } of records) {
+      const own = condemned.knows(record);
+      if (!own) found.records.push(record);
+      for (const key of await condemned.read(target.tenant, record)) {
+        found.keys.add(key);
+        if (!own && there.has(key)) found.adopted.add(key);
+      }
+    }
+    return found;
+  }
+
+  #unneededLarge(target: MaintenanceTarget, { large }: TenantObjects): TenantObject[] {
+    const needed = target.neededLarge();
+    return needed === undefined ? [] : large.filter(({ key }) => !needed.has(key));
+  }
+}
+
+/** When the next object of a tenant is due for something, by the store's clock. */
+function nextMs({
+  chains,
+  bundles,
+  large,
+}: Pick<TenantObjects, "bundles" | "large"> & {
+  chains: ReadonlyMap<DatabaseName, readonly ChainFile[]>;
+}): number | undefined {
+  const times = [
+    ...bundles.map(({ modifiedMs }) => modifiedMs + limits.bundleKeepMs),
+    ...large.map(({ modifiedMs }) => modifiedMs + limits.largeKeepMs),
+  ];
+  for (const files of chains.values()) {
+    const compaction = nextCompactionMs(files);
+    if (compaction !== undefined) times.push(compaction);
+    times.push(...planRetention(files).map(({ atMs }) => atMs));
+  }
+  return times.length === 0 ? undefined : Math.min(...times);
+}

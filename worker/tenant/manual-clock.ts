@@ -1,0 +1,75 @@
+/** For tests: time that passes when it is told to, and a store that keeps that time. */
+import type { ObjectStore } from "../../shared/objects/contract.ts";
+import { type Clock, systemClock } from "../replication/clock.ts";
+
+export class ManualClock implements Clock {
+  readonly #startMs = Date.now();
+  #passedMs = 0;
+  #timers: { atMs: number; run: () => void }[] = [];
+  readonly soon = systemClock.soon;
+  readonly random = systemClock.random;
+
+  nowMs(): number {
+    return this.#startMs + this.#passedMs;
+  }
+
+  monotonicMs(): number {
+    return this.#passedMs;
+  }
+
+  after(delayMs: number, run: () => void): () => void {
+    const timer = { atMs: this.#passedMs + delayMs, run };
+    this.#timers.push(timer);
+    return () => void (this.#timers = this.#timers.filter((one) => one !== timer));
+  }
+
+  get timers(): number {
+    return this.#timers.length;
+  }
+
+  /** Timers run when they are due; what they start has real time to end. */
+  async pass(ms: number): Promise<void> {
+    const untilMs = this.#passedMs + ms;
+    for (;;) {
+      const [due] = this.#timers.filter(({ atMs }) => atMs <= untilMs).toSorted((a, b) => a.atMs - b.atMs);
+      if (due === undefined) break;
+      this.#timers = this.#timers.filter((one) => one !== due);
+      this.#passedMs = Math.max(this.#passedMs, due.atMs);
+      due.run();
+      await Bun.sleep(30);
+    }
+    this.#passedMs = untilMs;
+  }
+
+  /** As if the process slept: timers are late. */
+  jump(ms: number): void {
+    this.#passedMs += ms;
+  }
+
+  /** The store, whose objects were made by this clock. */
+  timed(store: ObjectStore): ObjectStore {
+    const made = new Map<string, number>();
+    const put: ObjectStore["putIfAbsent"] = async (key, body, options) => {
+      const outcome = await store.putIfAbsent(key, body, options);
+      if (outcome === "created") made.set(key, this.nowMs());
+      return outcome;
+    };
+    return new Proxy(store, {
+      get: (target, name: keyof ObjectStore) => {
+        if (name === "putIfAbsent") return put;
+        if (name === "list") {
+          return async (options: Parameters<ObjectStore["list"]>[0]) => {
+            const page = await target.list(options);
+            const objects = page.objects.map((one) => ({
+              ...one,
+              modifiedMs: made.get(one.key) ?? one.modifiedMs,
+            }));
+            return { ...page, objects };
+          };
+        }
+        const value = target[name];
+        return typeof value === "function" ? (value as () => unknown).bind(target) : value;
+      },
+    });
+  }
+}
