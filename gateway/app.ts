@@ -13,7 +13,7 @@ import { GrantSigner } from "./proxy/grant-signer.ts";
 import { sendByFetch } from "./proxy/upstream.ts";
 import { type Client, type Exchange, openExchange } from "./proxy/exchange.ts";
 import { type Rate, RateLimiter, clientName, rateHeaders, refuseWhenEmpty } from "./proxy/rate-limits.ts";
-import { NO_BODY_ONCE, replayableBody } from "./proxy/replayable-body.ts";
+import { NO_BODY_ONCE, type ReplayableBody, replayableBody } from "./proxy/replayable-body.ts";
 import { serveOperators } from "./proxy/serve-operators.ts";
 import { type TenantProxy, type TenantProxyState, serveTenant } from "./proxy/serve-tenant.ts";
 import { Turns, type TurnsOptions } from "./proxy/turns.ts";
@@ -30,6 +30,8 @@ export interface GatewayOptions extends TenantProxy {
   turns?: TurnsOptions;
   /** `x-tenant-id` names the tenant, by id or slug, on hosts that name none. */
   tenantHeader?: boolean;
+  /** An edge in front bounds bodies and the time that they take: large ones are handed on untouched. */
+  bodiesAreBounded?: boolean;
   /** The runtime ends a timer with the request that set it. */
   timersEndWithRequests?: boolean;
   observe?: Observer;
@@ -170,7 +172,7 @@ async function answerTenant(
     refuseWhenEmpty(allowance, "this application's clients");
   }
   const socket = request.headers.get("upgrade")?.toLowerCase() === "websocket";
-  const body = socket ? NO_BODY_ONCE : await replayableBody(request, options.bodyBytesMax);
+  const body = socket ? NO_BODY_ONCE : await bodyOf(options, request);
   const taken = turns.take(slug, request.signal);
   const end = typeof taken === "function" ? taken : await taken;
   try {
@@ -195,6 +197,14 @@ function tenantOfHeader({ options }: State, request: Request, kind: string): Slu
 
 const TENANT_ID = /^[a-z0-9]{15}$/;
 const LOOPBACK = /^(?:127\.|::1$|::ffff:127\.)/;
+
+function bodyOf(options: GatewayOptions, request: Request): Promise<ReplayableBody> | ReplayableBody {
+  const length = Number(request.headers.get("content-length") ?? Number.NaN);
+  if (options.bodiesAreBounded === true && request.body !== null && !(length <= limits.holdBodyBytesMax)) {
+    return { again: false, take: () => request.body };
+  }
+  return replayableBody(request, options.bodyBytesMax);
+}
 
 function refuseLongAddress(request: Request): void {
   if (request.url.length > limits.urlCharactersMax) {

@@ -87,6 +87,10 @@ export const limits = {
   pageCacheKibibytes: 2_000,
   // --- tenants in a worker
   tenantsOpenMax: 10_000,
+  readersOpenMax: 1_000,
+  secondariesOpenMax: 1_000, // databases beside data.db
+  descriptorsReserved: 1_024, // for connections, requests to the store, files in transit
+  cleanCopyKeepMs: 24 * 60 * 60_000, // local files of tenants that did not come back
   tenantQueueMax: 1_000,
   tenantReleasesParallel: 64,
   controlReportsPerCall: 1_000,
@@ -100,7 +104,9 @@ export const limits = {
   cascadeBatch: 4_000,
   truncateBatch: 500,
   viewSampleRows: 10,
-  releaseDrainMs: 1_000, // requests that are inside when a tenant leaves have this long to end
+  releasePatienceMs: 3_000, // a tenant that is to leave waits this long for the requests that are inside, others still come in
+  ownerConfirmedMs: 250, // after saying that a tenant is its own a worker keeps it this long for the request that follows
+  releaseDrainMs: 1_000, // then requests that are inside when a tenant leaves have this long to end
   releasesRemembered: 10_000,
   acquireRoundsMax: 16,
   // --- PocketBase API (pocketbase.md)
@@ -117,6 +123,7 @@ export const limits = {
   sortTermCharactersMax: 255,
   relationDepthMax: 6,
   expandDepthMax: 6,
+  batchUrlCharactersMax: 2_000,
   /** Patterns of generated texts that are kept ready. */
   simplePatternsMax: 1_000,
   expandBackRelationsMax: 1_000,
@@ -158,6 +165,13 @@ export const limits = {
   sqlResponseBytesMax: 32 * 1024 * 1024,
   sqlBodyBytesMax: 16 * 1024 * 1024,
   sqlStatementMs: 5_000, // looked at between rows: one step of SQLite cannot be stopped in this process
+  sqlReadMs: 10_000, // of a read in a process of its own: then that is killed
+  sqlReadProcessesMax: 2,
+  sqlReadStartMs: 10_000,
+  sqlReadParentCheckMs: 1_000,
+  sqlReadsWaitingMax: 500,
+  sqlReadIdleMs: 60_000,
+  sqlReadRoundsMax: 5, // the schema changed between judging and running
   sqlTransactionMs: 5_000, // an interactive transaction holds the tenant's write lock
   sqlStreamIdleMs: 10_000,
   sqlStreamsMax: 256, // per tenant
@@ -216,6 +230,7 @@ export const limits = {
   oauth2AppleNameMs: 60_000,
   avatarBytesMax: 10 * 1024 * 1024,
   jwksSetsMax: 1_000,
+  idTokenLeewaySeconds: 300,
   jwksFreshMs: 10 * 60_000,
   totpWindowSteps: 1, // a clock may be half a minute off
   totpTriesMax: 5,
@@ -325,7 +340,7 @@ export const limits = {
   tenantRetainMsDefault: 7 * 24 * 60 * 60_000,
   tenantRetainMsMax: 365 * 24 * 60 * 60_000,
   lifeSweepMsMin: 100,
-  lifeSweepMsMax: 10_000,
+  lifeSweepMsMax: 60_000,
   lifeListsParallel: 8,
   evictionsPerSweep: 200,
   purgesParallel: 2,
@@ -386,6 +401,7 @@ export const limits = {
   turnWaitMsMax: 10_000,
   bodyWaitMsMax: 30_000, // for a client's next bytes, plus what its bytes so far earn at this rate:
   bodyBytesPerSecondMin: 256,
+  bodyEarnedMsMax: 5 * 60_000,
   socketBufferBytesMax: 16 * 1024 * 1024,
   // --- command line
   commandMs: 60_000,

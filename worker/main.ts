@@ -14,9 +14,11 @@ import { parsePlatformSender } from "./mail/sender.ts";
 import { createMemberApp } from "./member/app.ts";
 import { bootstrap } from "./model/bootstrap.ts";
 import { Network } from "./outbound/network.ts";
+import { countedStore } from "./objects/counted.ts";
 import { openObjectStore } from "./objects/open.ts";
 import { probeStore } from "./objects/probe.ts";
 import { createPlatformApp } from "./platform/app.ts";
+import { workerMetrics } from "./replication/metrics.ts";
 import { type Session, startSession } from "./session.ts";
 
 const OPTIONS = {
@@ -92,7 +94,9 @@ async function run(): Promise<void> {
   const claim = claimDirectory(directory);
   const stopping = new AbortController();
 
-  const store = await openObjectStore(values.store ?? `file:${join(data, "store")}`, process.env);
+  const store = countedStore(
+    await openObjectStore(values.store ?? `file:${join(data, "store")}`, process.env),
+  );
   if (values["unsafe-no-fencing"] === undefined) await probeStore(store, { signal: stopping.signal });
 
   const { mail } = values;
@@ -103,6 +107,7 @@ async function run(): Promise<void> {
   });
 
   let session: Session | undefined;
+  const metrics = workerMetrics(() => session?.host.metrics(), store);
   const server = startWorkerServer({
     ...listen,
     keys: {
@@ -112,6 +117,7 @@ async function run(): Promise<void> {
     app: createTenantApp({ mailer, network }),
     platform: createPlatformApp({ keys: memberKeys }),
     member: createMemberApp({ keys: memberKeys, session: () => session }),
+    metrics: () => metrics.text(),
     session: () => session,
     log,
   });
@@ -141,6 +147,7 @@ async function run(): Promise<void> {
         url,
         bootstrap,
         log,
+        observer: metrics.observer,
         ...(replaces === undefined ? {} : { replaces }),
         ...(values.region === undefined ? {} : { region: values.region }),
       },

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import type { Positions } from "../../shared/protocol/internal.ts";
-import { deleteTenant, recoverTenant } from "./delete-tenant.ts";
-import { Domain, refusal, seq, slug } from "./domain-fixture.ts";
+import { beginPurge, deleteTenant, finishPurge, recoverTenant } from "./delete-tenant.ts";
+import { Domain, NOW_MS, refusal, seq, slug } from "./domain-fixture.ts";
 import { drainWorker, emptyWorker, exitWorker, removeWorker } from "./end-worker.ts";
 import { slugKey, tenantKey, workerKey } from "./keys.ts";
 import { fullness, leastLoaded } from "./place.ts";
@@ -101,6 +101,31 @@ describe("closed tenants", () => {
     domain.run(recoverTenant(domain.table, domain.meta(), id));
     expect(domain.tenant(id)).toMatchObject({ state: "active", suspended: true });
     expect(refusal(recoverTenant(domain.table, domain.meta(), id))).toBe("conflict");
+  });
+});
+
+describe("purging", () => {
+  test("begins when the retention is over and nobody holds the tenant, and ends only what it began", () => {
+    const { domain, id } = owned();
+    const begin = (laterMs = 0) => {
+      const meta = { ...domain.meta(), atMs: NOW_MS + laterMs };
+      return beginPurge(domain.table, meta, id);
+    };
+    const finish = () => finishPurge(domain.table, domain.meta(), id);
+    expect(begin(5_000)).toEqual({ settled: false });
+    domain.run(deleteTenant(domain.table, domain.meta(), id, 1_000));
+    expect(begin(5_000)).toEqual({ settled: false });
+    const transferId = domain.tenant(id).transfer?.id ?? "";
+    domain.run(finishTransfer(domain.table, domain.meta(), id, transferId, BASE));
+    expect(begin(999)).toEqual({ settled: false });
+    expect(finish()).toEqual({ settled: false });
+    expect(domain.run(begin(1_000))).toBe(true);
+    expect(begin(1_000)).toEqual({ settled: true });
+    expect(refusal(recoverTenant(domain.table, domain.meta(), id))).toBe("conflict");
+    expect(domain.run(finish())).toBe(true);
+    expect(domain.table.get(tenantKey(id))).toBeUndefined();
+    expect(domain.table.get(slugKey(slug("acme")))).toBeUndefined();
+    expect([...domain.table.deleted()]).toEqual([]);
   });
 });
 

@@ -63,7 +63,9 @@ class EtcdStore implements ReplicatedStore {
     const { header } = await this.#client.read("/v3/kv/range", { key: this.#layout.revision }, rangeSchema);
     this.#cluster = `${header?.cluster_id ?? ""}/${this.#options.prefix}`;
     await this.#election.settle();
+    const linked = this.#wait((call) => this.#feed.linked.next(call), limits.etcdReadMs, this.#stop.signal);
     this.#running = Promise.all([this.#feed.run(this.#stop.signal), this.#election.run(this.#stop.signal)]);
+    await linked;
   }
 
   async txn(txn: Txn, signal?: AbortSignal): Promise<TxnResult> {

@@ -9,6 +9,8 @@ import { type EtcdWatchAnswer, fromBase64, txnSchema, watchSchema } from "./wire
 /** One watch of etcd for the whole process: the history that all watchers here pull from, and who leads. */
 export class Feed {
   readonly changed = new Wake();
+  /** The watch stands. */
+  readonly linked = new Wake();
   /** The leader's key was written or removed. */
   readonly leaderChanged = new Wake();
   readonly #client: EtcdClient;
@@ -73,7 +75,10 @@ export class Feed {
         return;
       }
       if (result.canceled) return;
-      this.#connected = true;
+      if (!this.#connected) {
+        this.#connected = true;
+        this.linked.wake();
+      }
       this.#take(result.events);
       // Not the header's revision: changes before it may be on their way still.
       const last = result.events.at(-1);

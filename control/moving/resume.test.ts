@@ -136,10 +136,14 @@ function untouched(tenant: TenantRecord | undefined, { control }: TestControl, s
 }
 
 describe("killed between any two effects and started again", () => {
-  test.each(Object.keys(OPERATIONS))("%s", async (name) => {
-    let points = 0;
-    while (await killAt(OPERATIONS[name]!, points)) points++;
-    // At least: before and after the intent, the release and the end.
-    expect(points).toBeGreaterThanOrEqual(6);
-  });
+  test.each(Object.keys(OPERATIONS))(
+    "%s",
+    async (name) => {
+      let points = 0;
+      while (await killAt(OPERATIONS[name]!, points)) points++;
+      // At least: before and after the intent, the release and the end.
+      expect(points).toBeGreaterThanOrEqual(6);
+    },
+    120_000,
+  );
 });

@@ -59,6 +59,7 @@ function create(environment: WorkersEnvironment): Gateway {
     fetch: send,
     ...(tenantRate === undefined ? {} : { tenantRate }),
     ...(clientRate === undefined ? {} : { clientRate }),
+    bodiesAreBounded: true,
     timersEndWithRequests: true,
     turns: { totalMax: Number.POSITIVE_INFINITY, tenantMax: Number.POSITIVE_INFINITY },
     tenantHeader: environment.MANYBASE_GATEWAY_ALLOW_TENANT_HEADER !== undefined,

@@ -131,7 +131,10 @@ export class Connection {
   async #head(method: string, sending: Promise<boolean>): Promise<Head> {
     // An error of sending is why there is no answer: it is the one to tell, unless an answer came all the same.
     let sendError: unknown;
-    sending.catch((error: unknown) => (sendError = error));
+    sending.catch((error: unknown) => {
+      sendError = error;
+      this.close();
+    });
     for (let interim = 0; interim < 8; interim++) {
       const end = await this.#untilHead().catch((error: unknown) => {
         throw sendError ?? error;
@@ -151,9 +154,11 @@ export class Connection {
       if (end >= 0) return end;
       seen = this.#rest.length;
       if (seen > limits.upstreamHeadBytesMax) throw new ProtocolError("a head that is too large");
+      // What is there lies in the buffer that is read into.
+      const before = this.#rest.slice();
       const more = await this.#read();
       if (more === undefined) throw new Error("the connection ended before the answer");
-      this.#rest = seen === 0 ? more : joined(this.#rest, more);
+      this.#rest = seen === 0 ? more : joined(before, more);
     }
   }
 

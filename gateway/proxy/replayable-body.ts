@@ -82,7 +82,7 @@ class BodyReader {
 
   async next(): Promise<Uint8Array | undefined> {
     const startedMs = performance.now();
-    const earnedMs = (this.#bytes / limits.bodyBytesPerSecondMin) * 1000;
+    const earnedMs = Math.min((this.#bytes / limits.bodyBytesPerSecondMin) * 1000, limits.bodyEarnedMsMax);
     const slow = Promise.withResolvers<never>();
     const timer = setTimeout(
       () =>

@@ -33,18 +33,22 @@ export function encodeIndexedLogObject(
   const out = new ByteWriter(entries.reduce((sum, entry) => sum + logEntryBytes(entry), LOG_OVERHEAD_BYTES));
   writeHeaderFacts(out, header);
   out.u64(0).crc(0);
-  const index = entries.map((entry) => writeEntry(out, entry));
+  const metas: Uint8Array[] = [];
+  const index = entries.map((entry) => {
+    const meta = encodeMeta(entry);
+    metas.push(meta);
+    return writeEntry(out, entry, meta);
+  });
   const footerStart = out.length;
   const footer = { header, index };
-  writeFooter(out, footer);
+  writeFooter(out, footer, metas);
   out.u32(out.length - footerStart);
   if (out.length > limits.logObjectBytesMax) throw logMisuse(`${out.length} bytes are too many`);
   return { bytes: out.finish(), footer };
 }
 
-function writeEntry(out: ByteWriter, entry: LogEntry): LogIndexItem {
+function writeEntry(out: ByteWriter, entry: LogEntry, meta = encodeMeta(entry)): LogIndexItem {
   const start = out.length;
-  const meta = encodeMeta(entry);
   const body = encodeBody(entry);
   if (entry.kind === "data" && body.length > limits.logInlineEntryBytesMax) {
     throw logMisuse(`an entry of ${body.length} bytes must be a REF`);
@@ -80,9 +84,14 @@ function facts(entry: LogEntry): Omit<LogIndexItem, "offset" | "length"> {
 /** Most bytes of an object without entries. */
 export const LOG_OVERHEAD_BYTES = LOG_HEADER_BYTES + 4 + 48 + 8 + LOG_CRC_BYTES + LOG_FOOTER_LENGTH_BYTES;
 
+/** Tenant, epoch, database, TXID, hash. */
+const DATA_META_BYTES_MAX = 1 + 15 + 8 + 1 + 35 + 8 + 32;
+
 /** Most bytes that an entry adds to an object, its line in the footer included: for a writer that fills objects. */
 export function logEntryBytes(entry: LogEntry): number {
   const inFooter = 2 + 2 + 8 + 8;
-  const body = entry.kind === "data" ? entry.ltx.length : encodeBody(entry).length;
-  return LOG_ENTRY_HEADER_BYTES + LOG_CRC_BYTES + inFooter + encodeMeta(entry).length * 2 + body;
+  const isData = entry.kind === "data";
+  const body = isData ? entry.ltx.length : encodeBody(entry).length;
+  const meta = isData ? DATA_META_BYTES_MAX : encodeMeta(entry).length;
+  return LOG_ENTRY_HEADER_BYTES + LOG_CRC_BYTES + inFooter + meta * 2 + body;
 }

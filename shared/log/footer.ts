@@ -61,15 +61,18 @@ export function readHeaderFacts(reader: ByteReader): LogHeader {
   return { incarnation, seq, nonce, kind: kind === 2 ? "seal" : "entries", lowWatermark };
 }
 
-/** Magic, header facts, items, CRC; without the length that ends an object. */
-export function writeFooter(out: ByteWriter, footer: LogFooter): void {
+/**
+ * Magic, header facts, items, CRC; without the length that ends an object.
+ * @param metas - of the items, when they are at hand
+ */
+export function writeFooter(out: ByteWriter, footer: LogFooter, metas: readonly Uint8Array[] = []): void {
   const start = out.length;
   out.u32(FOOTER_MAGIC);
   writeHeaderFacts(out, footer.header);
   out.uvarint(footer.index.length);
-  for (const item of footer.index) {
+  for (const [i, item] of footer.index.entries()) {
     if (item.kind === "unknown") throw logMisuse("an entry of unknown kind in a footer");
-    const meta = encodeMeta(item);
+    const meta = metas[i] ?? encodeMeta(item);
     out.u8(ENTRY_KINDS[item.kind]).u8(entryFlags(item)).uvarint(meta.length).raw(meta);
     out.uvarint(item.offset).uvarint(item.length);
   }

@@ -2,6 +2,9 @@
  * CRC-64/GO-ISO: polynomial 0x1B reflected, all ones in and out; what Go's hash/crc64 calls ISO and LTX uses. Slicing-by-8
  * (Kounavis and Berry, 2005) on two 32-bit halves, since bigint arithmetic would be two orders of magnitude slower.
  */
+const LITTLE_ENDIAN = new Uint8Array(new Uint32Array([1]).buffer)[0] === 1;
+/** Below, a view on words costs more than it saves. */
+const WORDS_BYTES_MIN = 256;
 const POLYNOMIAL_HIGH = 0xd800_0000;
 
 /** Entry [slice * 256 + byte]: the effect of that byte followed by `slice` zero bytes. */
@@ -44,6 +47,41 @@ export class Crc64 {
     let high = this.#high;
     let low = this.#low;
     let i = start;
+    if (LITTLE_ENDIAN && end - start >= WORDS_BYTES_MIN && ((bytes.byteOffset + start) & 3) === 0) {
+      // Whole words: a fourth of the loads. Page bodies are aligned so.
+      const words = new Int32Array(bytes.buffer, bytes.byteOffset + start, ((end - start) >>> 3) * 2);
+      for (let w = 0; w < words.length; w += 2) {
+        low ^= words[w] as number;
+        high ^= words[w + 1] as number;
+        const a = 1792 + (low & 255);
+        const b = 1536 + ((low >>> 8) & 255);
+        const c = 1280 + ((low >>> 16) & 255);
+        const d = 1024 + (low >>> 24);
+        const e = 768 + (high & 255);
+        const f = 512 + ((high >>> 8) & 255);
+        const g = 256 + ((high >>> 16) & 255);
+        const h = high >>> 24;
+        low =
+          (LOW[a] as number) ^
+          (LOW[b] as number) ^
+          (LOW[c] as number) ^
+          (LOW[d] as number) ^
+          (LOW[e] as number) ^
+          (LOW[f] as number) ^
+          (LOW[g] as number) ^
+          (LOW[h] as number);
+        high =
+          (HIGH[a] as number) ^
+          (HIGH[b] as number) ^
+          (HIGH[c] as number) ^
+          (HIGH[d] as number) ^
+          (HIGH[e] as number) ^
+          (HIGH[f] as number) ^
+          (HIGH[g] as number) ^
+          (HIGH[h] as number);
+      }
+      i += words.length * 4;
+    }
     for (const last = end - 8; i <= last; i += 8) {
       low ^=
         (bytes[i] as number) |

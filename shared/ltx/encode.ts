@@ -16,6 +16,10 @@ import { lz4Block } from "./lz4-block.ts";
 const NO_CHECKSUM = 2;
 const SIZE_FOLLOWS = 1;
 const UVARINT_BYTES_MAX = 8;
+const SCRATCH_BYTES_MAX = 1024 * 1024;
+
+/** Encoding is one synchronous step, and each commit would pay for clearing a new buffer. */
+let scratch = new Uint8Array(64 * 1024);
 
 /**
  * One LTX file. Pages ascend, none is the lock page or above `commit`; with minTxid 1 none may be missing (`completePages`).
@@ -36,8 +40,9 @@ export function encodeLtx(
   const snapshot = header.minTxid === 1;
   const crc = new Crc64();
   const index: number[] = [];
-  let target = new Uint8Array(16_384);
+  let target = scratch;
   let out = LTX_HEADER_BYTES;
+  target.fill(0, 0, LTX_HEADER_BYTES);
   writeHeader(target, header);
   crc.update(target, 0, out);
 
@@ -80,6 +85,7 @@ export function encodeLtx(
   crc.update(target, tail, out);
   writeU32(target, out, (crc.high | 0x8000_0000) >>> 0);
   writeU32(target, out + 4, crc.low);
+  if (target.length <= SCRATCH_BYTES_MAX) scratch = target;
   return target.slice(0, out + 8);
 }
 

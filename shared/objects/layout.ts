@@ -1,7 +1,15 @@
 /**
  * Every key of the object store, in one place. All keys are relative to the operator's prefix, which the driver adds.
  */
-import { type DatabaseName, type Epoch, type Incarnation, type LogSeq, type TenantId, type Txid, hex16 } from "../ids.ts";
+import {
+  type DatabaseName,
+  type Epoch,
+  type Incarnation,
+  type LogSeq,
+  type TenantId,
+  type Txid,
+  hex16,
+} from "../ids.ts";
 
 export const logPrefix = (incarnation: Incarnation): string => `workers/${hex16(incarnation)}/log/`;
 export const logKey = (incarnation: Incarnation, seq: LogSeq): string =>

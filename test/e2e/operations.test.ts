@@ -49,7 +49,9 @@ test("@libsql/client works through the gateway, interactive transactions too", a
 });
 
 test("logs, crons and the SQL console answer", async () => {
-  expect((await root.logs.getList(1, 5, { filter: "data.auth = '_superusers'" })).totalItems).toBeGreaterThan(0);
+  expect((await root.logs.getList(1, 5, { filter: "data.auth = '_superusers'" })).totalItems).toBeGreaterThan(
+    0,
+  );
   expect((await root.crons.getFullList()).map(({ id }) => id)).toContain("__pbLogsCleanup__");
   const answer = await root.send<{ rows: string[][] }>("/api/sql", {
     method: "POST",

@@ -125,7 +125,7 @@ describe("collections and records", () => {
       status: 400,
       response: { data: { title: { code: "validation_not_unique" } } },
     });
-    await expect(superuser.send("/api/nothing", {})).rejects.toMatchObject({
+    await expect(superuser.send("/api/nothing", { method: "POST" })).rejects.toMatchObject({
       status: 404,
       response: { data: {}, message: "The requested resource wasn't found.", status: 404 },
     });
@@ -169,6 +169,19 @@ describe("collections and records", () => {
     expect(hidden).toEqual([]);
     await visitor.realtime.unsubscribe();
   });
+});
+
+test("bodies of every size arrive whole, and so do the answers", async () => {
+  await superuser.collections.create({
+    name: "texts",
+    type: "base",
+    fields: [{ name: "text", type: "json", maxSize: 8_000_000 }],
+  });
+  for (const size of [0, 1_000, 17_000, 66_000, 1_000_000, 1_100_000, 4_000_000]) {
+    const text = "añ😀x".repeat(size / 8);
+    const made = await superuser.collection("texts").create({ text });
+    expect((await superuser.collection("texts").getOne(made.id))["text"]).toBe(text);
+  }
 });
 
 test("tenants do not see each other", async () => {

@@ -21,6 +21,8 @@ export interface WorkerServerOptions {
   platform: TenantApp;
   /** What control asks of this worker, below `/v1/`. */
   member: (request: Request, path: string) => Promise<Response>;
+  /** Prometheus' text, without any tenant's name: the listener is private. */
+  metrics: () => Promise<string>;
   /** Undefined while there is no incarnation (starting, fenced, stopping). */
   session: () => Session | undefined;
   log: Log;
@@ -36,6 +38,11 @@ export function startWorkerServer(options: WorkerServerOptions): Server<undefine
       const live = session();
       return Response.json({ ok: live !== undefined, incarnation: live?.incarnation ?? null });
     }
+    // With a grant it is a tenant's client that asks for a path of that name.
+    if (path === "/metrics" && !request.headers.has(HEADERS.grant)) {
+      const type = "text/plain; version=0.0.4; charset=utf-8";
+      return new Response(await options.metrics(), { headers: { "content-type": type } });
+    }
     if (path.startsWith("/v1/")) return member(request, path);
     let admitted: Admitted;
     try {
@@ -46,8 +53,12 @@ export function startWorkerServer(options: WorkerServerOptions): Server<undefine
       return refused;
     }
     const { context, visit } = admitted;
+    if (path === "/_manybase/owner") {
+      // What follows cannot be sent twice: the tenant stays for it.
+      setTimeout(() => visit.end(), limits.ownerConfirmedMs);
+      return Response.json({ epoch: context.tenant.epoch });
+    }
     try {
-      if (path === "/_manybase/owner") return Response.json({ epoch: context.tenant.epoch });
       const response = await (path.startsWith("/_manybase/") ? platform : app)(context);
       return await leave(context, response);
     } finally {

@@ -15,11 +15,11 @@ export interface Visit {
 class Room {
   readonly tenant: Tenant;
   readonly loadedMs: number;
+  readonly inside = new Set<Visit>();
   requests = 0;
   busyMs = 0;
-  inside = 0;
   changedMs: number;
-  whenEmpty: (() => void) | undefined;
+  readonly #watchers = new Set<() => void>();
 
   constructor(tenant: Tenant, nowMs: number) {
     this.tenant = tenant;
@@ -27,18 +27,36 @@ class Room {
     this.changedMs = nowMs;
   }
 
-  enter(nowMs: number): void {
+  enter(visit: Visit, nowMs: number): void {
     this.requests += 1;
-    this.inside += 1;
-    if (this.inside === 1) this.changedMs = nowMs;
+    if (this.inside.size === 0) this.changedMs = nowMs;
+    this.inside.add(visit);
   }
 
-  leave(nowMs: number): void {
-    this.inside -= 1;
-    if (this.inside > 0) return;
-    this.busyMs += nowMs - this.changedMs;
-    this.changedMs = nowMs;
-    this.whenEmpty?.();
+  leave(visit: Visit, nowMs: number): void {
+    if (!this.inside.delete(visit)) return;
+    if (this.inside.size === 0) {
+      this.busyMs += nowMs - this.changedMs;
+      this.changedMs = nowMs;
+    }
+    for (const watcher of this.#watchers) watcher();
+  }
+
+  /** Resolves when `left` holds, looked at whenever somebody leaves, or after `ms`. */
+  until(left: () => boolean, ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const look = (): void => {
+        if (left()) done();
+      };
+      const done = (): void => {
+        clearTimeout(timer);
+        this.#watchers.delete(look);
+        resolve();
+      };
+      const timer = setTimeout(done, ms);
+      this.#watchers.add(look);
+      look();
+    });
   }
 }
 
@@ -74,8 +92,14 @@ export class Visitors {
     return { open: () => doors.forEach((door) => door.open()) };
   }
 
-  /** Lets nobody in and waits, bounded, for those who are inside; `open` ends it. */
+  /**
+   * First waits for those who are inside now, while others still come in: an upload may take a while. Then lets nobody in and waits
+   * for the rest. Both are bounded; `open` ends it.
+   */
   async close(id: TenantId): Promise<{ open: () => void }> {
+    const room = this.#rooms.get(id);
+    const early = [...(room?.inside ?? [])];
+    await room?.until(() => !early.some((visit) => room.inside.has(visit)), limits.releasePatienceMs);
     let open = (): void => undefined;
     const closed = new Promise<void>((resolve) => {
       open = () => {
@@ -84,17 +108,7 @@ export class Visitors {
       };
     });
     this.#closed.set(id, closed);
-    const room = this.#rooms.get(id);
-    if (room !== undefined && room.inside > 0) {
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, limits.releaseDrainMs);
-        room.whenEmpty = () => {
-          clearTimeout(timer);
-          resolve();
-        };
-      });
-      room.whenEmpty = undefined;
-    }
+    await room?.until(() => room.inside.size === 0, limits.releaseDrainMs);
     return { open };
   }
 
@@ -103,10 +117,10 @@ export class Visitors {
     return [...this.#rooms].map(([tenant, room]) => ({
       tenant,
       epoch: room.tenant.epoch,
-      idleMs: room.inside > 0 ? 0 : nowMs - room.changedMs,
+      idleMs: room.inside.size > 0 ? 0 : nowMs - room.changedMs,
       loadedMs: nowMs - room.loadedMs,
       requests: room.requests,
-      busyMs: room.busyMs + (room.inside > 0 ? nowMs - room.changedMs : 0),
+      busyMs: room.busyMs + (room.inside.size > 0 ? nowMs - room.changedMs : 0),
     }));
   }
 
@@ -156,16 +170,12 @@ export class Visitors {
       this.#rooms.set(tenant.id, room);
     }
     const entered = room;
-    entered.enter(this.#monotonicMs());
-    let ended = false;
-    return {
+    const visit: Visit = {
       tenant,
-      end: () => {
-        if (ended) return;
-        ended = true;
-        entered.leave(this.#monotonicMs());
-      },
+      end: () => entered.leave(visit, this.#monotonicMs()),
     };
+    entered.enter(visit, this.#monotonicMs());
+    return visit;
   }
 
   #furnish(tenant: Tenant): Room {

@@ -17,7 +17,8 @@ export interface AuthStart {
 
 /** A first step of the authorisation code flow, with PKCE (RFC 7636) where the provider takes it. */
 export function startAuth(provider: Provider): AuthStart {
-  const { spec, clientId, authURL, pkce } = provider;
+  const { spec, clientId, authURL, pkce, extra } = provider;
+  const scopes = [...spec.scopes, ...(spec.extraScopes?.(extra) ?? [])];
   const state = randomText(STATE_CHARACTERS, ALPHABET);
   const codeVerifier = pkce ? randomText(VERIFIER_CHARACTERS, ALPHABET) : "";
   const codeChallenge = pkce ? createHash("sha256").update(codeVerifier).digest("base64url") : "";
@@ -26,7 +27,7 @@ export function startAuth(provider: Provider): AuthStart {
     client_id: clientId,
     response_type: "code",
     state,
-    ...(spec.scopes.length === 0 ? {} : { scope: spec.scopes.join(" ") }),
+    ...(scopes.length === 0 ? {} : { scope: scopes.join(" ") }),
     ...spec.authParams,
     ...(pkce ? { code_challenge: codeChallenge, code_challenge_method: codeChallengeMethod } : {}),
   });

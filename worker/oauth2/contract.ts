@@ -23,6 +23,8 @@ export interface ProviderSpec {
   scopes: readonly string[];
   /** Default true. */
   pkce?: boolean;
+  /** Scopes that some of the collection's own settings need besides. */
+  extraScopes?: (extra: Readonly<Record<string, unknown>>) => readonly string[];
   /** More parameters of the authorisation URL. */
   authParams?: Readonly<Record<string, string>>;
   /** How the user is asked for, where a plain GET with the token is not enough. */
@@ -58,6 +60,9 @@ export interface FinishFacts {
   provider: Provider;
   raw: Readonly<Record<string, unknown>>;
   token: TokenAnswer;
+  /** The checked claims of the id_token that came with the token. */
+  idToken: () => Promise<Readonly<Record<string, unknown>>>;
+  /** Undefined when the provider refuses: the application was not given that right. */
   more: (url: string) => Promise<unknown>;
 }
 

@@ -39,7 +39,7 @@ export class IdTokens {
     const issuers = listOf(extra["issuers"]).map(String);
     const checks: JWTClaimVerificationOptions = {
       audience: clientId,
-      clockTolerance: 5,
+      clockTolerance: limits.idTokenLeewaySeconds,
       requiredClaims: ["exp"],
       ...(issuers.length > 0 || spec.issuers !== undefined
         ? { issuer: issuers.length > 0 ? issuers : [...(spec.issuers ?? [])] }
@@ -99,7 +99,7 @@ function checkUnsigned(idToken: string, checks: JWTClaimVerificationOptions): Js
   const { issuer } = checks;
   if (!audiences.includes(String(checks.audience)))
     throw new OAuth2Failure("Cannot trust id_token: not for us");
-  if (typeof claims.exp !== "number" || claims.exp + 5 <= now) {
+  if (typeof claims.exp !== "number" || claims.exp + limits.idTokenLeewaySeconds <= now) {
     throw new OAuth2Failure("Cannot trust id_token: it has expired");
   }
   if (Array.isArray(issuer) && !issuer.includes(String(claims.iss))) {

@@ -3,6 +3,7 @@ import { SignJWT, exportJWK, generateKeyPair } from "jose";
 import { OAUTH2_PROVIDERS } from "../model/collections/oauth2-providers.ts";
 import { Network } from "../outbound/network.ts";
 import type { Provider, TokenAnswer } from "./contract.ts";
+import { startAuth } from "./auth-url.ts";
 import { IdTokens } from "./id-token.ts";
 import { providerOf } from "./provider.ts";
 import { PROVIDERS } from "./providers/table.ts";
@@ -28,7 +29,13 @@ function provider(name: string, extra: Record<string, unknown> = {}): Provider {
 async function userOf(name: string, raw: Record<string, unknown>, emails: unknown = [], answer = token) {
   const of = provider(name);
   const user = mapUser(of, raw, answer);
-  await of.spec.finish?.(user, { provider: of, raw, token: answer, more: async () => emails });
+  await of.spec.finish?.(user, {
+    provider: of,
+    raw,
+    token: answer,
+    idToken: async () => ({}),
+    more: async () => (emails === "refused" ? undefined : emails),
+  });
   const { rawUser: _, token: __, ...told } = user;
   return told;
 }
@@ -91,6 +98,31 @@ describe("users", () => {
   for (const [name, raw, expected, emails] of table) {
     test(`${name}: ${JSON.stringify(raw).slice(0, 60)}`, async () => {
       expect(await userOf(name, raw, emails)).toMatchObject(expected);
+    });
+  }
+
+  test("github's shown address counts only where the others may not be seen", async () => {
+    expect(await userOf("github", { id: 7, email: "shown@b.c" }, null)).toMatchObject({ email: "" });
+    expect(await userOf("github", { id: 7, email: "shown@b.c" }, "refused")).toMatchObject({
+      email: "shown@b.c",
+    });
+  });
+
+  for (const [claim, claims, email] of [
+    ["", { email: "token@b.c" }, "graph@b.c"],
+    ["email", { email: "token@b.c" }, "token@b.c"],
+    ["email_and_xms_edov", { email: "token@b.c" }, ""],
+    ["email_and_xms_edov", { email: "token@b.c", xms_edov: true }, "token@b.c"],
+    ["unheard-of", { email: "token@b.c", xms_edov: true }, ""],
+  ] as const) {
+    test(`microsoft's email by "${claim}" of ${JSON.stringify(claims)}`, async () => {
+      const of = provider("microsoft", { idTokenEmailClaim: claim });
+      const raw = { id: "1", mail: "graph@b.c" };
+      const user = mapUser(of, raw, token);
+      const facts = { provider: of, raw, token, more: async () => undefined, idToken: async () => claims };
+      await of.spec.finish?.(user, facts);
+      expect(user.email).toBe(email);
+      expect(startAuth(of).authURL.includes("openid")).toBe(claim !== "");
     });
   }
 

@@ -13,10 +13,18 @@ export async function fetchUser(
   token: TokenAnswer,
   signal: AbortSignal,
 ): Promise<ProviderUser> {
-  const more = (url: string): Promise<unknown> => askJson(network, url, token, {}, signal);
+  const more = async (url: string): Promise<unknown> => {
+    try {
+      return await askJson(network, url, token, {}, signal);
+    } catch (error) {
+      if (error instanceof OAuth2Failure) return undefined;
+      throw error;
+    }
+  };
+  const idToken = (): Promise<JsonObject> => idTokens.claimsOf(provider, token, signal);
   const raw =
     provider.userInfoURL === ""
-      ? await idTokens.claimsOf(provider, token, signal)
+      ? await idToken()
       : asObject(
           await askJson(
             network,
@@ -27,7 +35,7 @@ export async function fetchUser(
           ),
         );
   const user = mapUser(provider, raw, token);
-  await provider.spec.finish?.(user, { provider, raw, token, more });
+  await provider.spec.finish?.(user, { provider, raw, token, more, idToken });
   if (user.id === "") throw new OAuth2Failure(`Cannot read the user of ${provider.name}: it has no id`);
   return user;
 }

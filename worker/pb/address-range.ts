@@ -12,6 +12,14 @@ export function inRange(address: string, range: string): boolean {
   return list.check(address, family);
 }
 
+/** `10.0.0.1`, `::1` or `10.0.0.0/8`. */
+export function isAddressOrRange(text: string): boolean {
+  const [base = "", prefix, ...rest] = text.split("/");
+  const family = familyOf(base);
+  if (family === undefined || rest.length > 0) return false;
+  return prefix === undefined || (/^\d{1,3}$/.test(prefix) && Number(prefix) <= (family === "ipv4" ? 32 : 128));
+}
+
 function familyOf(address: string): "ipv4" | "ipv6" | undefined {
   const version = isIP(address);
   return version === 4 ? "ipv4" : version === 6 ? "ipv6" : undefined;

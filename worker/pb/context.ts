@@ -6,7 +6,7 @@ import { ApiError, unauthorized } from "./api-error.ts";
 import { bindBody } from "./body.ts";
 import { commonHeaders } from "./common-headers.ts";
 import { encodeGo } from "./go-json.ts";
-import { pickFields } from "./pick-fields.ts";
+import { UnusableFields, pickFields } from "./pick-fields.ts";
 import { buildRequestInfo, firstValues } from "./request-info.ts";
 import type { AuthState, BoundBody, PbContext } from "./route.ts";
 import type { SplitUrl } from "./split-url.ts";
@@ -99,12 +99,20 @@ export class RequestContextState implements PbContext {
 
   json(status: number, value: unknown): Response {
     const fields = status >= 200 && status < 300 ? (this.parameters["fields"] ?? "") : "";
-    const shown = fields === "" ? value : pickFields(value, fields);
     const isForeign = this.request.headers.get("origin") !== null;
-    return new Response(encodeGo(shown), { status, headers: isForeign ? FOREIGN_JSON : OWN_JSON });
+    return new Response(fields === "" ? encodeGo(value) : encodePicked(value, fields), { status, headers: isForeign ? FOREIGN_JSON : OWN_JSON });
   }
 
   noContent(): Response {
     return new Response(null, { status: 204 });
+  }
+}
+
+function encodePicked(value: unknown, fields: string): string {
+  try {
+    return encodeGo(pickFields(value, fields));
+  } catch (error) {
+    if (error instanceof UnusableFields) return "";
+    throw error;
   }
 }

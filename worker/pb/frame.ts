@@ -11,7 +11,7 @@ import { checkRateLimit } from "./rate-limit.ts";
 import { realIp } from "./real-ip.ts";
 import { compileRoutes } from "./router.ts";
 import type { FeatureRoute } from "./route.ts";
-import { splitUrl } from "./split-url.ts";
+import { type SplitUrl, splitUrl } from "./split-url.ts";
 import { checkSuperuserAddress } from "./superuser-address.ts";
 
 export interface FrameOptions {
@@ -28,7 +28,7 @@ export function createFrame(options: FrameOptions): TenantApp {
   function answer(given: TenantRequest): Promise<Response> | Response {
     const url = splitUrl(given.request.url);
     const match = find(given.request.method, url.path);
-    if (match === undefined) throw notFound();
+    if (match === undefined) return noRoute(given.request.method, url);
     const clientIp = realIp(given);
     const from = clientIp === given.clientIp ? given : { ...given, clientIp };
     for (const step of prepare) step(from);
@@ -63,6 +63,18 @@ export function createFrame(options: FrameOptions): TenantApp {
       return failure(from, error);
     }
   };
+}
+
+/** The prebuilt PocketBase serves files at all other paths; GET hears of a file that is not there. */
+function noRoute(method: string, { path, search }: SplitUrl): Response {
+  if (path.includes("//")) {
+    const location = path.replace(/\/{2,}/g, "/") + search;
+    return new Response(`<a href="${location.replaceAll("&", "&amp;")}">Temporary Redirect</a>.\n\n`, {
+      status: 307,
+      headers: { location, "content-type": "text/html; charset=utf-8" },
+    });
+  }
+  throw method === "GET" || method === "HEAD" ? notFound("File not found.") : notFound();
 }
 
 /** What a client's own input causes. */

@@ -1,7 +1,11 @@
 /** The `?fields=` parameter: which keys of an answer are kept, by dotted path, with `*` and the `:excerpt(…)` modifier. */
-import { badRequest } from "./api-error.ts";
 import { excerpt } from "./excerpt.ts";
 import { sortedKeys } from "./go-json.ts";
+
+/** PocketBase has sent the head by then: its answer keeps its status and has no body. */
+export class UnusableFields extends Error {
+  override readonly name = "UnusableFields";
+}
 
 type Modifier = (value: unknown) => unknown;
 
@@ -15,7 +19,7 @@ interface Picked {
 
 /**
  * What is left of `data`, as plain JSON with sorted keys. Of a list answer (`items` beside `page`) only the items are picked from.
- * @throws ApiError 400 for an unknown or misused modifier
+ * @throws UnusableFields for an unknown or misused modifier
  */
 export function pickFields(data: unknown, rawFields: string): unknown {
   const fields = parseFields(rawFields);
@@ -49,11 +53,11 @@ function parseFields(raw: string): Picked {
 
 function parseModifier(text: string): Modifier {
   const match = /^(\w+)\((.*)\)$/s.exec(text.trim());
-  if (match?.[1] !== "excerpt") throw badRequest("", undefined, `unknown modifier ${text}`);
+  if (match?.[1] !== "excerpt") throw new UnusableFields(`Cannot pick fields: unknown modifier ${text}`);
   const args = splitOutside(match[2] ?? "").map((arg) => arg.replace(/^(['"`])(.*)\1$/s, "$2"));
   const max = Number(args[0] ?? "");
   if (args.length > 2 || !Number.isInteger(max) || max <= 0)
-    throw badRequest("", undefined, "misused excerpt");
+    throw new UnusableFields("Cannot pick fields: misused excerpt");
   const ellipsis = ["1", "t", "true"].includes((args[1] ?? "").toLowerCase());
   return (value) => (typeof value === "string" ? excerpt(value, max, ellipsis) : value);
 }

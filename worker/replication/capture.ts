@@ -62,6 +62,11 @@ export class DatabaseCapture {
     return this.#txid;
   }
 
+  /** The chain within this epoch. */
+  get entryHash(): string {
+    return this.#entryHash;
+  }
+
   /** In the turn of each commit. @throws SystemError `wal_lost` */
   committed(): void {
     this.#wal.committed();
@@ -119,10 +124,10 @@ export class DatabaseCapture {
         },
       );
     }
-    // A TRUNCATE answers with the frames that are left: none.
-    if (!busy && frames === done && (mode === "TRUNCATE" || frames === captured)) {
-      this.#wal.checkpointed(mode === "TRUNCATE");
-    }
+    // A TRUNCATE answers with the frames that are left: none. One that a reader kept from cutting the WAL off has still moved
+    // every frame, so the WAL may start again when that reader is gone.
+    const isTruncated = mode === "TRUNCATE" && !busy;
+    if (frames === done && (isTruncated || frames === captured)) this.#wal.checkpointed(isTruncated);
   }
 
   close(): void {

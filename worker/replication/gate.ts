@@ -1,6 +1,7 @@
 import { SystemError } from "../../shared/errors.ts";
 import { limits } from "../../shared/limits.ts";
 import type { Clock } from "./clock.ts";
+import type { ReplicationObserver } from "./observer.ts";
 import type { CommitMark, DatabasePosition } from "./position.ts";
 
 /** What the gate needs to know of the log. */
@@ -16,6 +17,7 @@ export interface GateLog {
 export interface GateOptions {
   clock: Clock;
   log: GateLog;
+  observer?: Pick<ReplicationObserver, "gateWaited"> | undefined;
   /** The lease holds (control's worker client knows). */
   mayAnswer: () => boolean;
 }
@@ -47,12 +49,14 @@ export class OutputGate {
   readonly #clock: Clock;
   readonly #log: GateLog;
   readonly #mayAnswer: () => boolean;
+  readonly #observer: GateOptions["observer"];
   /** All wait equally long, so the order of arrival is the order of deadlines, and one timer serves all. */
   readonly #waiting = new Set<Waiting>();
   #cancelTimer: (() => void) | undefined;
   readonly waits = { count: 0, totalMs: 0, timedOut: 0, heldBack: 0 };
 
-  constructor({ clock, log, mayAnswer }: GateOptions) {
+  constructor({ clock, log, mayAnswer, observer }: GateOptions) {
+    this.#observer = observer;
     this.#clock = clock;
     this.#log = log;
     this.#mayAnswer = mayAnswer;
@@ -136,7 +140,9 @@ export class OutputGate {
         ),
       );
     } finally {
-      this.waits.totalMs += this.#clock.monotonicMs() - startedMs;
+      const waitedMs = this.#clock.monotonicMs() - startedMs;
+      this.waits.totalMs += waitedMs;
+      this.#observer?.gateWaited(waitedMs);
     }
     // The lease is looked at again when the gate opens; for a writer its own PUT is the proof.
     if (!this.#mayLeave()) await this.#proven(signal);

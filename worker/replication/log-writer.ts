@@ -7,6 +7,7 @@ import { LOG_HEADER_BYTES, type DirectoryDatabase, type LogEntry, type LogFooter
 import type { ObjectStore, PutOutcome } from "../../shared/objects/contract.ts";
 import { logKey } from "../../shared/objects/layout.ts";
 import type { Clock } from "./clock.ts";
+import type { ReplicationObserver } from "./observer.ts";
 import { RecoveryIndex } from "./recovery-index.ts";
 import { type PutEffect, PutMachine } from "./put-machine.ts";
 
@@ -35,6 +36,7 @@ export interface LogWriterOptions {
   nonce: string;
   clock: Clock;
   source: LogSource;
+  observer?: Pick<ReplicationObserver, "flushed"> | undefined;
   /** An object that says so is durable: slots below this one are needed by nobody. */
   onWatermark?(below: LogSeq): void;
   /** Someone else's object is in our log: nothing may be acknowledged any more. Called at most once. */
@@ -245,6 +247,7 @@ export class LogWriter {
     this.#durableSeq = done.seq;
     this.#provenMs = Math.max(this.#provenMs, sentMs);
     this.counters.putMs += tookMs;
+    this.#options.observer?.flushed(done.bytes.length, done.footer.index.length, tookMs);
     this.#options.onWatermark?.(done.footer.header.lowWatermark);
     let at = done.indexEntries;
     for (const group of done.groups) {

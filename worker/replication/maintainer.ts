@@ -59,6 +59,18 @@ export class Maintainer {
     this.#scheduleNext(target, nextMs({ chains, bundles: [], large: [] }), limits.maintenanceRetryMs);
   }
 
+  /** As `loaded`, when the time is known from before. @param atMs - wall clock */
+  resumed(target: MaintenanceTarget, atMs: number): void {
+    this.#scheduleNext(target, atMs, limits.maintenanceRetryMs);
+  }
+
+  /** When it is due, by the wall clock. */
+  dueAtMs(target: MaintenanceTarget): number | undefined {
+    const { clock } = this.#options;
+    const dueMs = this.#due.get(target);
+    return dueMs === undefined ? undefined : clock.nowMs() + dueMs - clock.monotonicMs();
+  }
+
   forget(target: MaintenanceTarget): void {
     this.#due.delete(target);
   }

@@ -115,7 +115,7 @@ async function pass(ms: number): Promise<void> {
     timers = timers.filter((timer) => timer !== due);
     nowMs = Math.max(nowMs, due.atMs);
     due.run();
-    await Bun.sleep(20);
+    await Bun.sleep(80);
   }
   nowMs = untilMs;
 }

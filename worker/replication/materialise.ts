@@ -190,9 +190,16 @@ export class Materialiser {
   #arm(): void {
     if (this.#cancelTimer !== undefined) return;
     const { clock, signal } = this.#options;
-    const [first] = this.#pending.values();
-    if (first === undefined || signal.aborted) return;
-    const dueMs = first.sinceMs + limits.materialiseAfterMs - clock.monotonicMs();
+    if (signal.aborted) return;
+    let first: number | undefined;
+    for (const [target, { sinceMs }] of this.#pending) {
+      // What is under way arms again when it ends.
+      if (this.#working.has(target)) continue;
+      first = sinceMs;
+      break;
+    }
+    if (first === undefined) return;
+    const dueMs = first + limits.materialiseAfterMs - clock.monotonicMs();
     this.#cancelTimer = clock.after(Math.max(1_000, dueMs), () => {
       this.#cancelTimer = undefined;
       const now = clock.monotonicMs();

@@ -184,6 +184,17 @@ describe("WalReader.read", () => {
     expect(lost(() => reader.read())).toContain("another checkpoint");
   });
 
+  test("stops when it started again while frames that were not read are still whole behind the new ones", () => {
+    insert(100);
+    capture();
+    insert(20_000);
+    reader.committed();
+    writer.exec("PRAGMA wal_checkpoint(PASSIVE)");
+    insert(100);
+    reader.committed();
+    expect(lost(() => reader.read())).toContain("another checkpoint");
+  });
+
   test("stops when the file was deleted", () => {
     insert(10);
     capture();

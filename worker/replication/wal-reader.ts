@@ -125,12 +125,11 @@ export class WalReader {
   read(): WalChanges | undefined {
     const { size, nlink } = fstatSync(this.#fd);
     if (nlink === 0) throw this.#lost("the file was deleted while it was in use");
-    if (this.#mayRestart && !this.#readHeader(size)) return undefined;
+    // First the header: after a start that was not announced, frames of before may still be whole behind the new ones.
+    const begun = this.#readHeader(size);
     const from = this.#end;
-    const found = this.#scan(size);
+    const found = begun ? this.#scan(size) : undefined;
     if (found === undefined) {
-      // Frames that continue the chain prove the header; without any, the file itself must show that none were there.
-      if (!this.#mayRestart) this.#readHeader(size);
       if (size < this.#end && !this.#mayRestart) throw this.#lost("the file became shorter");
       return undefined;
     }

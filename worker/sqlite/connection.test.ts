@@ -53,9 +53,14 @@ test("raw keeps types, cuts at its bounds, and tells when SQLite ended the trans
   expect(writer.raw(`${many} FROM n`, [], BOUNDS)).toMatchObject({ cut: "rows" });
   expect(writer.raw(`${many}, x FROM n`, [], BOUNDS)).toMatchObject({ cut: "rows" });
   expect(writer.raw(`${many}, printf('%.600c', 'x') FROM n`, [], BOUNDS)).toMatchObject({ cut: "bytes" });
-  expect(writer.raw(`${many} FROM n`, [], { ...BOUNDS, deadlineMs: 0 })).toMatchObject({ cut: "time", rows: [] });
+  expect(writer.raw(`${many} FROM n`, [], { ...BOUNDS, deadlineMs: 0 })).toMatchObject({
+    cut: "time",
+    rows: [],
+  });
   writer.exec("BEGIN IMMEDIATE");
-  expect(() => writer.raw("INSERT OR ROLLBACK INTO t VALUES (1, 1)", [], BOUNDS)).toThrow(TransactionLostError);
+  expect(() => writer.raw("INSERT OR ROLLBACK INTO t VALUES (1, 1)", [], BOUNDS)).toThrow(
+    TransactionLostError,
+  );
   expect(writer.inTransaction).toBe(false);
   writer.close();
 });

@@ -3,6 +3,7 @@ import type { ObjectStore } from "../../shared/objects/contract.ts";
 import type { Assignment, ExitRequest, Positions } from "../../shared/protocol/internal.ts";
 import type { Clock } from "../replication/clock.ts";
 import type { SqlFunction } from "../sqlite/sql-function.ts";
+import type { ReplicationObserver } from "../replication/observer.ts";
 import type { Tenant } from "./contract.ts";
 import type { Report } from "./reports.ts";
 import { WorkerTenantHost } from "./worker-tenant-host.ts";
@@ -28,6 +29,10 @@ export interface TenantHostOptions {
   bootstrap: (tenant: Tenant) => Promise<void>;
   sqlFunctions?: readonly SqlFunction[];
   clock?: Clock;
+  /** For histograms. */
+  observer?: ReplicationObserver;
+  /** How many files the process may have open; found out when not given. */
+  descriptors?: number;
   /** For large objects' names; 32 lower-case hex digits, new at each call. */
   newNonce?: () => string;
   /** What nobody waits for has failed: an effect after a commit, a tenant that had to stop. */

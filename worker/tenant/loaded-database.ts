@@ -1,6 +1,6 @@
 import { rmSync } from "node:fs";
 import { SystemError } from "../../shared/errors.ts";
-import { AUXILIARY_DB, type DatabaseName, type Epoch, type TenantId } from "../../shared/ids.ts";
+import { AUXILIARY_DB, DATA_DB, type DatabaseName, type Epoch, type TenantId } from "../../shared/ids.ts";
 import { limits } from "../../shared/limits.ts";
 import type { LtxPage } from "../../shared/ltx/ltx.ts";
 import type { Position } from "../../shared/protocol/internal.ts";
@@ -17,6 +17,7 @@ import type { SqlFunction } from "../sqlite/sql-function.ts";
 import type { Observation, TenantDatabase, WriteTransaction } from "./contract.ts";
 import { RequestObservation } from "./observation.ts";
 import { Transaction, isThenable } from "./transaction.ts";
+import type { Closable, IdleLru } from "./idle-lru.ts";
 import type { WriteLock } from "./write-lock.ts";
 
 /** What a database needs of its tenant and of the worker. */
@@ -27,6 +28,8 @@ export interface DatabaseHome {
   readonly lock: WriteLock;
   readonly gate: OutputGate;
   readonly clock: Clock;
+  readonly readers: IdleLru;
+  readonly secondaries: IdleLru;
   readonly functions: readonly SqlFunction[];
   /** @throws the reason when the tenant is lost */
   checkHere(): void;
@@ -57,6 +60,8 @@ export class LoadedDatabase implements TenantDatabase {
   readonly ledger: DatabaseLedger;
   readonly #home: DatabaseHome;
   readonly #from: LoadedFrom;
+  readonly #idleReader: Closable = { closeIdle: () => this.#closeReader() };
+  readonly #idleWriter: Closable = { closeIdle: () => this.#closeIdle() };
   readonly #lagging: Lagging;
   #writer: Connection | undefined;
   #reader: Connection | undefined;
@@ -75,6 +80,11 @@ export class LoadedDatabase implements TenantDatabase {
     this.position = new DatabasePosition(name, from.position);
     this.#lagging = { async: this.isAsync, position: this.position, lagBytes: this.lagBytes };
     this.ledger = from.ledger;
+  }
+
+  /** Of the newest TXID. */
+  get timestampMs(): number {
+    return this.#timestampMs;
   }
 
   get path(): string {
@@ -103,6 +113,7 @@ export class LoadedDatabase implements TenantDatabase {
     this.#home.checkHere();
     noting(seen).note(this);
     this.#reader ??= this.#openReader();
+    this.#home.readers.used(this.#idleReader);
     try {
       return fn(this.#reader);
     } catch (error) {
@@ -210,6 +221,7 @@ export class LoadedDatabase implements TenantDatabase {
     this.#imageWanted = [];
     this.#capture?.close();
     this.#capture = undefined;
+    this.#home.secondaries.forget(this.#idleWriter);
     this.#closeConnections();
   }
 
@@ -231,6 +243,7 @@ export class LoadedDatabase implements TenantDatabase {
       // Whatever the transaction finds, an error included, comes from commits that may not be durable yet.
       seen.note(this);
       const { writer } = this.#open();
+      if (this.name !== DATA_DB) this.#home.secondaries.used(this.#idleWriter);
       writer.run("BEGIN IMMEDIATE");
       tx = new Transaction(writer);
     } catch (error) {
@@ -367,12 +380,32 @@ export class LoadedDatabase implements TenantDatabase {
   #openReader(): Connection {
     // The writer makes the file and its WAL index; a read-only connection cannot.
     this.#open();
+    if (this.name !== DATA_DB) this.#home.secondaries.used(this.#idleWriter);
     return openReader(this.path, { functions: this.#home.functions });
   }
 
-  #closeConnections(): void {
+  #closeReader(): boolean {
     this.#reader?.close();
     this.#reader = undefined;
+    return true;
+  }
+
+  /** Only at a cut, with nobody inside: SQLite then moves the whole WAL, which was captured, into the file. */
+  #closeIdle(): boolean {
+    const idle = !this.position.dirty && !this.#home.lock.held && this.#imageWanted.length === 0;
+    if (!idle || this.#capture === undefined) return false;
+    this.#from.position = this.position.captured;
+    this.#from.entryHash = this.#capture.entryHash;
+    this.#from.timestampMs = this.#timestampMs;
+    this.#capture.close();
+    this.#capture = undefined;
+    this.#closeConnections();
+    return true;
+  }
+
+  #closeConnections(): void {
+    this.#home.readers.forget(this.#idleReader);
+    this.#closeReader();
     this.#writer?.close();
     this.#writer = undefined;
   }

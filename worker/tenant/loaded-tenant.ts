@@ -18,6 +18,7 @@ import type { RestoredTenant } from "../replication/restore.ts";
 import type { SqlFunction } from "../sqlite/sql-function.ts";
 import type { Observation, Tenant, TenantDatabase } from "./contract.ts";
 import { type DatabaseHome, LoadedDatabase } from "./loaded-database.ts";
+import type { IdleLru } from "./idle-lru.ts";
 import { RequestObservation } from "./observation.ts";
 import { WriteLock } from "./write-lock.ts";
 
@@ -27,6 +28,8 @@ export interface TenantHome {
   readonly gate: OutputGate;
   readonly objects: ObjectStore;
   readonly functions: readonly SqlFunction[];
+  readonly readers: IdleLru;
+  readonly secondaries: IdleLru;
   dirty(tenant: LoadedTenant): void;
   broken(tenant: LoadedTenant, error: unknown): void;
   effectFailed(error: unknown, tenant: TenantId): void;
@@ -46,6 +49,8 @@ export class LoadedTenant implements Tenant, DatabaseHome {
   readonly gate: OutputGate;
   readonly clock: Clock;
   readonly functions: readonly SqlFunction[];
+  readonly readers: IdleLru;
+  readonly secondaries: IdleLru;
   readonly objects: ObjectStore;
   readonly directory: string;
   readonly databases = new Map<DatabaseName, LoadedDatabase>();
@@ -66,7 +71,7 @@ export class LoadedTenant implements Tenant, DatabaseHome {
   constructor(
     home: TenantHome,
     assignment: Assignment,
-    restored: RestoredTenant,
+    restored: Pick<RestoredTenant, "databases">,
     directory: string,
     resume: ReadonlyMap<DatabaseName, Position>,
   ) {
@@ -78,6 +83,8 @@ export class LoadedTenant implements Tenant, DatabaseHome {
     this.clock = home.clock;
     this.gate = home.gate;
     this.functions = home.functions;
+    this.readers = home.readers;
+    this.secondaries = home.secondaries;
     this.objects = home.objects;
     this.directory = directory;
     this.lock = new WriteLock(home.clock);

@@ -5,6 +5,7 @@ import { type Clock, systemClock } from "../replication/clock.ts";
 export class ManualClock implements Clock {
   readonly #startMs = Date.now();
   #passedMs = 0;
+  #requests = 0;
   #timers: { atMs: number; run: () => void }[] = [];
   readonly soon = systemClock.soon;
   readonly random = systemClock.random;
@@ -36,14 +37,33 @@ export class ManualClock implements Clock {
       this.#timers = this.#timers.filter((one) => one !== due);
       this.#passedMs = Math.max(this.#passedMs, due.atMs);
       due.run();
-      await Bun.sleep(30);
+      await this.#quiet();
     }
     this.#passedMs = untilMs;
+  }
+
+  /** Until the store has had nothing to do for some turns. */
+  async #quiet(): Promise<void> {
+    for (let turns = 0, rounds = 0; turns < 4 && rounds < 2_000; rounds++) {
+      await Bun.sleep(2);
+      turns = this.#requests === 0 ? turns + 1 : 0;
+    }
   }
 
   /** As if the process slept: timers are late. */
   jump(ms: number): void {
     this.#passedMs += ms;
+  }
+
+  #counting<Call extends unknown[]>(call: (...given: Call) => unknown): (...given: Call) => unknown {
+    return async (...given) => {
+      this.#requests++;
+      try {
+        return await call(...given);
+      } finally {
+        this.#requests--;
+      }
+    };
   }
 
   /** The store, whose objects were made by this clock. */
@@ -56,19 +76,19 @@ export class ManualClock implements Clock {
     };
     return new Proxy(store, {
       get: (target, name: keyof ObjectStore) => {
-        if (name === "putIfAbsent") return put;
+        if (name === "putIfAbsent") return this.#counting(put);
         if (name === "list") {
-          return async (options: Parameters<ObjectStore["list"]>[0]) => {
+          return this.#counting(async (options: Parameters<ObjectStore["list"]>[0]) => {
             const page = await target.list(options);
             const objects = page.objects.map((one) => ({
               ...one,
               modifiedMs: made.get(one.key) ?? one.modifiedMs,
             }));
             return { ...page, objects };
-          };
+          });
         }
         const value = target[name];
-        return typeof value === "function" ? (value as () => unknown).bind(target) : value;
+        return typeof value === "function" ? this.#counting((value as () => unknown).bind(target)) : value;
       },
     });
   }

@@ -54,6 +54,17 @@ export class TenantPrefixes {
     );
   }
 
+  /** Loaded from files that were here, without a look at its prefix. */
+  resumed(tenant: LoadedTenant, maintainAtMs: number | undefined): void {
+    if (maintainAtMs !== undefined) {
+      this.#options.maintainer.resumed(this.#maintenance(tenant), maintainAtMs);
+    }
+  }
+
+  maintainAtMs(tenant: LoadedTenant): number | undefined {
+    return this.#options.maintainer.dueAtMs(this.#maintenance(tenant));
+  }
+
   /** It leaves: who has it next goes on with what is due. */
   left(tenant: LoadedTenant): void {
     this.#options.maintainer.forget(this.#maintenance(tenant));

@@ -11,9 +11,12 @@ import { LogWriter, fencedError } from "../replication/log-writer.ts";
 import { Maintainer } from "../replication/maintainer.ts";
 import { Materialiser } from "../replication/materialise.ts";
 import { parallel } from "../replication/parallel.ts";
-import { restoreTenant } from "../replication/restore.ts";
+import { type RestoredDatabase, restoreTenant } from "../replication/restore.ts";
 import { SealedLogs } from "../replication/sealed-log.ts";
 import type { Observation, Tenant } from "./contract.ts";
+import { CleanCopies } from "./clean-copy.ts";
+import { type OpenBounds, descriptorLimit, openBounds } from "./descriptors.ts";
+import { IdleLru } from "./idle-lru.ts";
 import { claimDirectory, leaveDirectory, tenantDirectory } from "./directories.ts";
 import type { TenantHost, TenantHostOptions } from "./host.ts";
 import { LoadedTenant, type TenantHome, leavingError } from "./loaded-tenant.ts";
@@ -44,6 +47,10 @@ export class WorkerTenantHost implements TenantHost {
   readonly #queue: LogQueue;
   readonly #gate: OutputGate;
   readonly #materialiser: Materialiser;
+  readonly #bounds: OpenBounds;
+  readonly #copies: CleanCopies;
+  readonly #readers: IdleLru;
+  readonly #secondaries: IdleLru;
   readonly #condemned: Condemned;
   readonly #maintainer: Maintainer;
   readonly #truncator: LogTruncator;
@@ -54,14 +61,19 @@ export class WorkerTenantHost implements TenantHost {
   #stopping = false;
   /** Nobody writes under a released epoch again. */
   readonly #releasedEpochs = new Map<TenantId, Epoch>();
-  readonly #counts = { loads: 0, created: 0, releases: 0, lost: 0 };
+  readonly #counts = { loads: 0, created: 0, restores: 0, reused: 0, seals: 0, releases: 0, lost: 0 };
 
   constructor(options: TenantHostOptions) {
     const { store, incarnation, nonce, control } = options;
     const clock = options.clock ?? systemClock;
     this.#options = options;
     this.#clock = clock;
+    this.#bounds = openBounds(options.descriptors ?? descriptorLimit());
     this.#directory = claimDirectory(options.directory, incarnation);
+    this.#copies = new CleanCopies(options.directory);
+    this.#copies.sweep(clock.nowMs());
+    this.#readers = new IdleLru(this.#bounds.readers);
+    this.#secondaries = new IdleLru(this.#bounds.secondaries);
     this.#logs = new SealedLogs(store);
     this.#materialiser = new Materialiser({ store, clock, signal: this.#ended.signal });
     const newNonce = options.newNonce ?? (() => randomText(32, "0123456789abcdef"));
@@ -102,15 +114,23 @@ export class WorkerTenantHost implements TenantHost {
       nonce,
       clock,
       source: this.#queue,
+      observer: options.observer,
       onWatermark: (below) => this.#truncator.watermark(below),
       onFenced: () => this.#end(fencedError()),
     });
-    this.#gate = new OutputGate({ clock, log: this.#writer, mayAnswer: () => control.mayAnswer() });
+    this.#gate = new OutputGate({
+      clock,
+      log: this.#writer,
+      mayAnswer: () => control.mayAnswer(),
+      observer: options.observer,
+    });
     this.#home = {
       clock,
       gate: this.#gate,
       objects: store,
       functions: options.sqlFunctions ?? [],
+      readers: this.#readers,
+      secondaries: this.#secondaries,
       dirty: (tenant) => this.#queue.dirty(tenant),
       broken: (tenant, error) => this.#lose(tenant, error),
       effectFailed: (error, tenant) => options.onError?.(error, tenant),
@@ -169,6 +189,7 @@ export class WorkerTenantHost implements TenantHost {
       }
     });
     const endSeq = await this.#writer.seal();
+    this.#counts.seals++;
     this.#end(stoppedError());
     return { endSeq, released: released.filter((one) => one !== undefined) };
   }
@@ -181,10 +202,21 @@ export class WorkerTenantHost implements TenantHost {
     const { waits } = this.#gate;
     const { counters: log } = this.#writer;
     const { counters: files, pendingBytes } = this.#materialiser;
+    const { pendingDatabases, lagMs } = this.#lag();
     return {
+      seals: this.#counts.seals,
+      pending_databases: pendingDatabases,
+      replication_lag_ms: lagMs,
       tenants: this.size,
       tenant_loads: this.#counts.loads,
       tenant_creates: this.#counts.created,
+      tenant_restores: this.#counts.restores,
+      tenant_reuses: this.#counts.reused,
+      tenants_max: this.#bounds.tenants,
+      readers_open: this.#readers.size,
+      readers_closed: this.#readers.counters.closed,
+      secondaries_open: this.#secondaries.size,
+      secondaries_closed: this.#secondaries.counters.closed,
       tenant_releases: this.#counts.releases,
       tenants_lost: this.#counts.lost,
       log_objects: log.objects,
@@ -225,7 +257,7 @@ export class WorkerTenantHost implements TenantHost {
     }
     const tenant = entry?.tenant;
     if (tenant !== undefined && tenant.epoch > epoch) throw this.#notOwner(id, tenant.epoch);
-    if (entry === undefined && this.#entries.size >= limits.tenantsOpenMax) {
+    if (entry === undefined && this.#entries.size >= this.#bounds.tenants) {
       throw new SystemError("overloaded", `Cannot load tenant ${id}: this worker is full`, {
         retryAfterMs: 1_000,
       });
@@ -264,21 +296,33 @@ export class WorkerTenantHost implements TenantHost {
     await this.#leaveForReload(entry);
     const resume = entry.resume?.epoch === epoch ? entry.resume.positions : new Map<DatabaseName, Position>();
     const directory = tenantDirectory(this.#directory, id);
-    const restored = await restoreTenant({
-      store: this.#options.store,
-      logs: this.#logs,
-      assignment: { ...assignment, base: higher(assignment.base, entry.resume?.positions) },
-      directory,
-      clock: this.#clock,
-      signal,
-    });
+    const startedMs = this.#clock.monotonicMs();
+    const kept = this.#copies.take(assignment, directory);
+    const restored =
+      kept === undefined
+        ? await restoreTenant({
+            store: this.#options.store,
+            logs: this.#logs,
+            assignment: { ...assignment, base: higher(assignment.base, entry.resume?.positions) },
+            directory,
+            clock: this.#clock,
+            signal,
+          })
+        : undefined;
     this.#checkAlive();
-    const tenant = new LoadedTenant(this.#home, assignment, restored, directory, resume);
+    const loadedMs = this.#clock.monotonicMs();
+    const databases = restored?.databases ?? kept?.databases ?? new Map<DatabaseName, RestoredDatabase>();
+    const tenant = new LoadedTenant(this.#home, assignment, { databases }, directory, resume);
     try {
       tenant.database(tenant.data.name).open();
       entry.tenant = tenant;
       this.#counts.loads++;
-      if (restored.databases.size === 0) this.#counts.created++;
+      if (databases.size === 0) this.#counts.created++;
+      if (kept !== undefined) this.#counts.reused++;
+      else if (databases.size > 0) {
+        this.#counts.restores++;
+        this.#options.observer?.restored(loadedMs - startedMs);
+      }
       await this.#options.bootstrap(tenant);
       tenant.checkHere();
       tenant.ready = true;
@@ -287,7 +331,8 @@ export class WorkerTenantHost implements TenantHost {
       throw error;
     }
     this.#reports.serving(tenant.id, tenant.epoch);
-    this.#prefixes.loaded(tenant, restored.chains);
+    if (restored === undefined) this.#prefixes.resumed(tenant, kept?.maintainAtMs);
+    else this.#prefixes.loaded(tenant, restored.chains);
     return tenant;
   }
 
@@ -320,6 +365,7 @@ export class WorkerTenantHost implements TenantHost {
     tenant.checkHere();
     await this.#settle(tenant);
     const base = tenant.base();
+    const maintainAtMs = this.#prefixes.maintainAtMs(tenant);
     tenant.lose(
       new SystemError("tenant_moving", `Cannot serve tenant ${tenant.id}: it has left this worker`, {
         retryAfterMs: 1_000,
@@ -332,7 +378,9 @@ export class WorkerTenantHost implements TenantHost {
     this.#entries.delete(tenant.id);
     this.#releasedEpochs.set(tenant.id, tenant.epoch);
     this.#counts.releases++;
-    rmSync(tenant.directory, { recursive: true, force: true });
+    const { incarnation } = this.#options;
+    if (this.#stopping) this.#copies.keep(tenant, { incarnation, maintainAtMs });
+    else rmSync(tenant.directory, { recursive: true, force: true });
     return base;
   }
 
@@ -388,6 +436,21 @@ export class WorkerTenantHost implements TenantHost {
     this.#entries.clear();
     leaveDirectory(this.#directory);
     if (reason.code === "fenced") this.#fenced.abort(reason);
+  }
+
+  #lag(): { pendingDatabases: number; lagMs: number } {
+    const nowMs = this.#clock.monotonicMs();
+    let [pendingDatabases, lagMs] = [0, 0];
+    for (const { tenant } of this.#entries.values()) {
+      if (tenant === undefined || tenant.lost !== undefined) continue;
+      for (const { position } of tenant.databases.values()) {
+        const since = position.pendingSinceMs;
+        if (since === undefined) continue;
+        pendingDatabases++;
+        lagMs = Math.max(lagMs, nowMs - since);
+      }
+    }
+    return { pendingDatabases, lagMs };
   }
 
   #checkAlive(): void {

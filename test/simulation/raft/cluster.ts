@@ -17,14 +17,19 @@ export const COUNTERS = [
   "transfers",
   "membershipChanges",
   "rejections",
+  "late",
+  "unreachable",
+  "isolations",
+  "crashesOfVoters",
 ] as const;
 export type Coverage = Record<(typeof COUNTERS)[number], number>;
 
 const ALL = ["a", "b", "c", "d", "e"] as const;
 const FOUNDERS = ["a", "b", "c"];
 type Activity = "tick" | "deliver" | "work" | "use" | "fault";
-type Fault = "crash" | "start" | "partition" | "cut" | "join" | "transfer" | "membership";
+type Fault = "isolate" | "crash" | "start" | "partition" | "cut" | "join" | "transfer" | "membership";
 const MESSAGES_MAX = 400;
+const LATE_MAX = 40;
 
 /** Five members, three of them founders, under a seeded stream of faults. */
 export class SimulatedCluster implements World {
@@ -33,12 +38,17 @@ export class SimulatedCluster implements World {
   readonly coverage: Coverage;
   readonly #nodes = new Map<NodeId, SimulatedNode>();
   #network: Message[] = [];
+  /** Messages that come when nobody thinks of them any more. */
+  #late: Message[] = [];
+  /** Members that crash right after they have voted. */
+  #doomed: NodeId[] = [];
   /** `from>to` pairs that deliver nothing. */
   #cut = new Set<string>();
   #faulty = true;
   readonly #climate: [Activity, number][];
   readonly #faults: [Fault, number][];
   readonly #loss: number;
+  readonly #lateness: number;
   /** How likely a member's disk keeps it waiting. */
   readonly #slowness = new Map<NodeId, number>();
   /** How likely a member misses a tick that others have. */
@@ -51,6 +61,7 @@ export class SimulatedCluster implements World {
     this.#climate = this.#weights({ tick: 24, deliver: 40, work: 40, use: 12, fault: 1.2 });
     this.#faults = this.#weights({
       crash: 3,
+      isolate: 3,
       start: 3,
       partition: 2,
       cut: 1,
@@ -59,6 +70,7 @@ export class SimulatedCluster implements World {
       membership: 16,
     });
     this.#loss = this.random.next() * 0.15;
+    this.#lateness = this.random.chance(0.5) ? this.random.next() * 0.1 : 0;
     const data = new TextEncoder().encode("0");
     for (const id of ALL) {
       this.#drift.set(id, this.random.chance(0.3) ? this.random.next() : 0);
@@ -77,6 +89,9 @@ export class SimulatedCluster implements World {
     if (message.kind === "snapshot") this.coverage.snapshotsSent += 1;
     if (message.kind === "append_rejected") this.coverage.rejections += 1;
     if (message.kind === "vote") this.coverage.elections += 1;
+    if (message.kind === "vote_response" && message.granted && this.#faulty && this.random.chance(0.1)) {
+      this.#doomed.push(message.from);
+    }
     this.#network.push(message);
     if (this.#network.length > MESSAGES_MAX) this.#network.shift();
   }
@@ -84,6 +99,7 @@ export class SimulatedCluster implements World {
   /** One step of the storm. */
   step(): void {
     const node = this.random.pick([...this.#nodes.values()]);
+    this.#strike();
     switch (this.#pick(this.#climate)) {
       case "tick":
         if (node.up && !this.random.chance(this.#drift.get(node.id)!)) node.tick();
@@ -106,6 +122,7 @@ export class SimulatedCluster implements World {
   /** All faults end; within bounded time everything proposed now is committed and every member has it. */
   heal(): void {
     this.#faulty = false;
+    this.#network.push(...this.#late.splice(0));
     this.#cut.clear();
     for (const node of this.#nodes.values()) if (!node.up) node.start();
     for (let round = 0; round < 400; round++) {
@@ -140,15 +157,63 @@ export class SimulatedCluster implements World {
   }
 
   #deliver(): void {
+    if (this.#late.length > 0 && this.random.chance(0.02)) {
+      const [message] = this.#late.splice(this.random.below(this.#late.length), 1);
+      if (message !== undefined && this.node(message.to).up) this.node(message.to).step(message);
+    }
     if (this.#network.length === 0) return;
     const at = this.random.below(this.#network.length);
     const message = this.#network[at]!;
     if (this.random.chance(0.05)) this.coverage.duplicated += 1;
     else this.#network.splice(at, 1);
+    if (this.random.chance(this.#lateness) && this.#late.length < LATE_MAX) {
+      this.#late.push(message);
+      this.coverage.late += 1;
+      return;
+    }
     const lost = this.#cut.has(`${message.from}>${message.to}`) || this.random.chance(this.#loss);
     const target = this.node(message.to);
-    if (lost || !target.up) this.coverage.dropped += 1;
+    if (lost || !target.up) {
+      this.coverage.dropped += 1;
+      const sender = this.node(message.from);
+      if (!sender.up || !this.random.chance(0.3)) return;
+      this.coverage.unreachable += 1;
+      sender.core.reportUnreachable(message.to);
+    }
     else target.step(message);
+  }
+
+  /** Who crashes right after a vote must still know it when it is back. */
+  #strike(): void {
+    for (const id of this.#doomed.splice(0)) {
+      const node = this.node(id);
+      if (!node.up) continue;
+      node.crash();
+      node.start();
+      this.coverage.crashesOfVoters += 1;
+    }
+  }
+
+  /** A leader that hears nobody goes on for a while: what it appends and changes then is replaced later. */
+  #isolate(): void {
+    for (const node of this.#nodes.values()) {
+      if (!node.up || node.core.status().role !== "leader") continue;
+      this.coverage.isolations += 1;
+      this.#cut.clear();
+      for (const other of ALL) {
+        this.#cut.add(`${node.id}>${other}`);
+        if (this.random.chance(0.8)) this.#cut.add(`${other}>${node.id}`);
+      }
+      this.#change(node, this.random.pick(ALL));
+      for (let i = this.random.below(6); i > 0; i--) node.core.propose(new Uint8Array(20));
+      if (!this.random.chance(0.3)) continue;
+      // Its snapshot must not know of the change, which is on its disk but not committed.
+      node.work();
+      node.work();
+      node.snapshot();
+      node.crash();
+      node.start();
+    }
   }
 
   #use(node: SimulatedNode): void {
@@ -191,6 +256,9 @@ export class SimulatedCluster implements World {
         break;
       case "start":
         for (const other of this.#nodes.values()) if (!other.up) other.start();
+        break;
+      case "isolate":
+        this.#isolate();
         break;
       case "partition":
         this.#partition();
@@ -241,10 +309,13 @@ export class SimulatedCluster implements World {
   #changeMembership(): void {
     const id = this.random.pick(ALL);
     for (const node of this.#nodes.values()) {
-      if (!node.up) continue;
-      const { voters, learners } = node.core.status().membership;
-      const kind = voters.includes(id) ? "remove" : learners.includes(id) ? "promote" : "add_learner";
-      if (node.core.proposeMembership({ kind, id }).accepted) this.coverage.membershipChanges += 1;
+      if (node.up) this.#change(node, id);
     }
+  }
+
+  #change(node: SimulatedNode, id: NodeId): void {
+    const { voters, learners } = node.core.status().membership;
+    const kind = voters.includes(id) ? "remove" : learners.includes(id) ? "promote" : "add_learner";
+    if (node.core.proposeMembership({ kind, id }).accepted) this.coverage.membershipChanges += 1;
   }
 }

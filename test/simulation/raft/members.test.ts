@@ -1,6 +1,9 @@
 import { expect, test } from "bun:test";
 import type { ReplicatedStore, TxnResult } from "../../../control/store/contract.ts";
 import type { Revision } from "../../../shared/ids.ts";
+import { checkLinearizable } from "../linearizability/check.ts";
+import { History } from "../linearizability/history.ts";
+import { RecordingClient } from "../linearizability/recording-client.ts";
 import { Random } from "../random.ts";
 import { settle, VirtualClock } from "../virtual-clock.ts";
 import { SimulatedMembers } from "./members.ts";
@@ -11,6 +14,8 @@ const STORM_MS = 20_000;
 const CALM_MS = 15_000;
 const KEYS = ["x", "y"];
 const CLIENTS = 4;
+const REGISTERS = ["r/1", "r/2", "r/3"];
+const RECORDERS = 3;
 
 interface Tally {
   added: number;
@@ -19,6 +24,7 @@ interface Tally {
   reads: number;
   crashes: number;
   partitions: number;
+  recorded: number;
 }
 
 /** Adds to counters by compare-and-set: if a txn is lost, applied twice or compared to something stale, the sum is wrong. */
@@ -112,6 +118,21 @@ async function storm(seed: number, tally: Tally): Promise<void> {
     (_, i) => new Client(`c${i}`, members, random, sums, tally),
   );
   let broken: unknown;
+  let moment = 0;
+  const history = new History(() => ++moment);
+  let recording = true;
+  const recorders = Array.from({ length: RECORDERS }, (_, i) => {
+    return new RecordingClient({
+      name: `r${i}`,
+      keys: REGISTERS,
+      history,
+      random,
+      target: () => members.store(random.pick(members.ids)),
+      pause: () => new Promise((resolve) => void clock.after(random.next() * 20, resolve)),
+      stopped: () => !recording,
+    });
+  });
+  const recordings = recorders.map((client) => client.run().catch((error: unknown) => (broken ??= error)));
   const running = clients.map((client) => client.run().catch((error: unknown) => (broken ??= error)));
   members.network.faults = { lossRate: 0.05, doubleRate: 0.05, delayMsMax: 30 };
   const stormEnd = clock.now() + STORM_MS;
@@ -141,7 +162,11 @@ async function storm(seed: number, tally: Tally): Promise<void> {
   const beforeCalm = tally.added;
   await clock.runUntil(clock.now() + CALM_MS / 2);
   for (const client of clients) client.stopped = true;
-  await during(Promise.all(running));
+  recording = false;
+  await during(Promise.all([...running, ...recordings]));
+  tally.recorded += history.events.length;
+  const verdict = checkLinearizable(history.events);
+  if (!verdict.linearizable) throw new Error(`not linearizable: ${JSON.stringify(verdict)}`);
   if (broken !== undefined) throw broken;
   if (members.failures.length > 0)
     throw new Error("a member stopped by itself", { cause: members.failures[0] });
@@ -162,7 +187,7 @@ async function storm(seed: number, tally: Tally): Promise<void> {
 }
 
 test(`raft members: ${SEEDS} seeds of crashes, partitions and slow disks lose, double and hide no txn`, async () => {
-  const tally: Tally = { added: 0, conflicts: 0, retries: 0, reads: 0, crashes: 0, partitions: 0 };
+  const tally: Tally = { added: 0, conflicts: 0, retries: 0, reads: 0, crashes: 0, partitions: 0, recorded: 0 };
   for (let seed = FIRST; seed < FIRST + SEEDS; seed++) {
     try {
       await storm(seed, tally);

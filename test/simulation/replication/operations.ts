@@ -47,14 +47,21 @@ export interface Answer {
 class Refusal extends Error {}
 
 export function newest(db: SqlReader): State {
-  return db.get<State & Record<string, number>>("SELECT id, chain FROM notes ORDER BY id DESC LIMIT 1") ?? EMPTY;
+  return (
+    db.get<State & Record<string, number>>("SELECT id, chain FROM notes ORDER BY id DESC LIMIT 1") ?? EMPTY
+  );
 }
 
 /**
  * One request from the moment it has its tenant until its answer may leave. What it resolves with has left; everything
  * that was shown is told to the expectations in that turn.
  */
-export async function carryOut(desk: Desk, tenant: Tenant, operation: Operation, op: number): Promise<Answer> {
+export async function carryOut(
+  desk: Desk,
+  tenant: Tenant,
+  operation: Operation,
+  op: number,
+): Promise<Answer> {
   const { expectations, coverage, schedule, isAsync } = desk;
   const seen = tenant.observe();
   const by = `${desk.actor.name} (epoch ${tenant.epoch}), ${operation} ${op}`;
@@ -76,11 +83,12 @@ export async function carryOut(desk: Desk, tenant: Tenant, operation: Operation,
         await tenant.data.write(seen, (tx) => {
           state = newest(tx);
           if (operation === "rollback") append(tx, op, undefined);
-          else if (state.id > 0) tx.run("INSERT INTO notes (id, op, chain) VALUES (?, ?, 0)", [state.id, -op]);
+          else if (state.id > 0)
+            tx.run("INSERT INTO notes (id, op, chain) VALUES (?, ?, 0)", [state.id, -op]);
           throw new Refusal("rolled back");
         });
       } catch (error) {
-        const expected = error instanceof Refusal || /UNIQUE/.test(String((error as Error).message));
+        const expected = error instanceof Refusal || /UNIQUE/.test((error as Error).message);
         if (!expected) throw error;
       }
       coverage.add(operation === "error" ? "errors answered" : "rollbacks");
@@ -97,7 +105,8 @@ export async function carryOut(desk: Desk, tenant: Tenant, operation: Operation,
       break;
     case "large": {
       const body = new Uint8Array(16_000 + 4 * desk.random.below(3_000));
-      for (let i = 0; i < body.length; i += 4) new DataView(body.buffer).setUint32(i, desk.random.below(2 ** 32));
+      for (let i = 0; i < body.length; i += 4)
+        new DataView(body.buffer).setUint32(i, desk.random.below(2 ** 32));
       state = await tenant.data.write(seen, (tx) => append(tx, op, body));
       break;
     }

@@ -63,7 +63,10 @@ export class SimulatedClient {
       world.schedule.note(`${this.actor.name} hears: ${(error as Error).message}`);
       if (code === "commit_unknown" || code === "late") world.coverage.add("writes of unknown fate");
       if (code === "store_unavailable") world.coverage.add("writes refused");
-      if (world.store.hidden.size + world.store.blind.size > 0 && (code === "chain_gap" || code === "tenant_missing" || code === "log_corrupt"))
+      if (
+        world.store.hidden.size + world.store.blind.size > 0 &&
+        (code === "chain_gap" || code === "tenant_missing" || code === "log_corrupt")
+      )
         world.coverage.add("loads refused for a hole");
       // What a client does when it is refused: it asks where the tenant is now, and says whom it could not find.
       this.#routes.delete(tenant);
@@ -77,7 +80,9 @@ export class SimulatedClient {
     const world = this.#world;
     const gone = failed !== undefined && world.workerOf(failed) === undefined ? failed : undefined;
     try {
-      const route = await world.tellControl(this.actor, "resolve", (control) => control.resolve(tenant, gone));
+      const route = await world.tellControl(this.actor, "resolve", (control) =>
+        control.resolve(tenant, gone),
+      );
       if (route !== undefined) this.#routes.set(tenant, route);
       return route;
     } catch {

@@ -196,7 +196,9 @@ export class SimulatedControl {
       for (const worker of [...this.domain.table.workers()]) {
         if (worker.state === "dead" && !term.sealing.has(worker.incarnation)) {
           term.sealing.add(worker.incarnation);
-          void this.#sealDead(term, worker.incarnation).finally(() => term.sealing.delete(worker.incarnation));
+          void this.#sealDead(term, worker.incarnation).finally(() =>
+            term.sealing.delete(worker.incarnation),
+          );
         }
       }
       for (const id of this.domain.table.moving()) {
@@ -275,7 +277,8 @@ export class SimulatedControl {
           }
         }
         const base = await this.#parts.askRelease(term.actor, owner.incarnation, id, epoch);
-        if (this.#run(term, finishTransfer(table, this.domain.meta(), id, transfer.id, base)) === undefined) return;
+        if (this.#run(term, finishTransfer(table, this.domain.meta(), id, transfer.id, base)) === undefined)
+          return;
         this.#parts.coverage.add(transfer.to === undefined ? "evictions" : "moves");
         return;
       } catch {

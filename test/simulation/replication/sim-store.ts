@@ -65,6 +65,7 @@ export class SimulatedStore {
 
   /** The store as one process sees it: answers are events of that process. */
   as(actor: Actor): ObjectStore {
+    const underWay = new Set<string>();
     const call = <T>(
       what: string,
       key: string,
@@ -78,26 +79,30 @@ export class SimulatedStore {
     return {
       kind: "file",
       description: "simulated",
-      putIfAbsent: (key, body, options) => {
+      putIfAbsent: async (key, body, options) => {
         const bytes = bodyBytes(body);
-        return call<PutOutcome>(
-          "put",
-          key,
-          options?.signal,
-          () => this.#create(key, bytes),
-          () => "unknown",
-        );
+        if (underWay.has(key)) this.#coverage.add("hedges");
+        underWay.add(key);
+        try {
+          return await call<PutOutcome>(
+            "put",
+            key,
+            options?.signal,
+            () => this.#create(key, bytes),
+            () => "unknown",
+          );
+        } finally {
+          underWay.delete(key);
+        }
       },
       put: (key, body, options) => {
         const bytes = bodyBytes(body);
         return call("overwrite", key, options?.signal, () => this.#set(key, bytes), fails("put", key));
       },
-      get: (key, options) =>
-        call("get", key, options?.signal, () => this.#get(key), fails("get", key)),
+      get: (key, options) => call("get", key, options?.signal, () => this.#get(key), fails("get", key)),
       range: (key, range, options) =>
         call("range", key, options?.signal, () => this.#range(key, range), fails("range", key)),
-      head: (key, options) =>
-        call("head", key, options?.signal, () => this.#head(key), fails("head", key)),
+      head: (key, options) => call("head", key, options?.signal, () => this.#head(key), fails("head", key)),
       list: (options) =>
         call(
           "list",
@@ -165,7 +170,7 @@ export class SimulatedStore {
       try {
         resolve(make());
       } catch (error) {
-        reject(error as Error);
+        reject(error);
       }
     };
     const apply = (delayMs: number, then: (result: () => T) => void): void => {
@@ -313,15 +318,16 @@ export function readStreamsAtOnce(): void {
     readonly #bytes: Uint8Array | undefined;
 
     constructor(body?: BodyInit | null, init?: ResponseInit) {
-      const bytes = body instanceof ReadableStream ? bodies.get(body as ReadableStream<Uint8Array>) : undefined;
+      const bytes =
+        body instanceof ReadableStream ? bodies.get(body as ReadableStream<Uint8Array>) : undefined;
       super(bytes === undefined ? body : null, init);
       this.#bytes = bytes;
     }
 
     override arrayBuffer(): Promise<ArrayBuffer> {
       if (this.#bytes === undefined) return super.arrayBuffer();
-      return Promise.resolve(this.#bytes.slice().buffer as ArrayBuffer);
+      return Promise.resolve(this.#bytes.slice().buffer);
     }
   }
-  globalThis.Response = SimulatedResponse as typeof Response;
+  globalThis.Response = SimulatedResponse;
 }

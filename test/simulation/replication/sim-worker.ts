@@ -2,13 +2,7 @@ import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Database } from "bun:sqlite";
 import { SystemError } from "../../../shared/errors.ts";
-import {
-  DATA_DB,
-  type Epoch,
-  type Incarnation,
-  type TenantId,
-  hex16,
-} from "../../../shared/ids.ts";
+import { DATA_DB, type Epoch, type Incarnation, type TenantId, hex16 } from "../../../shared/ids.ts";
 import { limits } from "../../../shared/limits.ts";
 import type { Positions } from "../../../shared/protocol/internal.ts";
 import { Departures } from "../../../worker/member/departures.ts";
@@ -94,33 +88,52 @@ export class SimulatedWorker {
     const { schedule, random, coverage, expectations } = this.#world;
     const isAsync = this.#world.isAsync(id);
     const allowed = operation === "import" && !this.#world.mayImport(id) ? "write" : operation;
-    const desk = { actor: this.actor, schedule, random, coverage, expectations, directory: this.directory, isAsync };
+    const desk = {
+      actor: this.actor,
+      schedule,
+      random,
+      coverage,
+      expectations,
+      directory: this.directory,
+      isAsync,
+    };
     return carryOut(desk, tenant, allowed, op);
   }
 
   release(incarnation: Incarnation, id: TenantId, epoch: Epoch): Promise<Positions> {
     const { session } = this;
-    if (session?.incarnation !== incarnation) throw new SystemError("worker_lost", "Cannot release: another one");
+    if (session?.incarnation !== incarnation)
+      throw new SystemError("worker_lost", "Cannot release: another one");
     return session.departures.release(id, epoch);
   }
 
   /** Compares what an owner has with what it logged, by the image that a snapshot would be made of. */
   async compareImage(): Promise<void> {
     const { session } = this;
-    const tenants = [...(session?.loaded.values() ?? [])].filter(({ lost, ready }) => lost === undefined && ready);
+    const tenants = [...(session?.loaded.values() ?? [])].filter(
+      ({ lost, ready }) => lost === undefined && ready,
+    );
     if (tenants.length === 0) return;
     const tenant = this.#world.random.pick(tenants);
     const database = this.#world.random.pick([...tenant.databases.values()]);
     const found = await database.image().catch(() => undefined);
     if (found === undefined || this.actor.state !== "up") return;
     this.#world.coverage.add("images compared");
-    this.#world.history.checkImage(tenant.id, database.name, found.txid, found.image, `the copy of ${this.actor.name}`);
+    this.#world.history.checkImage(
+      tenant.id,
+      database.name,
+      found.txid,
+      found.image,
+      `the copy of ${this.actor.name}`,
+    );
   }
 
   /** As a tool that somebody ran beside the worker, against all advice. */
   checkpointBeside(): void {
     const { session } = this;
-    const tenants = [...(session?.loaded.values() ?? [])].filter(({ lost, ready }) => lost === undefined && ready);
+    const tenants = [...(session?.loaded.values() ?? [])].filter(
+      ({ lost, ready }) => lost === undefined && ready,
+    );
     if (tenants.length === 0) return;
     this.disturbed = true;
     const { path } = this.#world.random.pick(tenants).database(DATA_DB);
@@ -144,7 +157,9 @@ export class SimulatedWorker {
       let incarnation: Incarnation;
       try {
         const previous = this.#previous;
-        incarnation = await world.tellControl(this.actor, "register", (control) => control.register(nonce, previous));
+        incarnation = await world.tellControl(this.actor, "register", (control) =>
+          control.register(nonce, previous),
+        );
       } catch {
         await world.sleep(this.actor, limits.restartDelayMsMin);
         continue;
@@ -260,7 +275,9 @@ export class SimulatedWorker {
     const world = this.#world;
     const { code } = error as { code?: unknown };
     world.coverage.add("tenants stopped");
-    world.schedule.note(`${this.actor.name} stops ${tenant}: ${(error as Error).message}`);
+    world.schedule.note(
+      `${this.actor.name} stops ${tenant}: ${(error as Error).message.replaceAll(this.directory, "")}`,
+    );
     if (code === "wal_lost" && !this.disturbed) {
       violated(`${this.actor.name} lost the WAL of ${tenant} by itself: ${(error as Error).message}`);
     }

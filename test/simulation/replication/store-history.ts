@@ -88,7 +88,9 @@ export class StoreHistory implements StoreObserver {
     }
     log.end = end;
     if (log.lastEntries >= end) {
-      throw new Violation(`log ${incarnation} was sealed at ${end}, but its writer has slot ${log.lastEntries}`);
+      throw new Violation(
+        `log ${incarnation} was sealed at ${end}, but its writer has slot ${log.lastEntries}`,
+      );
     }
   }
 
@@ -105,7 +107,8 @@ export class StoreHistory implements StoreObserver {
   checkImage(tenant: string, database: string, txid: number, image: Uint8Array, whose: string): void {
     if (txid === 0) return;
     const version = this.#databases.get(`${tenant}/${database}`)?.versions[txid - 1];
-    if (version === undefined) throw new Violation(`${whose} has TXID ${txid} of ${tenant}/${database}: no log has`);
+    if (version === undefined)
+      throw new Violation(`${whose} has TXID ${txid} of ${tenant}/${database}: no log has`);
     if (version.hash === Bun.hash.wyhash(image)) return;
     throw new Violation(
       `${whose} of ${tenant}/${database} at TXID ${txid} is not what its owner logged: ${image.length} bytes, ${version.commit} pages`,
@@ -156,7 +159,8 @@ export class StoreHistory implements StoreObserver {
     if (txid !== history.versions.length + 1) {
       throw new Violation(`TXID ${txid} of ${name} follows ${history.versions.length} in ${key}`);
     }
-    if (last !== undefined && epoch < last.epoch) throw new Violation(`epoch ${epoch} of ${name} after ${last.epoch}`);
+    if (last !== undefined && epoch < last.epoch)
+      throw new Violation(`epoch ${epoch} of ${name} after ${last.epoch}`);
     let body: Uint8Array;
     if (entry.kind === "data") body = entry.ltx;
     else {
@@ -170,7 +174,14 @@ export class StoreHistory implements StoreObserver {
     for (const [pgno, data] of pages) history.pages.set(pgno, data);
     for (const pgno of history.pages.keys()) if (pgno > header.commit) history.pages.delete(pgno);
     const hash = hashPages(history.pages, header.commit, header.pageSize);
-    history.versions.push({ epoch, incarnation, commit: header.commit, pageSize: header.pageSize, pages, hash });
+    history.versions.push({
+      epoch,
+      incarnation,
+      commit: header.commit,
+      pageSize: header.pageSize,
+      pages,
+      hash,
+    });
   }
 
   /** A file under a prefix says nothing that the log does not say, and says it right. */
@@ -197,7 +208,8 @@ export class StoreHistory implements StoreObserver {
         throw new Violation(`${key} lacks page ${pgno} as it is at TXID ${max}`);
       }
     }
-    if (pages.size !== expected.size) throw new Violation(`${key} has ${pages.size} pages, not ${expected.size}`);
+    if (pages.size !== expected.size)
+      throw new Violation(`${key} has ${pages.size} pages, not ${expected.size}`);
   }
 }
 

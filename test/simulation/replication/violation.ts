@@ -6,8 +6,12 @@ export class Violation extends Error {
 
   constructor(message: string) {
     super(message);
-    first ??= this;
+    note(this);
   }
+}
+
+function note(violation: Violation): void {
+  first ??= violation;
 }
 
 /** The first one since the last call. */

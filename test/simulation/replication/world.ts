@@ -87,8 +87,13 @@ export class World {
     this.history = new StoreHistory(() => this.store.objects, coverage);
     this.store = new SimulatedStore(this.schedule, random, coverage, this.history);
     this.expectations = new Expectations(coverage);
+    const { schedule, store, history } = this;
     this.control = new SimulatedControl({
-      ...this,
+      schedule,
+      random,
+      coverage,
+      store,
+      history,
       askRelease: (from, incarnation, tenant, epoch) => this.#askRelease(from, incarnation, tenant, epoch),
     });
     // Storms that do much of one thing and little of another meet what even ones never do.
@@ -119,7 +124,10 @@ export class World {
   }
 
   newNonce(): string {
-    return (++this.#nonces).toString(16).padStart(8, "0").padStart(32, this.#seed.toString(16).padStart(8, "0"));
+    return (++this.#nonces)
+      .toString(16)
+      .padStart(8, "0")
+      .padStart(32, this.#seed.toString(16).padStart(8, "0"));
   }
 
   newOp(): number {
@@ -140,7 +148,9 @@ export class World {
   }
 
   workerOf(incarnation: Incarnation): SimulatedWorker | undefined {
-    return this.#workers.find((worker) => worker.incarnation === incarnation && worker.actor.state !== "dead");
+    return this.#workers.find(
+      (worker) => worker.incarnation === incarnation && worker.actor.state !== "dead",
+    );
   }
 
   sleep(actor: Actor, ms: number): Promise<void> {
@@ -159,7 +169,13 @@ export class World {
     const lost = this.#cut.has(from) || this.random.chance(this.#stormy ? 0.02 : 0);
     const to = leader === undefined || lost ? undefined : leader;
     const twice = this.#stormy && this.random.chance(0.02);
-    return this.#message(from, CONTROL_PATIENCE_MS, what, () => to && { actor: to, work: () => structuredClone(say()) }, twice);
+    return this.#message(
+      from,
+      CONTROL_PATIENCE_MS,
+      what,
+      () => to && { actor: to, work: () => structuredClone(say()) },
+      twice,
+    );
   }
 
   /** A request to a process; `find` looks where it is when the message arrives. */
@@ -211,7 +227,7 @@ export class World {
           };
           void (async () => there.work())().then(
             (value) => sent(() => resolve(value)),
-            (error: unknown) => sent(() => reject(error as Error)),
+            (error: unknown) => sent(() => reject(error)),
           );
         });
       });
@@ -316,7 +332,9 @@ export class World {
         this.schedule.freeze(worker.actor);
         worker.frozenAs = worker.incarnation;
         coverage.add("workers frozen");
-        this.#later(random.chance(0.5) ? 300 : 3_000, `thaws ${worker.actor.name}`, () => this.schedule.thaw(worker.actor));
+        this.#later(random.chance(0.5) ? 300 : 3_000, `thaws ${worker.actor.name}`, () =>
+          this.schedule.thaw(worker.actor),
+        );
         return true;
       case "leave":
         if (worker === undefined) return false;
@@ -372,7 +390,9 @@ export class World {
         return true;
       }
       case "beside": {
-        const ended = [...control.domain.table.workers()].filter(({ state }) => state !== "live" && state !== "draining");
+        const ended = [...control.domain.table.workers()].filter(
+          ({ state }) => state !== "live" && state !== "draining",
+        );
         if (ended.length === 0) return false;
         control.sealBeside(random.pick(ended).incarnation, new Actor(`sealer${this.schedule.steps}`));
         return true;
@@ -416,9 +436,13 @@ export class World {
         // A sealer that knows nothing tells a short log from one that nobody has written to by what is left of it.
         const whole = end !== undefined && end <= limits.sealSlots;
         const first = end === undefined || named || whole ? this.history.lowWatermark(incarnation) : end;
-        const keys = this.store.keys(logKey(incarnation, 0 as never).slice(0, -"0000000000000000.wlog".length));
+        const keys = this.store.keys(
+          logKey(incarnation, 0 as never).slice(0, -"0000000000000000.wlog".length),
+        );
         const limit = logKey(incarnation, first as never);
-        const removable = keys.filter((key) => key < limit || (this.#defects.sealDeleted && end !== undefined && !named));
+        const removable = keys.filter(
+          (key) => key < limit || (this.#defects.sealDeleted && end !== undefined && !named),
+        );
         if (removable.length > 0 && end !== undefined && !named) {
           this.coverage.add("logs removed");
           this.history.forgotten(incarnation);
@@ -475,7 +499,8 @@ export class World {
     while (!done) {
       this.#step();
       if (this.#broken !== undefined) throw this.#broken;
-      if (this.schedule.nowMs > endMs) throw new Violation(`${complaint} ${HEAL_MS_MAX} ms after the last fault`);
+      if (this.schedule.nowMs > endMs)
+        throw new Violation(`${complaint} ${HEAL_MS_MAX} ms after the last fault`);
     }
     if (this.#broken !== undefined) throw this.#broken;
   }
@@ -485,7 +510,9 @@ export class World {
     const worker = owner === undefined ? undefined : this.workerOf(owner.incarnation);
     const tenant = worker?.session?.loaded.get(id);
     if (tenant === undefined) throw new Violation(`nobody has ${id} at the end`);
-    const ops = tenant.data.read(tenant.observe(), (db) => db.all<{ id: number; op: number }>("SELECT id, op FROM notes ORDER BY id"));
+    const ops = tenant.data.read(tenant.observe(), (db) =>
+      db.all<{ id: number; op: number }>("SELECT id, op FROM notes ORDER BY id"),
+    );
     const imported = (ops[0]?.id ?? 0) >= IMPORT_STEP;
     this.expectations.finally(id, new Set(ops.map(({ op }) => op)), imported);
   }

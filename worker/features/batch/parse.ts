@@ -1,5 +1,6 @@
 /** The requests of a batch, as submitted. */
-import type { UploadedFile } from "../../model/contract.ts";
+import { limits } from "../../../shared/limits.ts";
+import type { FieldError, UploadedFile } from "../../model/contract.ts";
 import { badRequest } from "../../pb/api-error.ts";
 import type { BoundBody } from "../../pb/route.ts";
 
@@ -15,7 +16,7 @@ export function parseBatch({ values, files }: BoundBody, requestsMax: number): B
   const requests = values["requests"] ?? [];
   if (!Array.isArray(requests)) throw unreadable();
   if (requests.length === 0) {
-    throw invalid({ code: "validation_required", message: "Cannot be blank." });
+    throw invalid({ ...BLANK });
   }
   if (requests.length > requestsMax) {
     throw invalid({
@@ -24,15 +25,40 @@ export function parseBatch({ values, files }: BoundBody, requestsMax: number): B
       params: { max: requestsMax, min: 0 },
     });
   }
-  return requests.map((request: unknown, index) => {
+  const items = requests.map((request: unknown, index): BatchItem => {
     if (!isObject(request)) throw unreadable();
     return {
-      method: text(request["method"]).toUpperCase(),
+      method: text(request["method"]),
       url: text(request["url"]),
       headers: texts(request["headers"]),
       body: { values: objectOf(request["body"]), files: filesOf(files, index) },
     };
   });
+  const errors = items.map(itemErrors);
+  if (errors.some((found) => Object.keys(found).length > 0)) {
+    throw invalid(Object.fromEntries(errors.entries().filter(([, found]) => Object.keys(found).length > 0)));
+  }
+  return items;
+}
+
+const BLANK: FieldError = { code: "validation_required", message: "Cannot be blank." };
+const METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"];
+
+function itemErrors({ method, url }: BatchItem): Record<string, FieldError> {
+  const errors: Record<string, FieldError> = {};
+  if (method === "") errors["method"] = BLANK;
+  else if (!METHODS.includes(method)) {
+    errors["method"] = { code: "validation_in_invalid", message: "Must be a valid value." };
+  }
+  if (url === "") errors["url"] = BLANK;
+  else if (Array.from(url).length > limits.batchUrlCharactersMax) {
+    errors["url"] = {
+      code: "validation_length_too_long",
+      message: `The length must be no more than ${limits.batchUrlCharactersMax}.`,
+      params: { max: limits.batchUrlCharactersMax, min: 0 },
+    };
+  }
+  return errors;
 }
 
 /** Files come as `requests.N.field` or `requests[N].field`. */

@@ -111,7 +111,7 @@ test.each<[string, string, unknown, number, unknown]>([
     "",
     { name: 1 },
     400,
-    { message: "Failed to load the submitted data due to invalid formatting.", data: {} },
+    { message: "Failed to load the collection type data due to invalid formatting.", data: {} },
   ],
   [
     "POST",

@@ -31,12 +31,23 @@ function forSuperusers(method: FeatureRoute["method"], path: string, handle: Han
 }
 
 const create: Handler = async (context) => {
-  const { values } = await context.body();
+  const values = await newCollectionBody(context);
   const created = await orRefuse("Failed to create collection.", () =>
     inTransaction(context, (tx, model) => model.createCollection(tx, { ...values })),
   );
   return context.json(200, collectionToJson(created));
 };
+
+/** PocketBase reads the type first, to know what else to read. */
+async function newCollectionBody(context: PbContext): Promise<Readonly<Record<string, unknown>>> {
+  const unreadable = "Failed to load the collection type data due to invalid formatting.";
+  const { values } = await context.body().catch((error: unknown) => {
+    throw error instanceof ApiError && error.status === 400 ? badRequest(unreadable) : error;
+  });
+  const isText = (value: unknown): boolean => value === undefined || value === null || typeof value === "string";
+  if (!isText(values["type"]) || !isText(values["name"])) throw badRequest(unreadable);
+  return values;
+}
 
 const view: Handler = (context) =>
   context.json(200, collectionToJson(named(modelOf(context.tenant).schema, context)));
@@ -145,7 +156,7 @@ async function tryView(context: PbContext, query: string): Promise<ReturnType<Te
   } catch (error) {
     if (error === undo && result !== undefined) return result;
     if (isOwn(error)) throw error;
-    throw badRequest(`Invalid view query. Raw error: ${reasonOf(error)}`);
+    throw badRequest(`Invalid view query. Raw error: \n${reasonOf(error)}`);
   }
   throw new SystemError("internal", "Cannot try the view: its transaction was not undone");
 }

@@ -24,7 +24,8 @@ function connect(context: PbContext): Response {
 }
 
 async function subscribe(context: PbContext): Promise<Response> {
-  const { clientId, subscriptions } = validated((await context.body()).values);
+  const isJson = context.request.headers.get("content-type")?.startsWith("application/json") === true;
+  const { clientId, subscriptions } = validated((await context.body()).values, isJson);
   const hub = context.tenant.slot(realtimeHub);
   const client = hub.find(clientId);
   if (client === undefined) throw notFound("Missing or invalid client id.");
@@ -40,10 +41,14 @@ async function subscribe(context: PbContext): Promise<Response> {
   return context.noContent();
 }
 
-function validated(values: Readonly<Record<string, unknown>>): { clientId: string; subscriptions: string[] } {
-  const clientId = asText(values["clientId"] ?? "");
+function validated(
+  values: Readonly<Record<string, unknown>>,
+  isJson: boolean,
+): { clientId: string; subscriptions: string[] } {
+  const clientId = asText(values["clientId"] ?? "", isJson);
   const given = values["subscriptions"] ?? [];
-  const subscriptions = (Array.isArray(given) ? given : [given]).map(asText);
+  if (isJson && !Array.isArray(given)) throw badRequest();
+  const subscriptions = (Array.isArray(given) ? given : [given]).map((topic) => asText(topic, isJson));
   const errors: Record<string, unknown> = {};
   const idError =
     clientId === ""
@@ -72,8 +77,10 @@ function tooLong(max: number): FieldError {
   };
 }
 
-function asText(value: unknown): string {
+/** Values of forms were inferred and are text again; JSON says what it means. */
+function asText(value: unknown, isJson: boolean): string {
   if (typeof value === "string") return value;
+  if (isJson) throw badRequest();
   if (typeof value === "number" || typeof value === "boolean") return String(value);
   throw badRequest();
 }

@@ -262,7 +262,7 @@ describe("status and body", () => {
     ["give away", "ann", "PATCH", `${posts}/${ids.mine}`, { owner: ids.bob }, 404, missing],
     ["update what is not there", "root", "PATCH", `${posts}/nope`, {}, 404, missing],
     ["delete another's", "ann", "DELETE", `${posts}/${ids.open}`, undefined, 404, missing],
-    ["unknown path", "root", "GET", "/api/nope", undefined, 404, missing],
+    ["unknown path", "root", "GET", "/api/nope", undefined, 404, { ...missing, message: "File not found." }],
     ["another method", "root", "PUT", posts, {}, 404, missing],
   ];
   test("table of requests", async () => {

@@ -2,7 +2,7 @@
 import { modelOf } from "../../model/model.ts";
 import { jsonRowsOf } from "../../model/records/json-row.ts";
 import { forbidden, notFound } from "../../pb/api-error.ts";
-import { findCollection, findWritableCollection } from "../../pb/find-collection.ts";
+import { findCollection, findNamedCollection, findWritableCollection } from "../../pb/find-collection.ts";
 import { enrichRecord, enrichRecords } from "../../pb/records/enrich.ts";
 import { listRecords } from "../../pb/records/list.ts";
 import { findUnderRule } from "../../pb/records/rules.ts";
@@ -74,12 +74,14 @@ function view(context: PbContext): Response {
 }
 
 async function create(context: PbContext): Promise<Response> {
+  findNamedCollection(context);
   const collection = findWritableCollection(context);
   const body = await context.body(bodyLimitOf(collection));
   return context.json(200, await runWrite(context, (scope) => prepareCreate(scope, collection, body)));
 }
 
 async function update(context: PbContext): Promise<Response> {
+  findNamedCollection(context);
   const collection = findWritableCollection(context);
   const body = await context.body(bodyLimitOf(collection));
   const id = context.params["id"] ?? "";

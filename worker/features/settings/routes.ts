@@ -4,17 +4,20 @@ import type { FeatureRoute, PbContext } from "../../pb/route.ts";
 import {
   type SettingsObject,
   loadSettings,
-  mergeSettings,
   saveSettings,
   settingsOf,
 } from "../../pb/settings.ts";
+import { InvalidSettings, readSettingsInput } from "./read-input.ts";
+import { testS3 } from "./test-s3.ts";
 import { validateSettings } from "./validate.ts";
 
 export const settingsRoutes: readonly FeatureRoute[] = [
   { method: "GET", path: "/api/settings", handle: read },
   { method: "PATCH", path: "/api/settings", handle: update },
+  { method: "POST", path: "/api/settings/test/s3", handle: testS3 },
 ];
 
+const LOAD_FAILED = "An error occurred while loading the submitted data.";
 const SAVE_FAILED = "An error occurred while saving the new settings.";
 
 function read(context: PbContext): Response {
@@ -25,16 +28,24 @@ function read(context: PbContext): Response {
 async function update(context: PbContext): Promise<Response> {
   context.requireSuperuser();
   const { values } = await context.body().catch((error: unknown) => {
-    throw badRequest("An error occurred while loading the submitted data.", undefined, error);
+    throw badRequest(LOAD_FAILED, undefined, error);
   });
   const saved = await context.tenant.data.write(context.seen, (tx) => {
-    const settings = mergeSettings(loadSettings(tx), values);
+    const settings = merged(loadSettings(tx), values);
     const errors = validateSettings(settings);
     if (Object.keys(errors).length > 0) throw badRequest(SAVE_FAILED, errors);
     saveSettings(context.tenant, tx, settings, new Date().toISOString().replace("T", " "));
     return settings;
   });
   return context.json(200, withoutSecrets(saved));
+}
+
+function merged(stored: SettingsObject, values: Readonly<Record<string, unknown>>): SettingsObject {
+  try {
+    return readSettingsInput(stored, values);
+  } catch (error) {
+    throw error instanceof InvalidSettings ? badRequest(LOAD_FAILED, undefined, error) : error;
+  }
 }
 
 /** `secret` and `password` are left out wherever they stand. */

@@ -1,11 +1,16 @@
 /** What PocketBase refuses in settings, by group and field. */
 import type { FieldError } from "../../model/contract.ts";
+import { looksLikeUrl } from "../../model/rules.ts";
+import { isAddressOrRange } from "../../pb/address-range.ts";
 import { BLANK, INVALID_EMAIL, isEmail, lengthError } from "../../pb/form-body.ts";
 import { type SettingsObject, settingsGroup } from "../../pb/settings.ts";
+
+import { cronError } from "./cron-error.ts";
 
 type Errors = Record<string, unknown>;
 type Check = (value: unknown) => FieldError | undefined;
 
+const COLOUR_CHARACTERS = 7;
 const URL_ERROR: FieldError = { code: "validation_is_url", message: "Must be a valid URL." };
 const HOST_ERROR: FieldError = {
   code: "validation_is_host",
@@ -19,7 +24,9 @@ export function validateSettings(settings: SettingsObject): Errors {
   const batchOn = group("batch")["enabled"] === true;
   const backups = group("backups");
   return present({
+    superuserIPs: addresses(settings["superuserIPs"]),
     meta: fields(group("meta"), {
+      accentColor: [colour],
       appName: [required, length(1, 255)],
       appURL: [required, url],
       senderName: [required, length(1, 255)],
@@ -64,17 +71,32 @@ function rateLimits(group: SettingsObject): Errors {
   const rules = Array.isArray(group["rules"]) ? group["rules"] : [];
   if (group["enabled"] === true && rules.length === 0) return { rules: BLANK };
   const errors: Errors = {};
+  const taken = new Set<string>();
   for (const [index, rule] of rules.entries()) {
+    const { label: name, audience } = rule as { label: string; audience: string };
     const found = fields(rule as SettingsObject, {
-      label: [required, label],
+      label: [required, label, !isFree(taken, name, audience) && conflicting],
       maxRequests: [required, min(1)],
       duration: [required, min(1)],
       audience: [oneOf("@guest", "@auth")],
     });
     if (Object.keys(found).length > 0) errors[index] = found;
+    taken.add(`${name} ${audience}`);
   }
-  return present({ rules: errors });
+  return present({ rules: errors, excludedIPs: addresses(group["excludedIPs"]) });
 }
+
+/** A rule for everybody leaves no room for one of a part of them with the same label. */
+function isFree(taken: ReadonlySet<string>, label: string, audience: string): boolean {
+  const others = audience === "" ? ["", "@guest", "@auth"] : ["", audience];
+  return others.every((other) => !taken.has(`${label} ${other}`));
+}
+
+const conflicting: Check = (name) => ({
+  code: "validation_conflicting_rate_limit_rule",
+  message: `Rate limit rule configuration with label ${String(name)} already exists or conflicts with another rule.`,
+  params: { label: String(name) },
+});
 
 function fields(group: SettingsObject, checks: Readonly<Record<string, readonly (Check | false)[]>>): Errors {
   const errors: Errors = {};
@@ -103,12 +125,8 @@ const length =
   (value) =>
     isBlank(value) ? undefined : lengthError(String(value), least, most);
 const email: Check = (value) => (isBlank(value) || isEmail(String(value)) ? undefined : INVALID_EMAIL);
-const url: Check = (value) => {
-  if (isBlank(value)) return undefined;
-  const text = String(value);
-  const full = /^[a-z][a-z0-9+.-]*:\/\//i.test(text) ? text : `http://${text}`;
-  return URL.canParse(full) && !/\s/.test(text) ? undefined : URL_ERROR;
-};
+const url: Check = (value) =>
+  isBlank(value) || looksLikeUrl(String(value)) ? undefined : URL_ERROR;
 const host: Check = (value) =>
   isBlank(value) ||
   /^(?:[a-zA-Z0-9_](?:[a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_])?\.)*[a-zA-Z0-9_-]{1,63}\.?$|^[0-9a-fA-F:]+$/.test(
@@ -133,30 +151,33 @@ const oneOf =
       ? undefined
       : { code: "validation_in_invalid", message: "Must be a valid value." };
 const label: Check = (value) =>
-  /^(\w+ )?\/[\w/-]*$|^\/[\w/-]*$|^\w+:\w+$|^\*:\w+$/.test(String(value))
+  /^(\w+ )?\/[\w/-]*$|^\w+$|^\w+:\w+$|^\*:\w+$/.test(String(value))
     ? undefined
     : { code: "validation_match_invalid", message: "Must be in a valid format." };
 
-const CRON_FIELD = /^(\*|\d+(-\d+)?)(\/\d+)?(,(\*|\d+(-\d+)?)(\/\d+)?)*$/;
-const CRON_RANGES = [
-  [0, 59],
-  [0, 23],
-  [1, 31],
-  [1, 12],
-  [0, 6],
-] as const;
 const cron: Check = (value) => {
-  if (isBlank(value)) return undefined;
-  const text = String(value);
-  if (["@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"].includes(text))
-    return undefined;
-  const parts = text.trim().split(/\s+/);
-  const fits = (part: string, index: number): boolean => {
-    const [least, most] = CRON_RANGES[index] ?? [0, 0];
-    const bounds = part.replace(/\/\d+/g, "").match(/\d+/g) ?? [];
-    return CRON_FIELD.test(part) && bounds.every((bound) => Number(bound) >= least && Number(bound) <= most);
-  };
-  return parts.length === 5 && parts.every(fits)
-    ? undefined
-    : { code: "validation_invalid_cron", message: "Invalid cron expression." };
+  const message = isBlank(value) ? undefined : cronError(String(value));
+  return message === undefined ? undefined : { code: "validation_invalid_cron", message };
 };
+const colour: Check = (value) => {
+  if (isBlank(value)) return undefined;
+  if (String(value).length !== COLOUR_CHARACTERS) {
+    const params = { max: COLOUR_CHARACTERS, min: COLOUR_CHARACTERS };
+    return { code: "validation_length_invalid", message: `The length must be exactly ${params.max}.`, params };
+  }
+  return /^#[0-9a-fA-F]{6}$/.test(String(value))
+    ? undefined
+    : { code: "validation_is_hex_color", message: "Must be a valid hexadecimal color code." };
+};
+
+/** Addresses and ranges of addresses, by their place in the list. The code is spelled as clients know it. */
+function addresses(value: unknown): Errors {
+  const errors: Errors = {};
+  for (const [index, address] of (Array.isArray(value) ? value : []).entries()) {
+    if (address === "") errors[index] = BLANK;
+    else if (typeof address !== "string" || !isAddressOrRange(address)) {
+      errors[index] = { code: "validation_invlaid_ip_or_subnet", message: "Invalid IP or CIDR subnet." };
+    }
+  }
+  return errors;
+}

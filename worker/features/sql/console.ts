@@ -8,6 +8,7 @@ import type { FeatureRoute, PbContext } from "../../pb/route.ts";
 import { SystemError, UserError } from "../../../shared/errors.ts";
 import type { RawResult, SqlReader, SqlValue } from "../../sqlite/contract.ts";
 import { goFloat } from "./go-float.ts";
+import type { StatementNature } from "./policy.ts";
 import { type TenantSql, sqlOf } from "./tenant-sql.ts";
 
 export const consoleRoutes: readonly FeatureRoute[] = [{ method: "POST", path: "/api/sql", handle: runSql }];
@@ -51,7 +52,7 @@ async function execute({ tenant, seen }: PbContext, query: string): Promise<Cons
   const sql = sqlOf(tenant);
   const startMs = performance.now();
   const writes = tenant.data.read(seen, (db) => isWriting(sql, db, statements));
-  const ran = writes ? await write() : tenant.data.read(seen, (db) => runAll(sql, db, statements));
+  const ran = writes ? await write() : await read();
   const execTime = Math.floor(performance.now() - startMs);
   const showsRows = !WITHOUT_ROWS.some((word) => query.toUpperCase().startsWith(word));
   return {
@@ -66,6 +67,16 @@ async function execute({ tenant, seen }: PbContext, query: string): Promise<Cons
       : [],
     rows: showsRows ? (ran.last?.rows ?? []).map((row) => row.map(textOf)) : [],
   };
+
+  async function read(): Promise<Ran> {
+    let last: RawResult | undefined;
+    for (const statement of statements) {
+      tenant.data.read(seen, (db) => checkControl(sql.examine(db, statement, "full"), statement));
+      const result = checked(await sql.read(seen, statement, [], "full", BOUNDS));
+      if (result.columns.length > 0) last = result;
+    }
+    return { last, affectedRows: 0, touchesModel: false };
+  }
 
   async function write(): Promise<Ran> {
     try {
@@ -104,24 +115,30 @@ function runAll(sql: TenantSql, db: SqlReader, statements: readonly string[]): R
   const ran: Ran = { last: undefined, affectedRows: 0, touchesModel: false };
   for (const statement of statements) {
     const nature = sql.examine(db, statement, "full");
-    if (nature.foreignKeys !== undefined) throw new Error("PRAGMA foreign_keys cannot be set here");
-    if (nature.control !== undefined)
-      throw new Error(
-        `${firstWords(statement, 1)[0]} is not allowed here: statements run in a transaction already`,
-      );
-    const result = db.raw(statement, [], {
-      rowsMax: limits.sqlConsoleRowsMax,
-      bytesMax: limits.sqlResultBytesMax,
-      deadlineMs: performance.now() + limits.sqlStatementMs,
-    });
-    if (result.cut === "time" || result.cut === "bytes") {
-      throw new Error(result.cut === "time" ? "the statement took too long" : "the rows are too large");
-    }
+    checkControl(nature, statement);
+    const deadlineMs = performance.now() + limits.sqlStatementMs;
+    const result = checked(db.raw(statement, [], { ...BOUNDS, deadlineMs }));
     if (result.columns.length > 0) ran.last = result;
     if (nature.changesRows) ran.affectedRows = result.changes;
     ran.touchesModel ||= nature.touchesModel;
   }
   return ran;
+}
+
+const BOUNDS = { rowsMax: limits.sqlConsoleRowsMax, bytesMax: limits.sqlResultBytesMax };
+
+/** More rows than are shown are no fault. */
+function checked(result: RawResult): RawResult {
+  if (result.cut === "time") throw new Error("the statement took too long");
+  if (result.cut === "bytes") throw new Error("the rows are too large");
+  return result;
+}
+
+function checkControl({ control, foreignKeys }: StatementNature, statement: string): void {
+  if (foreignKeys !== undefined) throw new Error("PRAGMA foreign_keys cannot be set here");
+  if (control === undefined) return;
+  const [word] = firstWords(statement, 1);
+  throw new Error(`${word} is not allowed here: statements run in a transaction already`);
 }
 
 /** As Go's database/sql scans any value into a string. */

@@ -11,8 +11,8 @@ export type SqlAccess = "read" | "write" | "full";
 const TELLING = new Set(
   (
     "application_id collation_list compile_options database_list data_version encoding foreign_key_check foreign_key_list " +
-    "foreign_keys freelist_count function_list index_info index_list index_xinfo integrity_check module_list page_count " +
-    "page_size pragma_list quick_check schema_version table_info table_list table_xinfo user_version"
+    "auto_vacuum busy_timeout cache_size foreign_keys freelist_count function_list index_info index_list index_xinfo " +
+    "integrity_check journal_mode module_list page_count synchronous page_size pragma_list quick_check schema_version table_info table_list table_xinfo user_version"
   ).split(" "),
 );
 /** Of those, the ones whose argument does not set anything. */

@@ -83,10 +83,10 @@ export class TenantSession implements SqlSession {
         throw new SqlRefused("SQLITE_ERROR", "There is no transaction that is open");
     }
     if (!nature.isWrite) {
-      return toResult(
-        this.#tenant.data.read(this.#seen, (db) => run(db, sql, params, false)),
-        nature,
-      );
+      const bounds = { rowsMax: limits.sqlRowsMax, bytesMax: limits.sqlResultBytesMax };
+      const result = await this.#sql.read(this.#seen, sql, params, this.#access, bounds);
+      if (result.cut !== undefined) throw tooLarge(result.cut, false);
+      return toResult(result, nature);
     }
     try {
       return await this.#tenant.data.write(this.#seen, (tx) => {

@@ -74,7 +74,7 @@ test.each<[Record<string, unknown>, unknown]>([
   ],
   [
     { name: "x", type: "view", viewQuery: "select 1 as a" },
-    { fields: "validation_required", viewQuery: "validation_invalid_view_query" },
+    { fields: "validation_missing_primary_key", viewQuery: "validation_invalid_view_query" },
   ],
   [
     { name: "x", type: "view", viewQuery: "select id from users; drop table users" },

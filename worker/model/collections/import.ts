@@ -60,9 +60,12 @@ function readChange(
   for (const old of before.fields) {
     if (!old.system && deleteMissing) continue;
     if (collection.fields.some((field) => field.id === old.id)) continue;
-    const renumbered = collection.fields.find((field) => field.name === old.name && field.type === old.type);
-    if (renumbered === undefined) addField(collection.fields, old);
-    else renumbered.id = old.id;
+    // What came without the id of the field of its name does not change that field.
+    const renumbered = collection.fields.findIndex(
+      (field) => field.name === old.name && field.type === old.type,
+    );
+    if (renumbered < 0) addField(collection.fields, old);
+    else collection.fields[renumbered] = old;
   }
   return { collection, automaticId: false, before };
 }
@@ -105,7 +108,7 @@ function validate(
 function shortened(errors: object): unknown {
   const entries = Object.entries(errors) as [string, unknown][];
   const message = entries.find(([key]) => key === "message")?.[1];
-  if (typeof message === "string") return message;
+  if (typeof message === "string") return message.charAt(0).toLowerCase() + message.slice(1).replace(/\.$/, "");
   return Object.fromEntries(entries.map(([key, value]) => [key, shortened(value as object)]));
 }
 

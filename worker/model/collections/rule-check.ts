@@ -1,6 +1,7 @@
 import type { Collection, Schema } from "../../../shared/schema/collection.ts";
 import type { RequestInfo } from "../../query/contract.ts";
 import { compileFilter } from "../../query/filter.ts";
+import { ruleError } from "./rule-error.ts";
 
 /** Undefined when the rule can be compiled, else why not. */
 export type RuleChecker = (schema: Schema, collection: Collection, rule: string) => string | undefined;
@@ -26,6 +27,6 @@ export const checkRule: RuleChecker = (schema, collection, rule) => {
     });
     return undefined;
   } catch (error) {
-    return error instanceof Error ? error.message : String(error);
+    return ruleError(error, rule);
   }
 };

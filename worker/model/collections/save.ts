@@ -17,7 +17,7 @@ import { SUPERUSERS } from "./system-names.ts";
 import { insertCollection, updateCollectionRow } from "./stored.ts";
 import { changeTable, createTable } from "./table.ts";
 import { validateCollection } from "./validate.ts";
-import { viewFields } from "./view-fields.ts";
+import { MissingIdColumn, viewFields } from "./view-fields.ts";
 import { refreshViews, saveView, viewQueryOf } from "./views.ts";
 
 /** @throws ValidationFailure, or what SQLite says */
@@ -97,7 +97,13 @@ export function collectionErrors(
       collection.fields = viewFields(tx, state.in(tx), viewQueryOf(collection));
     } catch (error) {
       viewError = reasonOf(error);
+      collection.fields = error instanceof MissingIdColumn ? error.fields : [];
     }
+  }
+  const named = collection.fields.findIndex(({ name }) => !/^\w+$/.test(name));
+  if (collection.type === "view" && viewError === undefined && named >= 0) {
+    const name = JSON.stringify(collection.fields[named]?.name);
+    viewError = `invalid field ${name} (${named}): name: must be in a valid format`;
   }
   const schema = withCollection(state.in(tx), collection);
   return validateCollection({ db: tx, schema, collection, before, checkRule, viewError });

@@ -2,13 +2,14 @@ import type { Collection, Schema } from "../../../shared/schema/collection.ts";
 
 /** An immutable schema with constant-time lookup; `collections` in the order given. */
 export function makeSchema(collections: readonly Collection[]): Schema {
-  const byKey = new Map<string, Collection>();
-  for (const collection of collections) byKey.set(collection.name.toLowerCase(), collection);
-  // An id wins over a name: validation keeps them apart, imported data may not.
-  for (const collection of collections) byKey.set(collection.id, collection);
+  const byName = new Map(collections.map((collection) => [collection.name.toLowerCase(), collection]));
+  // As it is written: the usual case, without lower-casing it. An id wins over a name: validation keeps them apart, imported
+  // data may not. Ids are told by case, names are not.
+  const exact = new Map(collections.map((collection) => [collection.name, collection]));
+  for (const collection of collections) exact.set(collection.id, collection);
   return {
     collections,
-    find: (idOrName) => byKey.get(idOrName) ?? byKey.get(idOrName.toLowerCase()),
+    find: (idOrName) => exact.get(idOrName) ?? byName.get(idOrName.toLowerCase()),
   };
 }
 

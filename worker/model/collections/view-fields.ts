@@ -34,21 +34,31 @@ export interface ViewColumn {
 
 /** @throws Error with PocketBase's text when the query cannot be a view */
 export function viewFields(tx: WriteTransaction, schema: Schema, query: string): Field[] {
+  singleStatement(query);
   const suggested = viewColumns(schema, query);
   const fields: Field[] = [];
   for (const { name } of queryColumns(tx, query))
     addField(fields, suggested.get(name)?.field ?? jsonField(name));
-  if (!fields.some((field) => field.name === "id")) {
-    throw new Error(
-      "missing required id column (you can use `(ROW_NUMBER() OVER()) as id` if you don't have one)",
-    );
-  }
+  if (!fields.some((field) => field.name === "id")) throw new MissingIdColumn(fields);
   return fields;
+}
+
+export class MissingIdColumn extends Error {
+  readonly fields: Field[];
+  constructor(fields: Field[]) {
+    super("missing required id column (you can use `(ROW_NUMBER() OVER()) as id` if you don't have one)");
+    this.fields = fields;
+  }
 }
 
 /** By alias. */
 export function viewColumns(schema: Schema, query: string): Map<string, ViewColumn> {
   const { columns, tables } = parseViewQuery(query);
+  if (columns.some(({ original }) => original === "*" || original.endsWith(".*"))) {
+    throw new Error(
+      "wildcard columns (*) are not supported - manually type the collection field names you want the view query to have",
+    );
+  }
   const sources = new Map<string, Collection>();
   for (const { original, alias } of tables) {
     const collection = schema.collections.find((one) => one.name === original);
@@ -77,14 +87,20 @@ function resolve(
       }),
     );
   }
-  if (/^(?:count|total)\(/i.test(original)) return plain(readField({ type: "number", name: alias }));
-  const cast = CAST_TYPES[CAST.exec(original)?.[1]?.toLowerCase() ?? ""];
-  if (cast !== undefined) return plain(readField({ type: cast, name: alias }));
+  const aggregate = /^(count|total)\(/i.exec(original)?.[1]?.toLowerCase();
+  if (aggregate !== undefined) {
+    return plain(readField({ type: "number", name: alias, onlyInt: aggregate === "count" }));
+  }
+  const target = CAST.exec(original)?.[1]?.toLowerCase() ?? "";
+  const cast = CAST_TYPES[target];
+  if (cast !== undefined) {
+    const isWhole = cast === "number" && (target === "int" || target === "integer");
+    return plain(readField({ type: cast, name: alias, ...(isWhole ? { onlyInt: true } : {}) }));
+  }
   const parts = original.split(".");
   const collection = sources.get(parts.length === 2 ? (parts[0] ?? "") : (main ?? ""));
   if (collection === undefined) return plain(jsonField(alias));
   const name = parts.length === 2 ? (parts[1] ?? "") : (parts[0] ?? "");
-  if (name === "*") throw new Error("dynamic column names are not supported");
   const source = collection.fields.find((field) => field.name.toLowerCase() === name.toLowerCase());
   if (source === undefined) return { field: jsonField(alias), collection, original: undefined };
   if (name.toLowerCase() === "id") {

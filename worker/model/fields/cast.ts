@@ -15,7 +15,7 @@ export function toText(raw: unknown): string {
   }
 }
 
-const NUMBER = /^[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|0[xX][0-9a-fA-F]+)$/;
+const NUMBER = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$/;
 
 export function toNumber(raw: unknown): number {
   switch (typeof raw) {
@@ -26,13 +26,18 @@ export function toNumber(raw: unknown): number {
     case "bigint":
       return Number(raw);
     case "string": {
-      if (NUMBER.test(raw)) return Number(raw);
+      if (NUMBER.test(raw)) return finiteOrZero(Number(raw));
       if (/^[+-]?inf(?:inity)?$/i.test(raw)) return raw.startsWith("-") ? -Infinity : Infinity;
       return /^nan$/i.test(raw) ? Number.NaN : 0;
     }
     default:
       return 0;
   }
+}
+
+/** A numeral beyond a float's range counts as none. */
+function finiteOrZero(value: number): number {
+  return Number.isFinite(value) ? value : 0;
 }
 
 const TRUE_TEXTS = new Set(["1", "t", "T", "TRUE", "true", "True"]);

@@ -1,8 +1,10 @@
 /** Dates in PocketBase's one text form, `2006-01-02 15:04:05.000Z`; "" is no date. */
 
 const CANONICAL = /^\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}\.\d{3}Z$/;
+/** Go's zero time, which PocketBase takes for no date. */
+const ZERO_TIME = "0001-01-01 00:00:00.000Z";
 const ISO =
-  /^(\d{4})-(\d{2})-(\d{2})(?:[T ](\d{2}):(\d{2}):(\d{2})(?:[.,](\d+))? ?(Z|[+-]\d{2}:?\d{2})?(?: [A-Z]{3,5})?)?$/;
+  /^(\d{4})-(\d{2})-(\d{2})(?:[T ](\d{2}):(\d{2}):(\d{2})(?:[.,](\d+))? ?(Z|[+-]\d{2}:?\d{2}(?: [A-Z]{3,5})?)?)?$/;
 
 export function nowText(): string {
   return dateText(new Date());
@@ -40,13 +42,13 @@ export function parseDateText(raw: unknown): string {
     date.getUTCMinutes() === minute &&
     date.getUTCSeconds() === second;
   if (!inRange) return "";
-  if (CANONICAL.test(raw)) return raw;
+  if (CANONICAL.test(raw)) return raw === ZERO_TIME ? "" : raw;
   return canonical(new Date(date.getTime() - offsetMs(match[8])));
 }
 
 function offsetMs(zone: string | undefined): number {
   if (zone === undefined || zone === "Z") return 0;
-  const [hours, minutes] = [Number(zone.slice(1, 3)), Number(zone.slice(-2))];
+  const [hours, minutes] = [Number(zone.slice(1, 3)), Number(zone.slice(3).replace(":", "").slice(0, 2))];
   return (zone.startsWith("-") ? -1 : 1) * (hours * 60 + minutes) * 60_000;
 }
 
@@ -61,5 +63,6 @@ function namedMonth(raw: string): string {
 function canonical(date: Date): string {
   const ms = date.getTime();
   if (Number.isNaN(ms) || date.getUTCFullYear() < 0 || date.getUTCFullYear() > 9999) return "";
-  return dateText(date);
+  const text = dateText(date);
+  return text === ZERO_TIME ? "" : text;
 }

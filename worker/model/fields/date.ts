@@ -1,6 +1,4 @@
-import type { Field } from "../../../shared/schema/collection.ts";
 import type { FieldError } from "../contract.ts";
-import { fieldError } from "../field-error.ts";
 import { cannotBeBlank } from "../rules.ts";
 import { bool, date } from "../shape.ts";
 import { parseDateText, storedDateText } from "./date-text.ts";
@@ -25,7 +23,7 @@ export const dateField: FieldType = {
     }
     return undefined;
   },
-  validateOptions: (field) => ({ max: rangeError(field) }),
+  validateOptions: () => ({}),
 };
 
 /** The bound is written in the sentence and in `threshold` in Go's two forms of a time, without trailing zeros. */
@@ -43,11 +41,4 @@ function trimFraction(clock: string): string {
   const [whole, fraction = ""] = clock.split(".");
   const significant = fraction.replace(/0+$/, "");
   return significant === "" ? (whole ?? "") : `${whole}.${significant}`;
-}
-
-function rangeError(field: Field): FieldError | undefined {
-  const [min, max] = [optionText(field, "min"), optionText(field, "max")];
-  return min !== "" && max !== "" && max < min
-    ? fieldError("validation_date_out_of_range", "The date is out of range.")
-    : undefined;
 }

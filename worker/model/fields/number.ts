@@ -1,6 +1,6 @@
 import type { Field } from "../../../shared/schema/collection.ts";
 import { fieldError } from "../field-error.ts";
-import { atLeast, cannotBeBlank, check, type Rule } from "../rules.ts";
+import { cannotBeBlank, check, type Rule } from "../rules.ts";
 import { bool, numberOrNull } from "../shape.ts";
 import { toNumber } from "./cast.ts";
 import { flag, type FieldType } from "./field-type.ts";
@@ -42,10 +42,17 @@ export const numberField: FieldType = {
     const [min, max] = [bound(field, "min"), bound(field, "max")];
     return {
       min: wholeOnly(min),
-      max: check(max, wholeOnly, min !== null && max !== null ? atLeast(min) : undefined),
+      max: check(max, wholeOnly, min !== null && max !== null ? notBelow(min) : undefined),
     };
   },
 };
+
+function notBelow(min: number): Rule {
+  return (value) =>
+    typeof value === "number" && value < min
+      ? fieldError("validation_min_number_constraint", `Must be greater or equal than ${min}.`, { min })
+      : undefined;
+}
 
 function bound(field: Field, option: "min" | "max"): number | null {
   const value = field[option];

@@ -9,6 +9,8 @@ import { FIELD_TYPES, isFieldType, typeOf } from "./registry.ts";
 
 const COMMON = { hidden: bool, id: text, name: text, presentable: bool, system: bool } as const;
 
+const HELP_MAX = 300;
+
 /** Names that filters and the API use for something else. */
 const RESERVED_NAMES = ["null", "true", "false", "_rowid_", "collectionId", "collectionName", "expand"];
 
@@ -80,6 +82,7 @@ export function validateField(field: Field, context: OptionsContext): ErrorData 
   return errorsOf({
     ...specific,
     id: check(field.id, required, length(1, 100)),
+    help: check(field["help"], length(1, HELP_MAX)),
     name:
       check(field.name, required, length(1, 100), matches(/^\w+$/), noneOf(RESERVED_NAMES), noVia) ??
       specific["name"],

@@ -30,7 +30,12 @@ export function bindRecord(
   for (const key of modified.toSorted((a, b) => a.length - b.length)) {
     if (!files.has(key)) binder.setByKey(key, input[key]);
   }
-  for (const [key, list] of files) binder.addFiles(key, input[key], list);
+  // Plain keys replace, so they go before those that add to what is there.
+  for (const isPlain of [true, false]) {
+    for (const [key, list] of files) {
+      if (plan.byName.has(key) === isPlain) binder.addFiles(key, input[key], list);
+    }
+  }
   if (before === undefined) generate(plan, values);
   return {
     collection,

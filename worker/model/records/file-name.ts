@@ -1,6 +1,6 @@
 /** Names under which uploads are stored (pocketbase.md §11): readable, unguessable, safe in a path and a URL. */
 import { randomText } from "../../../shared/ids.ts";
-import { ALPHANUMERIC } from "../fields/random-pattern.ts";
+import { ID_ALPHABET } from "../fields/random-pattern.ts";
 import type { UploadedFile } from "../contract.ts";
 
 const BASE_MAX = 100;
@@ -33,8 +33,8 @@ export function storedFileName(file: Pick<UploadedFile, "name" | "mime">): strin
   if (extension === "") extension = EXTENSIONS[file.mime.split(";")[0]?.trim() ?? ""] ?? "";
   if (extension.length > EXTENSION_MAX) extension = `.${extension.slice(-EXTENSION_MAX)}`;
   let base = snakeCase(file.name.slice(0, file.name.length - original.length));
-  if (base.length < 3) base += randomText(10, ALPHANUMERIC);
-  return `${base.slice(0, BASE_MAX)}_${randomText(10, ALPHANUMERIC)}${extension}`;
+  if (base.length < 3) base += randomText(10, ID_ALPHABET);
+  return `${base.slice(0, BASE_MAX)}_${randomText(10, ID_ALPHABET)}${extension}`;
 }
 
 function extensionOf(name: string): string {

@@ -1,26 +1,11 @@
 /**
- * The providers that PocketBase knows, in its order: endpoints, scopes and where their answers keep what. From the providers'
- * own documentation of their OAuth2 endpoints.
+ * The providers that PocketBase knows, in its order and with its defaults: endpoints, scopes and where their answers keep what. The
+ * answers are described by the providers' own documentation.
  */
 import type { ProviderSpec } from "../contract.ts";
 import { textAt } from "../paths.ts";
-import { bitbucketEmail, giteeEmail, githubEmail } from "./emails.ts";
-
-const GENERIC_OIDC: ProviderSpec = {
-  displayName: "OIDC",
-  authURL: "",
-  tokenURL: "",
-  userInfoURL: "",
-  scopes: ["openid", "email", "profile"],
-  user: {
-    id: "sub",
-    name: "name",
-    username: "preferred_username",
-    avatarURL: "picture",
-    email: "email",
-    emailVerified: "email_verified",
-  },
-};
+import { bitbucketEmail, giteeEmail, githubEmail, microsoftEmail } from "./emails.ts";
+import { GENERIC_OIDC } from "./oidc.ts";
 
 export const PROVIDERS: Readonly<Record<string, ProviderSpec>> = {
   apple: {
@@ -52,7 +37,9 @@ export const PROVIDERS: Readonly<Record<string, ProviderSpec>> = {
     tokenURL: "https://login.microsoftonline.com/common/oauth2/v2.0/token",
     userInfoURL: "https://graph.microsoft.com/v1.0/me",
     scopes: ["User.Read"],
+    extraScopes: (extra) => (textAt(extra, "idTokenEmailClaim") === "" ? [] : ["openid", "email"]),
     user: { id: "id", name: "displayName", email: "mail" },
+    finish: microsoftEmail,
   },
   yandex: {
     displayName: "Yandex",
@@ -68,8 +55,8 @@ export const PROVIDERS: Readonly<Record<string, ProviderSpec>> = {
   },
   facebook: {
     displayName: "Facebook",
-    authURL: "https://www.facebook.com/dialog/oauth",
-    tokenURL: "https://graph.facebook.com/oauth/access_token",
+    authURL: "https://www.facebook.com/v3.2/dialog/oauth",
+    tokenURL: "https://graph.facebook.com/v3.2/oauth/access_token",
     userInfoURL: "https://graph.facebook.com/me?fields=name,email,picture.type(large)",
     scopes: ["email"],
     user: { id: "id", name: "name", email: "email", avatarURL: "picture.data.url" },
@@ -78,7 +65,8 @@ export const PROVIDERS: Readonly<Record<string, ProviderSpec>> = {
     displayName: "Instagram",
     authURL: "https://www.instagram.com/oauth/authorize",
     tokenURL: "https://api.instagram.com/oauth/access_token",
-    userInfoURL: "https://graph.instagram.com/me?fields=id,user_id,username,name,profile_picture_url",
+    userInfoURL:
+      "https://graph.instagram.com/me?fields=id,username,account_type,user_id,name,profile_picture_url,followers_count,follows_count,media_count",
     scopes: ["instagram_business_basic"],
     user: { id: "user_id", name: "name", username: "username", avatarURL: "profile_picture_url" },
   },
@@ -181,7 +169,7 @@ export const PROVIDERS: Readonly<Record<string, ProviderSpec>> = {
     },
   },
   vk: {
-    displayName: "VK",
+    displayName: "ВКонтакте",
     authURL: "https://oauth.vk.com/authorize",
     tokenURL: "https://oauth.vk.com/access_token",
     userInfoURL: "https://api.vk.com/method/users.get?fields=photo_max,screen_name&v=5.131",
@@ -250,13 +238,8 @@ export const PROVIDERS: Readonly<Record<string, ProviderSpec>> = {
     authURL: "https://accounts.feishu.cn/open-apis/authen/v1/authorize",
     tokenURL: "https://open.feishu.cn/open-apis/authen/v2/oauth/token",
     userInfoURL: "https://open.feishu.cn/open-apis/authen/v1/user_info",
-    scopes: ["contact:user.email:readonly"],
-    user: {
-      id: "data.union_id",
-      name: "data.name",
-      avatarURL: "data.avatar_url",
-      email: "data.enterprise_email",
-    },
+    scopes: [],
+    user: { id: "data.union_id", name: "data.name", avatarURL: "data.avatar_url" },
   },
   box: {
     displayName: "Box",
@@ -382,6 +365,10 @@ export const PROVIDERS: Readonly<Record<string, ProviderSpec>> = {
       username: "username",
       email: "email",
       mustBe: ["active", "1"],
+    },
+    finish(user) {
+      // Most names are the address itself.
+      user.username = user.username.replace(/@.*$/, "");
     },
   },
   planningcenter: {

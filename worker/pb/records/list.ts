@@ -52,7 +52,7 @@ export function listRecords(
 }
 
 function joinFilters(filters: readonly string[]): string {
-  const given = filters.filter((filter) => filter.trim() !== "");
+  const given = filters.filter((filter) => filter !== "");
   return given.length <= 1 ? (given[0] ?? "") : given.map((filter) => `(${filter}\n)`).join(" && ");
 }
 

@@ -1,0 +1,79 @@
+import { join } from "node:path";
+import { helpText, parseOptions } from "../../shared/options.ts";
+import { describeCoverage, describeFailure, runCampaign } from "../simulation/replication/campaign.ts";
+import { killAll } from "../e2e/process.ts";
+import { type KillReport, killCampaign, openS3, outageCampaign } from "./replication.ts";
+
+const OPTIONS = {
+  only: { value: "<part>", help: "simulation, kills, outages or control; all without it." },
+  seeds: { value: "<n>", default: "10000", help: "Seeds of the replication simulator." },
+  "first-seed": { value: "<n>", default: "1000001", help: "The first of them." },
+  kills: { value: "<n>", default: "200", help: "Workers to kill: half on a file store, half on S3." },
+  outages: { value: "<n>", default: "5", help: "Times to stop the object store." },
+  seed: { value: "<n>", default: "1", help: "For the order of kills." },
+};
+
+const { values, help } = parseOptions(OPTIONS, process.argv.slice(2), process.env);
+if (help) {
+  process.stdout.write(helpText("npm run test:chaos -- [options]", "Long campaigns of faults.", OPTIONS));
+  process.exit(0);
+}
+const number = (name: "seeds" | "first-seed" | "kills" | "outages" | "seed"): number => Number(values[name]);
+const say = (line: string): void => void process.stdout.write(`${line}\n`);
+const failed: string[] = [];
+
+async function part(name: string, work: () => Promise<boolean>): Promise<void> {
+  if (values.only !== undefined && values.only !== name) return;
+  say(`--- ${name}`);
+  try {
+    if (!(await work())) failed.push(name);
+  } catch (error) {
+    say(Bun.inspect(error));
+    failed.push(name);
+  } finally {
+    await killAll();
+  }
+}
+
+function judge(report: Pick<KillReport, "violations">): boolean {
+  say(Bun.inspect({ ...report, violations: report.violations.length }));
+  for (const violation of report.violations) say(`VIOLATION: ${violation}`);
+  return report.violations.length === 0;
+}
+
+await part("simulation", async () => {
+  const outcome = await runCampaign(number("first-seed"), number("seeds"));
+  say(describeCoverage(outcome));
+  if (outcome.failure !== undefined) say(describeFailure(outcome.failure));
+  return outcome.failure === undefined;
+});
+
+const s3 = ["kills", "outages", undefined].includes(values.only) ? await openS3() : undefined;
+
+await part("kills", async () => {
+  const onS3 = s3 === undefined ? 0 : Math.floor(number("kills") / 2);
+  say("on a file store");
+  const file = judge(await killCampaign({}, number("kills") - onS3, number("seed"), say));
+  if (s3 === undefined) return file;
+  say("on S3");
+  return judge(await killCampaign(s3.place(), onS3, number("seed") + 1, say)) && file;
+});
+
+await part("outages", async () => {
+  if (s3 === undefined) return false;
+  const report = await outageCampaign(s3, number("outages"));
+  return judge(report) && report.refusedMeanwhile > 0;
+});
+
+await part("control", async () => {
+  const child = Bun.spawn([process.execPath, join(import.meta.dir, "control.ts")], {
+    stdin: "ignore",
+    stdout: "inherit",
+    stderr: "inherit",
+  });
+  return (await child.exited) === 0;
+});
+
+s3?.server.close();
+say(failed.length === 0 ? "No promise was broken." : `Failed: ${failed.join(", ")}`);
+process.exit(failed.length === 0 ? 0 : 1);

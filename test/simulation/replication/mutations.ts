@@ -1,0 +1,148 @@
+/**
+ * Defects to be put into the product's code, each of which the simulator must notice. The code is changed as it is loaded, in a
+ * child process (mutate.ts); nothing of this is in the product. `find` must occur exactly once, so that a mutation whose code has
+ * changed fails instead of proving nothing.
+ */
+export interface Mutation {
+  name: string;
+  /** Absent: the simulation itself plays the broken part. */
+  change?: { file: string; find: string; replace: string };
+  /** Caught within so many seeds. */
+  seedsMax: number;
+}
+
+export const MUTATIONS: readonly Mutation[] = [
+  {
+    name: "ack before PUT",
+    change: {
+      file: "worker/replication/position.ts",
+      find: "return mark <= this.#durableMark;",
+      replace: "return mark <= this.mark;",
+    },
+    seedsMax: 40,
+  },
+  {
+    name: "sealer from the first hole of a truncated log",
+    change: {
+      file: "shared/log/slots.ts",
+      find: "let low = floor;",
+      replace: `let low = floor;
+  if (low >= 0) {
+    while ((await readSlot(slots, (low + 1) as LogSeq, options)) !== undefined) low = (low + 1) as LogSeq;
+    return low;
+  }`,
+    },
+    seedsMax: 80,
+  },
+  {
+    name: "second sealer ignores the first SEAL",
+    change: {
+      file: "shared/log/seal.ts",
+      find: 'const holder = header.kind === "seal" ? "seal" : "writer";',
+      replace:
+        'const holder = header.kind === "seal" && header.nonce === this.#options.nonce ? "seal" : "writer";',
+    },
+    seedsMax: 40,
+  },
+  {
+    name: "time-out counted as lost",
+    change: {
+      file: "shared/log/seal.ts",
+      find: 'const holder = outcome === "exists" ? await this.#look(slot, signal) : undefined;',
+      replace: 'const holder = outcome === "exists" ? await this.#look(slot, signal) : "writer";',
+    },
+    seedsMax: 80,
+  },
+  {
+    name: "time-out counted as success",
+    change: {
+      file: "worker/replication/put-machine.ts",
+      find: 'if (outcome === "unknown") return this.#retryLater(busy, atMs);',
+      replace: 'if (outcome === "unknown") return this.#durable(busy, atMs);',
+    },
+    seedsMax: 40,
+  },
+  { name: "SEAL deleted with the log", seedsMax: 100 },
+  {
+    name: "load without a tail",
+    change: {
+      file: "worker/replication/restore.ts",
+      find: "...assignment.tails.map(",
+      replace: "...assignment.tails.slice(1).map(",
+    },
+    seedsMax: 40,
+  },
+  {
+    name: "creation on an empty listing",
+    change: {
+      file: "worker/replication/restore.ts",
+      find: "if (!names.has(DATA_DB)) {",
+      replace:
+        "if (chains.size === 0 && items.length === 0) return { databases: new Map(), neededTails: [] };\n  if (!names.has(DATA_DB)) {",
+    },
+    seedsMax: 80,
+  },
+  {
+    name: "snapshot of a non-durable cut",
+    change: {
+      file: "worker/tenant/loaded-database.ts",
+      find: "if (image !== undefined) await this.#home.gate.durable(this.position, this.position.mark);",
+      replace: "",
+    },
+    seedsMax: 80,
+  },
+  {
+    name: "restore that skips a gap in the tails",
+    change: {
+      file: "worker/replication/tail-plan.ts",
+      find: "if (txid !== reached + 1) {",
+      replace: "if (txid < 0) {",
+    },
+    seedsMax: 300,
+  },
+  {
+    name: "restore that skips a gap under the prefix",
+    change: {
+      file: "worker/replication/restore.ts",
+      find: "if (reached < (base?.txid ?? 0)) {",
+      replace: "if (reached < 0) {",
+    },
+    seedsMax: 80,
+  },
+  {
+    name: "second connection that checkpoints",
+    change: {
+      file: "worker/sqlite/open.ts",
+      find: 'connection.exec("PRAGMA wal_autocheckpoint=0");',
+      replace: 'connection.exec("PRAGMA wal_autocheckpoint=1");',
+    },
+    seedsMax: 40,
+  },
+  {
+    name: "a restart of the WAL that nobody watches",
+    change: {
+      file: "worker/replication/wal-reader.ts",
+      find: "if (this.#end !== 0 && (!this.#mayRestart || salt1 !== (this.#salt1 + 1) >>> 0)) {",
+      replace: "if (this.#end < 0) {",
+    },
+    seedsMax: 300,
+  },
+  {
+    name: "an answer without a lease",
+    change: {
+      file: "worker/replication/gate.ts",
+      find: "return this.#mayAnswer() ||",
+      replace: "return this.#clock !== undefined ||",
+    },
+    seedsMax: 300,
+  },
+  {
+    name: "fencing that is not noticed",
+    change: {
+      file: "worker/replication/log-writer.ts",
+      find: "return header.nonce === nonce && header.seq === seq;",
+      replace: "return header.seq === seq;",
+    },
+    seedsMax: 40,
+  },
+];

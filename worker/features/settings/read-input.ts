@@ -1,0 +1,59 @@
+import type { SettingsObject, SettingsValue } from "../../pb/settings.ts";
+
+/** A value of another JSON type than the setting's: the whole body is refused. */
+export class InvalidSettings extends Error {
+  override readonly name = "InvalidSettings";
+}
+
+const RATE_LIMIT_RULE: SettingsObject = { label: "", audience: "", duration: 0, maxRequests: 0 };
+
+/**
+ * `base` with the input merged in, as Go decodes JSON into a struct: objects merge key by key, lists are replaced, null
+ * and unknown keys change nothing.
+ * @throws InvalidSettings
+ */
+export function readSettingsInput(
+  base: SettingsObject,
+  input: Readonly<Record<string, unknown>>,
+  path = "",
+): SettingsObject {
+  const merged: SettingsObject = {};
+  for (const [key, known] of Object.entries(base)) {
+    merged[key] = readValue(known, input[key], path === "" ? key : `${path}.${key}`);
+  }
+  return merged;
+}
+
+function readValue(known: SettingsValue, input: unknown, path: string): SettingsValue {
+  if (input === undefined) return known;
+  if (Array.isArray(known)) return readList(input, path);
+  if (input === null) return known;
+  if (isObject(known)) {
+    if (!isObject(input)) throw wrong(path);
+    return readSettingsInput(known, input, path);
+  }
+  const isRight = typeof known === "number" ? Number.isInteger(input) : typeof input === typeof known;
+  if (!isRight) throw wrong(path);
+  return input as SettingsValue;
+}
+
+function readList(input: unknown, path: string): SettingsValue[] {
+  if (input === null) return [];
+  if (!Array.isArray(input)) throw wrong(path);
+  return input.map((item: unknown): SettingsValue => {
+    if (path !== "rateLimits.rules") {
+      if (typeof item !== "string") throw wrong(path);
+      return item;
+    }
+    if (item !== null && !isObject(item)) throw wrong(path);
+    return readSettingsInput(RATE_LIMIT_RULE, item ?? {}, path);
+  });
+}
+
+function wrong(path: string): InvalidSettings {
+  return new InvalidSettings(`Cannot read setting ${path}: it is of another type`);
+}
+
+function isObject(value: unknown): value is SettingsObject {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

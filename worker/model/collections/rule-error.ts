@@ -1,0 +1,38 @@
+import { FilterError } from "../../../shared/filter/error.ts";
+
+const NAME = /^[@\w.:]+/;
+
+/** Why a rule cannot be used, in the words that PocketBase's dashboard shows. */
+export function ruleError(error: unknown, rule: string): string {
+  if (!(error instanceof FilterError)) return error instanceof Error ? error.message : String(error);
+  if (rule.trim() === "") return "empty filter expression";
+  if (!error.message.startsWith("Cannot resolve")) return "invalid or incomplete filter expression";
+  const [, path = "", state = ""] =
+    /^Cannot resolve (\S+(?: \w+)?): (.*?)(?: at character \d+)?$/.exec(error.message) ?? [];
+  const comparison = rule.slice(error.position ?? 0);
+  const left = NAME.exec(comparison)?.[0] ?? "";
+  const named = path === "filter" ? left : path;
+  const isLeft = path === "filter" || withoutModifier(left) === withoutModifier(path);
+  const name = isLeft ? left : named;
+  const side = isLeft ? "left" : "right";
+  return `invalid ${side} operand ${JSON.stringify(name)} - ${reason(state, name)}`;
+}
+
+function reason(state: string, name: string): string {
+  const field = / has no field (\S+)$/.exec(state)?.[1] ?? /^(\S+) is no field or back relation/.exec(state)?.[1];
+  if (field !== undefined) return `unknown field ${JSON.stringify(field)}`;
+  const relation = /^(\S+) is no relation$/.exec(state)?.[1];
+  if (relation !== undefined) return `field ${JSON.stringify(relation)} is not a valid relation`;
+  const collection = /^no collection (\S+)$/.exec(state)?.[1];
+  if (collection !== undefined) {
+    return `failed to load collection ${JSON.stringify(collection)} from field path ${JSON.stringify(name)}`;
+  }
+  if (state.startsWith("unknown modifier")) {
+    return `unknown modifier in ${JSON.stringify(name.split(".").at(-1) ?? "")}`;
+  }
+  return state === "unknown name" ? `failed to resolve field ${JSON.stringify(name)}` : state;
+}
+
+function withoutModifier(name: string): string {
+  return name.split(":")[0] ?? "";
+}
