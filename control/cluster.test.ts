@@ -22,7 +22,9 @@ afterEach(() => {
 });
 
 async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: () => new Response() }));
+  const servers = Array.from({ length: count }, () =>
+    Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: () => new Response() }),
+  );
   const ports = servers.map((server) => server.port ?? 0);
   for (const server of servers) await server.stop(true);
   return ports;
@@ -85,7 +87,11 @@ class Cluster {
       signal: AbortSignal.timeout(8_000),
     });
     const text = await response.text();
-    return { status: response.status, headers: response.headers, body: JSON.parse(text) as Record<string, unknown> };
+    return {
+      status: response.status,
+      headers: response.headers,
+      body: JSON.parse(text) as Record<string, unknown>,
+    };
   }
 
   /** Answers of one that is up and knows who leads. */
@@ -164,7 +170,10 @@ test("three processes form a cluster that outlives its leader, grows and shrinks
     if (role === "follower") break;
     await Bun.sleep(25);
   }
-  expect((await cluster.members("c4")).map(({ id, role }) => [id, role === "learner"])).toContainEqual(["c4", false]);
+  expect((await cluster.members("c4")).map(({ id, role }) => [id, role === "learner"])).toContainEqual([
+    "c4",
+    false,
+  ]);
   expect((await cluster.cp("c4", "POST", "/members/c4/lead")).status).toBe(200);
   expect(await cluster.leader()).toBe("c4");
   const removed = await cluster.cp(first, "DELETE", `/members/${second}`);
@@ -181,7 +190,10 @@ test("without a majority: 503 with Retry-After, soon; and what is not its cluste
   const leader = await cluster.leader();
   const others = ["c1", "c2", "c3"].filter((id) => id !== leader);
 
-  const foreign = cluster.start("c4", ["--cluster", `c4=${cluster.urls.get("c4")},${leader}=${cluster.urls.get(leader)}`]);
+  const foreign = cluster.start("c4", [
+    "--cluster",
+    `c4=${cluster.urls.get("c4")},${leader}=${cluster.urls.get(leader)}`,
+  ]);
   expect(await foreign.child.exited).toBe(1);
   expect(await new Response(foreign.child.stderr).text()).toContain("Cannot accept member c4");
 

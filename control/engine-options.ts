@@ -76,7 +76,14 @@ export function readEngineOptions(values: ParsedArguments<typeof ENGINE_OPTIONS>
     engine,
     ...common,
     ...(founders === undefined ? {} : { founders }),
-    ...(join === undefined ? {} : { join: join.split(",").map((one) => url(one, "--join")).join(",") }),
+    ...(join === undefined
+      ? {}
+      : {
+          join: join
+            .split(",")
+            .map((one) => url(one, "--join"))
+            .join(","),
+        }),
   };
 }
 
@@ -88,7 +95,8 @@ function readFounders(text: string): ReadonlyMap<string, string> {
     if (founders.has(id)) throw invalid(`--cluster: ${id} is named twice`);
     founders.set(id, url(rest.join("="), "--cluster"));
   }
-  if (new Set(founders.values()).size < founders.size) throw invalid("--cluster: two replicas have one address");
+  if (new Set(founders.values()).size < founders.size)
+    throw invalid("--cluster: two replicas have one address");
   return founders;
 }
 

@@ -50,7 +50,7 @@ async function run(options: ControlOptions): Promise<void> {
     stopping: stopping.signal,
     fail,
   });
-  listener.links = engine.accept;
+  listener.links = (request, server) => engine.accept(request, server);
   const { store } = engine;
   const parts: ControlParts = {
     store,
@@ -98,7 +98,11 @@ async function run(options: ControlOptions): Promise<void> {
 }
 
 /** Waits for a majority of the members: one that starts first is no mistake. Undefined when it is told to stop meanwhile. */
-async function withQuorum<T>(log: Logger, stopping: AbortSignal, work: () => Promise<T>): Promise<T | undefined> {
+async function withQuorum<T>(
+  log: Logger,
+  stopping: AbortSignal,
+  work: () => Promise<T>,
+): Promise<T | undefined> {
   for (let attempt = 1; !stopping.aborted; attempt++) {
     try {
       return await work();

@@ -28,7 +28,7 @@ async function run(runtime: Runtime): Promise<void> {
   const { values, help } = parseOptions(OPTIONS, runtime.arguments, runtime.environment);
   if (help) {
     const about = "Takes requests and forwards them to the worker of their tenant.";
-    runtime.print(helpText("deno task gateway [options]", about, OPTIONS));
+    runtime.print(helpText("deno run gateway [options]", about, OPTIONS));
     return;
   }
   const { stopping } = runtime;

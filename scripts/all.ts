@@ -129,7 +129,7 @@ async function run(): Promise<void> {
       "run",
       "--no-prompt",
       "--allow-net",
-      "--allow-env",
+      "--allow-env=MANYBASE_*",
       `--allow-read=${data}`,
       `--allow-write=${join(data, "gateway")}`,
       "gateway/main.ts",

@@ -56,7 +56,14 @@ async function startEtcd(
   const reached = await Promise.all(names.map(async (name, i) => advertise(name, peers[i] ?? "")));
   const initial = names.map((name, i) => `${name}=${reached[i]}`).join(",");
   const servers = names.map((name, i) =>
-    member(program, { name, directory, peerUrl: peers[i]!, reached: reached[i]!, port: ports[count + i]!, initial }),
+    member(program, {
+      name,
+      directory,
+      peerUrl: peers[i]!,
+      reached: reached[i]!,
+      port: ports[count + i]!,
+      initial,
+    }),
   );
   const stop = async (): Promise<void> => {
     for (const server of servers) server.kill("SIGKILL");
@@ -92,7 +99,12 @@ function member(
           ...[`--listen-client-urls=${url}`, `--advertise-client-urls=${url}`],
           ...[`--initial-cluster=${at.initial}`, "--initial-cluster-state=new", ...FLAGS],
         ],
-        { stdin: "ignore", stdout: "ignore", stderr: "ignore", env: { ...process.env, ETCD_UNSUPPORTED_ARCH: "arm64" } },
+        {
+          stdin: "ignore",
+          stdout: "ignore",
+          stderr: "ignore",
+          env: { ...process.env, ETCD_UNSUPPORTED_ARCH: "arm64" },
+        },
       );
       await healthy(url, child);
     },

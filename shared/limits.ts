@@ -87,7 +87,8 @@ export const limits = {
   pageCacheKibibytes: 2_000,
   // --- tenants in a worker
   tenantsOpenMax: 10_000,
-  readersOpenMax: 1_000,
+  readersOpenMax: 500,
+  writersWarmMax: 1_000, // with a page cache; with the readers' this bounds all page caches of the process
   secondariesOpenMax: 1_000, // databases beside data.db
   descriptorsReserved: 1_024, // for connections, requests to the store, files in transit
   cleanCopyKeepMs: 24 * 60 * 60_000, // local files of tenants that did not come back

@@ -21,7 +21,8 @@ export function forwardToLeader(parts: ForwardParts, here: Answer): Answer {
       return here(request);
     }
     const body = await request.arrayBuffer();
-    const again = (): Request => new Request(request.url, { method: request.method, headers: request.headers, body });
+    const again = (): Request =>
+      new Request(request.url, { method: request.method, headers: request.headers, body });
     const deadlineMs = parts.clock.monotonicMs() + limits.leaderWaitMs;
     for (;;) {
       if (parts.leadership.current !== undefined) return here(again());
@@ -68,11 +69,15 @@ async function passOn(
   } catch (cause) {
     if (NEVER_SENT.has((cause as { code?: string }).code ?? "")) return undefined;
     return errorResponse(
-      new SystemError("control_state_unknown", "Cannot say whether this was done: the leader did not answer", {
-        cause,
-        hint: "Look at the present state, or repeat the request: with the same Idempotency-Key a tenant is created once.",
-        retryAfterMs: 1000,
-      }),
+      new SystemError(
+        "control_state_unknown",
+        "Cannot say whether this was done: the leader did not answer",
+        {
+          cause,
+          hint: "Look at the present state, or repeat the request: with the same Idempotency-Key a tenant is created once.",
+          retryAfterMs: 1000,
+        },
+      ),
     );
   }
 }

@@ -141,7 +141,9 @@ function errorOf(status: number, text: string): Error {
     });
   }
   if (message.includes("too many requests")) {
-    return new SystemError("overloaded", "Cannot apply txn: etcd has too many requests", { retryAfterMs: 200 });
+    return new SystemError("overloaded", "Cannot apply txn: etcd has too many requests", {
+      retryAfterMs: 200,
+    });
   }
   return new Error(`etcd says ${message}`);
 }
@@ -157,8 +159,12 @@ function noAnswer(cause: unknown): SystemError {
 
 function asUnknown(cause: unknown): Error {
   if (cause instanceof SystemError || cause instanceof UserError || cause instanceof LeaseGone) return cause;
-  return new SystemError("control_state_unknown", "Cannot say whether the txn was applied: etcd did not say", {
-    cause,
-    hint: "Send it again with the same id: it is applied at most once.",
-  });
+  return new SystemError(
+    "control_state_unknown",
+    "Cannot say whether the txn was applied: etcd did not say",
+    {
+      cause,
+      hint: "Send it again with the same id: it is applied at most once.",
+    },
+  );
 }

@@ -3,7 +3,15 @@ import type { Clock } from "../raft/driver/clock.ts";
 import { Wake } from "../store/wake.ts";
 import type { EtcdClient } from "./client.ts";
 import type { Layout } from "./layout.ts";
-import { fromBase64, keepAliveSchema, leaseSchema, rangeSchema, toBase64, txnSchema, unchangedSince } from "./wire.ts";
+import {
+  fromBase64,
+  keepAliveSchema,
+  leaseSchema,
+  rangeSchema,
+  toBase64,
+  txnSchema,
+  unchangedSince,
+} from "./wire.ts";
 import { z } from "zod";
 
 export interface ElectionParts {
@@ -79,7 +87,11 @@ export class Election {
       this.#lease = undefined;
       this.#leads = false;
     }
-    const granted = await client.read("/v3/lease/grant", { TTL: String(limits.etcdLeaseSeconds) }, leaseSchema);
+    const granted = await client.read(
+      "/v3/lease/grant",
+      { TTL: String(limits.etcdLeaseSeconds) },
+      leaseSchema,
+    );
     this.#lease = granted.ID;
     this.#validUntilMs = sentMs + granted.TTL * 1_000;
   }

@@ -55,7 +55,14 @@ class EtcdStore implements ReplicatedStore {
     this.#transactions = new Transactions(this.#client, this.#layout, () => clock.now());
     this.#feed = new Feed(this.#client, this.#layout, clock);
     const { leaderChanged } = this.#feed;
-    this.#election = new Election({ client: this.#client, layout: this.#layout, clock, id, url, leaderChanged });
+    this.#election = new Election({
+      client: this.#client,
+      layout: this.#layout,
+      clock,
+      id,
+      url,
+      leaderChanged,
+    });
   }
 
   async start(): Promise<void> {
@@ -128,9 +135,13 @@ class EtcdStore implements ReplicatedStore {
 
   changeMembers(): Promise<Member[]> {
     return Promise.reject(
-      new UserError("conflict", "Cannot change members: etcd keeps the state, and it has members of its own", {
-        hint: "Use etcdctl member; replicas of control come and go by starting and stopping them.",
-      }),
+      new UserError(
+        "conflict",
+        "Cannot change members: etcd keeps the state, and it has members of its own",
+        {
+          hint: "Use etcdctl member; replicas of control come and go by starting and stopping them.",
+        },
+      ),
     );
   }
 

@@ -40,7 +40,8 @@ export class Layout {
     const first = `${this.#prefix}kv/${prefix}`;
     // The least key after `from` has a zero byte more; it must not lie before the prefix.
     const after = from === undefined ? undefined : `${this.#prefix}kv/${from}\0`;
-    const start = after !== undefined && Buffer.compare(Buffer.from(after), Buffer.from(first)) > 0 ? after : first;
+    const start =
+      after !== undefined && Buffer.compare(Buffer.from(after), Buffer.from(first)) > 0 ? after : first;
     return { key: toBase64(start), range_end: prefixEnd(first) };
   }
 

@@ -43,7 +43,9 @@ export class Transactions {
         this.#lease = undefined;
       }
     }
-    throw new SystemError("overloaded", "Cannot apply txn: others changed its rows each time", { retryAfterMs: 100 });
+    throw new SystemError("overloaded", "Cannot apply txn: others changed its rows each time", {
+      retryAfterMs: 100,
+    });
   }
 
   /** Undefined: something changed in between; nothing was done. */
@@ -51,10 +53,15 @@ export class Transactions {
     const deletes = command.then.filter((op) => op.text === null);
     if (deletes.length < command.then.length) return this.#change(command, [], signal);
     // Whether deletions change anything must be known before: only a change may raise the revision.
-    const request = this.#request(command, deletes.map(({ key }) => ({ request_range: { key: this.#layout.row(key) } })));
+    const request = this.#request(
+      command,
+      deletes.map(({ key }) => ({ request_range: { key: this.#layout.row(key) } })),
+    );
     const answer = await this.#client.read("/v3/kv/txn", request, txnSchema, signal);
     if (!answer.succeeded) return this.#refused(command, answer, signal);
-    const there = answer.responses.slice(0, deletes.length).find((one) => (one.response_range?.kvs.length ?? 0) > 0);
+    const there = answer.responses
+      .slice(0, deletes.length)
+      .find((one) => (one.response_range?.kvs.length ?? 0) > 0);
     const first = there?.response_range?.kvs[0];
     if (first !== undefined) return this.#change(command, [exists(first.key)], signal);
     const rev = answer.responses.at(-1)?.response_range?.kvs[0]?.mod_revision ?? 0;
@@ -74,7 +81,9 @@ export class Transactions {
         : { request_put: { key: row, value: toBase64(text) } };
     });
     ops.push(
-      { request_put: { key: this.#layout.result(id), value: toBase64("{}"), lease: await this.#noteLease() } },
+      {
+        request_put: { key: this.#layout.result(id), value: toBase64("{}"), lease: await this.#noteLease() },
+      },
       { request_put: { key: this.#layout.revision, value: "" } },
     );
     const { compare, failure = [] } = this.#request(command, []);

@@ -35,9 +35,7 @@ export const watchSchema = z.object({
       created: z.boolean().default(false),
       canceled: z.boolean().default(false),
       compact_revision: int64,
-      events: z
-        .array(z.object({ type: z.enum(["PUT", "DELETE"]).default("PUT"), kv: kvSchema }))
-        .default([]),
+      events: z.array(z.object({ type: z.enum(["PUT", "DELETE"]).default("PUT"), kv: kvSchema })).default([]),
     })
     .optional(),
 });

@@ -35,7 +35,12 @@ export class TestMembers {
   async start(): Promise<void> {
     for (const id of this.ids) {
       const directory = await mkdtemp(join(tmpdir(), "manybase-members-"));
-      this.#running.set(id, { directory, server: this.#listen(id), stop: new AbortController(), member: undefined });
+      this.#running.set(id, {
+        directory,
+        server: this.#listen(id),
+        stop: new AbortController(),
+        member: undefined,
+      });
     }
     for (const id of this.ids) await this.open(id);
   }
@@ -58,7 +63,12 @@ export class TestMembers {
   async add(id: string): Promise<void> {
     this.ids.push(id);
     const directory = await mkdtemp(join(tmpdir(), "manybase-members-"));
-    this.#running.set(id, { directory, server: this.#listen(id), stop: new AbortController(), member: undefined });
+    this.#running.set(id, {
+      directory,
+      server: this.#listen(id),
+      stop: new AbortController(),
+      member: undefined,
+    });
   }
 
   /** On what it has; a new one founds, or starts empty as a learner that `founders` have added. */
@@ -83,7 +93,11 @@ export class TestMembers {
 
   /** On an empty directory, as a learner that was added. */
   async join(id: string): Promise<void> {
-    await this.open(id, undefined, this.ids.find((other) => other !== id && this.#of(other).member !== undefined));
+    await this.open(
+      id,
+      undefined,
+      this.ids.find((other) => other !== id && this.#of(other).member !== undefined),
+    );
   }
 
   async close(id: string): Promise<void> {
@@ -103,7 +117,8 @@ export class TestMembers {
       const open = this.ids.filter((id) => this.#of(id).member !== undefined);
       const seen = await Promise.all(open.map(async (id) => (await this.store(id).health()).leader));
       const [leader] = seen;
-      if (leader !== undefined && open.includes(leader) && seen.every((other) => other === leader)) return leader;
+      if (leader !== undefined && open.includes(leader) && seen.every((other) => other === leader))
+        return leader;
       await Bun.sleep(10);
     }
     throw new Error("nobody leads");
@@ -122,7 +137,9 @@ export class TestMembers {
     return listen({ hostname: "127.0.0.1", port: 0 }, (request, server) => {
       const { member } = this.#of(id);
       if (member === undefined) return new Response(null, { status: 503 });
-      return request.headers.has("upgrade") ? member.accept(request, server) : this.#members(member.store, request);
+      return request.headers.has("upgrade")
+        ? member.accept(request, server)
+        : this.#members(member.store, request);
     });
   }
 

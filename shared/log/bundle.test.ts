@@ -52,6 +52,8 @@ describe("bundle", () => {
   });
 
   test("is not made of flushes with a gap", () => {
-    expect(() => encodeBundle([flush(1, new Uint8Array(1)), flush(3, new Uint8Array(1))])).toThrow("out of order");
+    expect(() => encodeBundle([flush(1, new Uint8Array(1)), flush(3, new Uint8Array(1))])).toThrow(
+      "out of order",
+    );
   });
 });

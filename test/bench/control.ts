@@ -61,19 +61,26 @@ try {
       return post(`${raftUrl}/txn`, JSON.stringify({ id: `b${ids++}`, cmp: [], then }));
     },
     etcd: (i) =>
-      post(`${etcdUrl}/v3/kv/put`, JSON.stringify({ key: base64(`bench/${i % 10_000}`), value: base64(`"${VALUE}"`) })),
+      post(
+        `${etcdUrl}/v3/kv/put`,
+        JSON.stringify({ key: base64(`bench/${i % 10_000}`), value: base64(`"${VALUE}"`) }),
+      ),
   };
   for (const write of Object.values(engines)) await measure(write, 8, 1);
   for (const inFlight of [1, 64]) {
     const best: Record<"raft" | "etcd", Figures[]> = { raft: [], etcd: [] };
     // In turns, so that what else runs on the machine hits both alike.
     for (let round = 0; round < ROUNDS; round++) {
-      for (const name of ["raft", "etcd"] as const) best[name].push(await measure(engines[name], inFlight, SECONDS));
+      for (const name of ["raft", "etcd"] as const)
+        best[name].push(await measure(engines[name], inFlight, SECONDS));
     }
     const median = (name: "raft" | "etcd"): Figures =>
       best[name].toSorted((a, b) => a.perSecond - b.perSecond)[Math.floor(ROUNDS / 2)]!;
     const [ours, theirs] = [median("raft"), median("etcd")];
-    for (const [name, figures] of [["raft", ours], ["etcd", theirs]] as const) {
+    for (const [name, figures] of [
+      ["raft", ours],
+      ["etcd", theirs],
+    ] as const) {
       const { perSecond, p50Ms, p99Ms } = figures;
       console.log(
         `${inFlight} in flight, ${name}: ${perSecond.toFixed(0)} writes/s, p50 ${p50Ms.toFixed(2)} ms, p99 ${p99Ms.toFixed(2)} ms`,

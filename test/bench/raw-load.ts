@@ -57,7 +57,9 @@ export async function runLoad({ url, method, token, body = "", clients, ms }: Lo
               return;
             }
             if (data.status >= 300) {
-              failure = new Error(`Cannot count an answer ${data.status}: ${chunk.toString("latin1", 0, 500)}`);
+              failure = new Error(
+                `Cannot count an answer ${data.status}: ${chunk.toString("latin1", 0, 500)}`,
+              );
               return;
             }
             done += 1;

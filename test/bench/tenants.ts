@@ -73,7 +73,9 @@ const settle = async (): Promise<number> => {
   return process.memoryUsage.rss();
 };
 
-const ids = Array.from({ length: count }, () => newTenantId((n) => crypto.getRandomValues(new Uint8Array(n))));
+const ids = Array.from({ length: count }, () =>
+  newTenantId((n) => crypto.getRandomValues(new Uint8Array(n))),
+);
 // What is loaded once for all is no tenant's.
 await host.acquire(ids[0] as TenantId, 1 as Epoch);
 const before = await settle();
@@ -98,12 +100,18 @@ await Bun.sleep(IDLE_MS);
 const { user, system } = process.cpuUsage(cpu);
 const perTenant = (opened - before) / Math.max(1, count - 1);
 const megabytes = (bytes: number): string => (bytes / 1024 / 1024).toFixed(0);
-console.log(`opened ${count} tenants in ${(openedMs / 1000).toFixed(1)} s (the limit of descriptors allows ${most})`);
+console.log(
+  `opened ${count} tenants in ${(openedMs / 1000).toFixed(1)} s (the limit of descriptors allows ${most})`,
+);
 console.log(`memory ${megabytes(opened)} MB, ${(perTenant / 1024).toFixed(0)} KB a tenant`);
 const whole = before + perTenant * limits.tenantsOpenMax;
-console.log(`of ${limits.tenantsOpenMax} tenants: ${megabytes(whole)} MB, ${whole < 4 * 2 ** 30 ? "reached" : "MISSED"} (at most 4096)`);
+console.log(
+  `of ${limits.tenantsOpenMax} tenants: ${megabytes(whole)} MB, ${whole < 4 * 2 ** 30 ? "reached" : "MISSED"} (at most 4096)`,
+);
 console.log(`timers ${waiting} for all together (entries of the last minutes wait for their prefix)`);
-console.log(`requests in ${IDLE_MS} ms of idleness: ${store.requests()}, CPU ${((user + system) / 1000 / IDLE_MS * 100).toFixed(1)} %`);
+console.log(
+  `requests in ${IDLE_MS} ms of idleness: ${store.requests()}, CPU ${(((user + system) / 1000 / IDLE_MS) * 100).toFixed(1)} %`,
+);
 host.abandon();
 rmSync(directory, { recursive: true, force: true });
 process.exit(0);

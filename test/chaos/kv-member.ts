@@ -38,7 +38,7 @@ async function run(config: KvMemberConfig): Promise<void> {
     onMet: () => undefined,
     onProblem: (error) => process.stderr.write(`${error.message}\n`),
   });
-  listener.links = member.accept;
+  listener.links = (request, server) => member.accept(request, server);
   const { store } = member;
   listener.answer = async (request) => {
     try {

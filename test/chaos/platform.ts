@@ -87,8 +87,9 @@ export class Platform {
 
   async stop(): Promise<void> {
     const processes = [this.#gateway, ...this.seats.map(({ process }) => process), this.#control];
-    for (const process of processes) process?.killAll();
-    await Promise.all(processes.map((process) => process?.exited));
+    const running = processes.filter((process) => process !== undefined);
+    for (const process of running) process.killAll();
+    await Promise.all(running.map(({ exited }) => exited));
     rmSync(this.#data, { recursive: true, force: true });
   }
 

@@ -12,7 +12,8 @@ const USERS_PER_TENANT = 2;
 const FREEZE_MS_MIN = 1_600;
 const FREEZE_MS_MAX = 3_500;
 const SERVED_AGAIN_MS_MAX = 20_000;
-const OUTAGE_MS = 4_000;
+/** Longer than writes wait that were applied already. */
+const OUTAGE_MS = 7_000;
 
 export interface KillReport extends Tally {
   kills: number;

@@ -10,8 +10,13 @@ const OPTIONS = {
   "first-seed": { value: "<n>", default: "1000001", help: "The first of them." },
   kills: { value: "<n>", default: "200", help: "Workers to kill: half on a file store, half on S3." },
   outages: { value: "<n>", default: "5", help: "Times to stop the object store." },
-  seed: { value: "<n>", default: "1", help: "For the order of kills." },
+  seed: { value: "<n>", default: "1", help: "For the order of kills and of control's faults." },
+  engine: { value: "<name>", help: "Of control's part: raft, etcd or both." },
+  runs: { value: "<n>", help: "Of control's part." },
+  seconds: { value: "<n>", help: "Of each of control's runs." },
+  members: { value: "<n>", help: "Of control's clusters." },
 };
+const CONTROL_OPTIONS = ["engine", "runs", "seconds", "members", "seed"] as const;
 
 const { values, help } = parseOptions(OPTIONS, process.argv.slice(2), process.env);
 if (help) {
@@ -22,8 +27,12 @@ const number = (name: "seeds" | "first-seed" | "kills" | "outages" | "seed"): nu
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
 const failed: string[] = [];
 
+/** Whoever says which of control's runs they want wants nothing else. */
+const only =
+  values.only ?? ((values.engine ?? values.runs ?? values.seconds ?? values.members) ? "control" : undefined);
+
 async function part(name: string, work: () => Promise<boolean>): Promise<void> {
-  if (values.only !== undefined && values.only !== name) return;
+  if (only !== undefined && only !== name) return;
   say(`--- ${name}`);
   try {
     if (!(await work())) failed.push(name);
@@ -48,7 +57,7 @@ await part("simulation", async () => {
   return outcome.failure === undefined;
 });
 
-const s3 = ["kills", "outages", undefined].includes(values.only) ? await openS3() : undefined;
+const s3 = ["kills", "outages", undefined].includes(only) ? await openS3() : undefined;
 
 await part("kills", async () => {
   const onS3 = s3 === undefined ? 0 : Math.floor(number("kills") / 2);
@@ -66,7 +75,11 @@ await part("outages", async () => {
 });
 
 await part("control", async () => {
-  const child = Bun.spawn([process.execPath, join(import.meta.dir, "control.ts")], {
+  const given = CONTROL_OPTIONS.flatMap((name) => {
+    const value = values[name];
+    return value === undefined ? [] : [`--${name}`, value];
+  });
+  const child = Bun.spawn([process.execPath, join(import.meta.dir, "control.ts"), ...given], {
     stdin: "ignore",
     stdout: "inherit",
     stderr: "inherit",

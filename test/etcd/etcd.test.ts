@@ -2,7 +2,6 @@ import { afterAll, expect, test } from "bun:test";
 import { openEtcdStore } from "../../control/etcd/etcd-store.ts";
 import { describeReplicatedStore, put, write } from "../../control/store/contract.suite.ts";
 import type { Change } from "../../control/store/contract.ts";
-import type { Revision } from "../../shared/ids.ts";
 import { ensureEtcd } from "../../scripts/etcd-server.ts";
 
 const etcd = await ensureEtcd(1);
@@ -77,7 +76,7 @@ if (!("skip" in etcd)) {
     const stop = new AbortController();
     const seen: Change[][] = [];
     const watching = (async () => {
-      for await (const event of store.watch("k", start as Revision, stop.signal)) {
+      for await (const event of store.watch("k", start, stop.signal)) {
         if (Array.isArray(event)) seen.push(event);
         if (seen.length === 2) break;
       }
@@ -90,7 +89,10 @@ if (!("skip" in etcd)) {
     await server!.start();
     await write(store, put("k", 2));
     await watching;
-    expect(seen.map((group) => group.map((change) => change.kind === "put" && change.kv.value))).toEqual([[1], [2]]);
+    expect(seen.map((group) => group.map((change) => change.kind === "put" && change.kv.value))).toEqual([
+      [1],
+      [2],
+    ]);
     stop.abort();
     await store.close();
   }, 30_000);

@@ -34,5 +34,8 @@ export function leave(context: TenantRequest, response: Response): Response | Pr
 function tell(context: TenantRequest, response: Response): Response {
   const position = context.seen.headers();
   for (const name in position) response.headers.set(name, position[name] ?? "");
+  // Bun sends a stream in chunks whatever its announced length: the gateway needs that to tell the client.
+  const length = response.headers.get("content-length");
+  if (length !== null) response.headers.set(HEADERS.bodyLength, length);
   return response;
 }

@@ -130,12 +130,14 @@ export const isPattern: Rule = (value) => {
 function patternError(pattern: string, error: unknown): string {
   const message = error instanceof Error ? error.message : String(error);
   const go = (what: string, part: string): string => `Error parsing regexp: ${what}: \`${part}\`.`;
-  if (message.includes("character class")) return go("missing closing ]", pattern.slice(pattern.lastIndexOf("[")));
+  if (message.includes("character class"))
+    return go("missing closing ]", pattern.slice(pattern.lastIndexOf("[")));
   if (message.includes("nothing to repeat"))
     return go("missing argument to repetition operator", /[*+?]/.exec(pattern)?.[0] ?? "");
   if (message.includes("unmatched")) return go("unexpected )", pattern);
   if (message.includes("missing )")) return go("missing closing )", pattern);
-  if (message.includes("\\ at end")) return "Error parsing regexp: trailing backslash at end of expression: ``.";
+  if (message.includes("\\ at end"))
+    return "Error parsing regexp: trailing backslash at end of expression: ``.";
   return message;
 }
 
@@ -155,22 +157,20 @@ export const isUrl: Rule = (value) =>
 const URL_TEXT =
   /^(?:(?:ftp|tcp|udp|wss?|https?):\/\/)?(?:\S+(?::\S*)?@)?(?:\[[0-9a-fA-F:.]+\]|(?:[a-zA-Z0-9_\u00a1-\uffff](?:[a-zA-Z0-9_\u00a1-\uffff-]{0,62}))(?:\.(?:[a-zA-Z0-9_\u00a1-\uffff](?:[a-zA-Z0-9_\u00a1-\uffff-]{0,62})))*\.?)(?::\d{1,5})?(?:[/?#]\S*)?$/;
 
-/** A scheme is optional, as in PocketBase; a bare word without a dot is only a host when a scheme or `localhost` says so. */
+/** A scheme is optional, as in PocketBase; without one or a port, a dot must tell the text from a bare word. */
 export function looksLikeUrl(text: string): boolean {
-  if (text.length < 3 || text.length > 2083 || text.startsWith(".") || !URL_TEXT.test(text)) return false;
-  const hasScheme = text.includes("://");
-  try {
-    const { hostname } = new URL(hasScheme ? text : `http://${text}`);
-    return hostname === "localhost" || hostname.includes(".") || hostname.includes(":") || hasScheme;
-  } catch {
-    return false;
-  }
+  if (text.length <= 3 || text.length > 2083 || text.startsWith(".") || !URL_TEXT.test(text)) return false;
+  const beforeQuery = text.split(/[?#]/)[0] ?? "";
+  if (!text.includes(":") && !beforeQuery.includes(".")) return false;
+  const authority = beforeQuery.replace(/^[a-z]+:\/\//i, "").split("/")[0] ?? "";
+  const host = authority.slice(authority.lastIndexOf("@") + 1).replace(/:\d*$/, "");
+  return !host.endsWith("-") && URL.canParse(`http://${host}`);
 }
 
 const EMAIL =
-  /^[a-zA-Z0-9.!#$%&'*+/=?^_`{|}~\u00a1-\uffff-]+@[a-zA-Z0-9\u00a1-\uffff](?:[a-zA-Z0-9\u00a1-\uffff-]{0,61}[a-zA-Z0-9\u00a1-\uffff])?(?:\.[a-zA-Z0-9\u00a1-\uffff](?:[a-zA-Z0-9\u00a1-\uffff-]{0,61}[a-zA-Z0-9\u00a1-\uffff])?)+$/;
+  /^[a-zA-Z0-9.!#$%&'*+/=?^_`{|}~\u00a1-\uffff-]+@[a-zA-Z0-9\u00a1-\uffff](?:[\w\u00a1-\uffff-]{0,62}[a-zA-Z0-9\u00a1-\uffff])?(?:\.[a-zA-Z0-9\u00a1-\uffff](?:[\w\u00a1-\uffff-]{0,62}[a-zA-Z0-9\u00a1-\uffff])?)+$/;
 
 export function looksLikeEmail(text: string): boolean {
   if (text.length > 320 || text.includes("..") || text.startsWith(".") || text.includes(".@")) return false;
-  return EMAIL.test(text);
+  return EMAIL.test(text) && !/\.\d+$/.test(text);
 }

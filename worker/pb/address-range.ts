@@ -17,7 +17,9 @@ export function isAddressOrRange(text: string): boolean {
   const [base = "", prefix, ...rest] = text.split("/");
   const family = familyOf(base);
   if (family === undefined || rest.length > 0) return false;
-  return prefix === undefined || (/^\d{1,3}$/.test(prefix) && Number(prefix) <= (family === "ipv4" ? 32 : 128));
+  return (
+    prefix === undefined || (/^\d{1,3}$/.test(prefix) && Number(prefix) <= (family === "ipv4" ? 32 : 128))
+  );
 }
 
 function familyOf(address: string): "ipv4" | "ipv6" | undefined {

@@ -100,7 +100,10 @@ export class RequestContextState implements PbContext {
   json(status: number, value: unknown): Response {
     const fields = status >= 200 && status < 300 ? (this.parameters["fields"] ?? "") : "";
     const isForeign = this.request.headers.get("origin") !== null;
-    return new Response(fields === "" ? encodeGo(value) : encodePicked(value, fields), { status, headers: isForeign ? FOREIGN_JSON : OWN_JSON });
+    return new Response(fields === "" ? encodeGo(value) : encodePicked(value, fields), {
+      status,
+      headers: isForeign ? FOREIGN_JSON : OWN_JSON,
+    });
   }
 
   noContent(): Response {

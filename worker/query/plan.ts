@@ -5,7 +5,7 @@ import { parseFilter } from "../../shared/filter/parse.ts";
 import type { Filter } from "../../shared/filter/ast.ts";
 import { Decisions } from "./decisions.ts";
 import { filterExpression } from "./expression.ts";
-import { join, raw, sql, type Env, type Fragment } from "./fragment.ts";
+import { join, quote, raw, sql, type Env, type Fragment } from "./fragment.ts";
 import type { Join } from "./resolved.ts";
 import { StatementBuilder, type Scope } from "./scope.ts";
 
@@ -67,7 +67,10 @@ export function clientExpression(statement: StatementBuilder, filter: Filter, in
   return filterExpression(filter, clientScope(statement, input));
 }
 
-/** The list rules of the collections that client filters and sorts have joined so far; each must hold for its joined row. */
+/**
+ * The list rules of the collections that client filters and sorts have joined so far; each must hold for its joined row, if
+ * there is one.
+ */
 export function guardExpressions(statement: StatementBuilder): Fragment[] {
   const guards: Fragment[] = [];
   let number = 0;
@@ -75,7 +78,8 @@ export function guardExpressions(statement: StatementBuilder): Fragment[] {
     number += 1;
     if (collection.listRule === null || collection.listRule === "") continue;
     const scope = ruleScope(statement, { base: collection, alias, allowHidden: true }, `#${number}`);
-    guards.push(filterExpression(parseFilter(collection.listRule), scope));
+    const rule = filterExpression(parseFilter(collection.listRule), scope);
+    guards.push(sql`(${quote(alias)}."id" IS NULL OR ${rule})`);
   }
   return guards;
 }

@@ -74,17 +74,27 @@ export class Condemned {
     if (bytes === undefined) return [];
     const prefix = condemnedPrefix(tenant).slice(0, -"condemned/".length);
     const parsed = recordSchema.safeParse(parseJson(bytes));
-    const ours = parsed.success && parsed.data.keys.every((key) => DELETABLE.test(key.slice(prefix.length)) && key.startsWith(prefix));
+    const ours =
+      parsed.success &&
+      parsed.data.keys.every((key) => DELETABLE.test(key.slice(prefix.length)) && key.startsWith(prefix));
     if (!parsed.success || !ours) {
-      throw new SystemError("object_foreign", `Cannot read ${record}: it is no list of this tenant's objects`, {
-        hint: "Nothing was deleted. Remove the object when you know where it came from.",
-      });
+      throw new SystemError(
+        "object_foreign",
+        `Cannot read ${record}: it is no list of this tenant's objects`,
+        {
+          hint: "Nothing was deleted. Remove the object when you know where it came from.",
+        },
+      );
     }
     return parsed.data.keys;
   }
 
   /** Announces that these objects go; resolves when that is durable. @param replaces - records that this one stands for */
-  async condemn(owner: CondemnedOwner, keys: readonly string[], replaces: readonly string[] = []): Promise<void> {
+  async condemn(
+    owner: CondemnedOwner,
+    keys: readonly string[],
+    replaces: readonly string[] = [],
+  ): Promise<void> {
     const { store, clock, signal, newNonce } = this.#options;
     for (let at = 0; at < keys.length; at += limits.condemnedKeysMax) {
       const part = keys.slice(at, at + limits.condemnedKeysMax);

@@ -67,7 +67,10 @@ export class FooterReader {
       footers.length === at - from &&
       footers.every(({ header }, i) => header.seq === from + i && header.incarnation === this.#incarnation);
     if (!whole) {
-      throw new SystemError("log_corrupt", `Cannot read log ${this.#incarnation}: slot ${at} lists other slots`);
+      throw new SystemError(
+        "log_corrupt",
+        `Cannot read log ${this.#incarnation}: slot ${at} lists other slots`,
+      );
     }
     return footers;
   }

@@ -241,10 +241,14 @@ const storeAway = (): SystemError =>
   });
 
 const tooFarAhead = (): SystemError =>
-  new SystemError("overloaded", "Cannot write: too much that was written before is not in object storage yet", {
-    hint: "Nothing was changed. Write more slowly, or give the worker a faster way to object storage.",
-    retryAfterMs: 1_000,
-  });
+  new SystemError(
+    "overloaded",
+    "Cannot write: too much that was written before is not in object storage yet",
+    {
+      hint: "Nothing was changed. Write more slowly, or give the worker a faster way to object storage.",
+      retryAfterMs: 1_000,
+    },
+  );
 
 const fateOpen = (cause?: SystemError): SystemError =>
   new SystemError(

@@ -1,4 +1,4 @@
-import type { DatabaseName, Epoch, LogSeq, TenantId, Txid } from "../../shared/ids.ts";
+import type { DatabaseName, Epoch, LogSeq, TenantId } from "../../shared/ids.ts";
 import { limits } from "../../shared/limits.ts";
 import type { DirectoryDatabase } from "../../shared/log/log.ts";
 import type { Position } from "../../shared/protocol/internal.ts";
@@ -100,7 +100,7 @@ export class DatabaseLedger {
       length: span?.length ?? 0,
     }));
     const { tenant, database } = this;
-    return { tenant, epoch: first.span.epoch, database, firstTxid: first.position.txid as Txid, entries };
+    return { tenant, epoch: first.span.epoch, database, firstTxid: first.position.txid, entries };
   }
 
   add(entry: LedgerEntry): void {

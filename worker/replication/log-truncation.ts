@@ -84,11 +84,14 @@ export class LogTruncator {
   async #deleteDue(): Promise<void> {
     const { store, incarnation, clock, signal, prove, provenMs } = this.#options;
     const nowMs = clock.monotonicMs();
-    const due = this.#marks.filter(({ atMs }) => nowMs - atMs >= limits.logTruncateAfterMs).at(-1);
+    const due = this.#marks.findLast(({ atMs }) => nowMs - atMs >= limits.logTruncateAfterMs);
     if (due === undefined) return;
     if (nowMs - due.atMs > limits.condemnedMsMax) {
       // This process slept: condemned anew.
-      this.#marks = [{ below: due.below, atMs: nowMs }, ...this.#marks.filter(({ below }) => below > due.below)];
+      this.#marks = [
+        { below: due.below, atMs: nowMs },
+        ...this.#marks.filter(({ below }) => below > due.below),
+      ];
       return;
     }
     if (provenMs() < due.atMs) await prove();

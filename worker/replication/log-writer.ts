@@ -3,7 +3,14 @@ import type { Incarnation, LogSeq } from "../../shared/ids.ts";
 import { limits } from "../../shared/limits.ts";
 import { decodeLogHeader } from "../../shared/log/decode.ts";
 import { encodeIndexedLogObject } from "../../shared/log/encode.ts";
-import { LOG_HEADER_BYTES, type DirectoryDatabase, type LogEntry, type LogFooter, type LogIndexItem, lowWatermarkMax } from "../../shared/log/log.ts";
+import {
+  LOG_HEADER_BYTES,
+  type DirectoryDatabase,
+  type LogEntry,
+  type LogFooter,
+  type LogIndexItem,
+  lowWatermarkMax,
+} from "../../shared/log/log.ts";
 import type { ObjectStore, PutOutcome } from "../../shared/objects/contract.ts";
 import { logKey } from "../../shared/objects/layout.ts";
 import type { Clock } from "./clock.ts";

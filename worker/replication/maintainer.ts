@@ -160,7 +160,11 @@ export class Maintainer {
     const fresh = [...keys].filter((key) => gone.adopted.has(key) || !gone.keys.has(key));
     if (fresh.length > 0 && target.here()) await condemned.condemn(target, fresh, gone.records);
     else if (gone.records.length > 0 && target.here()) await store.delete(gone.records, { signal });
-    const left = { chains: objects.chains, bundles: objects.bundles.filter(isLeft), large: large.filter(isLeft) };
+    const left = {
+      chains: objects.chains,
+      bundles: objects.bundles.filter(isLeft),
+      large: large.filter(isLeft),
+    };
     return nextMs(left);
   }
 

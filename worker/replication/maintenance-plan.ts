@@ -81,7 +81,9 @@ const afterMs = (level: 2 | 3): number => (level === 2 ? limits.compactAfterMs :
 
 /** Files of the level below that reach beyond what the level holds, and beyond the newest snapshot's start of history. */
 function uncompacted(files: readonly ChainFile[], level: 2 | 3): ChainFile[] {
-  const held = files.filter((file) => file.level >= level && file.level < SNAPSHOT_LEVEL && !isSnapshot(file));
+  const held = files.filter(
+    (file) => file.level >= level && file.level < SNAPSHOT_LEVEL && !isSnapshot(file),
+  );
   const reach = Math.max(0, ...held.map(({ maxTxid }) => maxTxid));
   return files
     .filter((file) => file.level === level - 1 && file.maxTxid > reach && !isSnapshot(file))

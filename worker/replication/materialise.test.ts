@@ -99,7 +99,14 @@ async function bundles(): Promise<number[][]> {
   for await (const { key } of listAll(store, { prefix: "tenants/" })) {
     if (!key.endsWith(".bundle")) continue;
     const entries = decodeBundle((await getBytes(store, key)) as Uint8Array);
-    expect(key).toBe(bundleKey(entries[0]?.tenant as TenantId, DATA_DB, entries[0]?.txid as Txid, entries.at(-1)?.txid as Txid));
+    expect(key).toBe(
+      bundleKey(
+        entries[0]?.tenant as TenantId,
+        DATA_DB,
+        entries[0]?.txid as Txid,
+        entries.at(-1)?.txid as Txid,
+      ),
+    );
     expect(entries.map(({ ltx }) => decodeLtx(ltx).header.maxTxid)).toEqual(entries.map(({ txid }) => txid));
     found.push(entries.map(({ txid }) => txid));
   }

@@ -23,7 +23,12 @@ test("workerMetrics tells lag, flushes, requests by kind, gate waits, seals and 
     await host.stop();
     const text = await metrics.text();
     const value = (name: string): number =>
-      Number(text.split("\n").find((line) => line.startsWith(`${name} `))?.split(" ")[1]);
+      Number(
+        text
+          .split("\n")
+          .find((line) => line.startsWith(`${name} `))
+          ?.split(" ")[1],
+      );
     expect(value("manybase_worker_flush_seconds_count")).toBeGreaterThanOrEqual(4);
     expect(value("manybase_worker_flush_bytes_sum")).toBeGreaterThan(1_000);
     expect(value("manybase_worker_gate_wait_seconds_count")).toBe(3);
@@ -37,7 +42,9 @@ test("workerMetrics tells lag, flushes, requests by kind, gate waits, seals and 
       ["get", "log"],
       ["list", "litestream"],
     ]) {
-      expect(value(`manybase_worker_store_requests_total{kind="${kind}",purpose="${purpose}"}`)).toBeGreaterThan(0);
+      expect(
+        value(`manybase_worker_store_requests_total{kind="${kind}",purpose="${purpose}"}`),
+      ).toBeGreaterThan(0);
     }
     // Every line is a comment or a sample that Prometheus reads.
     for (const line of text.split("\n")) {

@@ -37,9 +37,21 @@ export function workerMetrics(
   const histogram = (name: string, help: string, buckets: number[]): Histogram =>
     new Histogram({ name: `manybase_worker_${name}`, help, buckets, registers });
   const flushBytes = histogram("flush_bytes", "Size of log objects.", BYTES);
-  const flushEntries = histogram("flush_entries", "Entries of log objects.", [0, 1, 2, 5, 10, 25, 100, 1_000]);
-  const flushSeconds = histogram("flush_seconds", "From the first PUT of a log object until it is durable.", SECONDS);
-  const gateSeconds = histogram("gate_wait_seconds", "How long answers waited to be durable; only those that did.", SECONDS);
+  const flushEntries = histogram(
+    "flush_entries",
+    "Entries of log objects.",
+    [0, 1, 2, 5, 10, 25, 100, 1_000],
+  );
+  const flushSeconds = histogram(
+    "flush_seconds",
+    "From the first PUT of a log object until it is durable.",
+    SECONDS,
+  );
+  const gateSeconds = histogram(
+    "gate_wait_seconds",
+    "How long answers waited to be durable; only those that did.",
+    SECONDS,
+  );
   const restoreSeconds = histogram("restore_seconds", "Loads of tenants from object storage.", SECONDS);
   requestsOf(store, registry);
   return {

@@ -133,7 +133,11 @@ test("reads the last DIRECTORY, at most 16 FOOTERS and 64 footers, however long 
   await written(slots, store, false);
   const logs = new SealedLogs(store);
   const signal = AbortSignal.timeout(10_000);
-  const items = await logs.items({ incarnation: INCARNATION, endSeq: (slots + 1) as LogSeq }, tenants[0] as TenantId, signal);
+  const items = await logs.items(
+    { incarnation: INCARNATION, endSeq: (slots + 1) as LogSeq },
+    tenants[0] as TenantId,
+    signal,
+  );
   expect(items.length).toBe(Math.ceil(slots / tenants.length));
   expect(objects.size).toBe(slots + 1);
   const read = new Set(reads);

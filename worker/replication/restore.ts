@@ -152,7 +152,10 @@ async function restoreDatabase(
       for (const [i, entry] of entries.entries()) {
         const step = group[i] as (typeof group)[number];
         neededTails.add(step.item.incarnation);
-        checkHash(entry, link === undefined ? step.previous : [link.epoch === entry.epoch ? link.entryHash : ""]);
+        checkHash(
+          entry,
+          link === undefined ? step.previous : [link.epoch === entry.epoch ? link.entryHash : ""],
+        );
         link = entry;
         const bytes = entry.kind === "data" ? entry.ltx : await readReference(store, entry, signal);
         const ltx = decodeLtx(bytes);

@@ -4,7 +4,7 @@ import { limits } from "../../shared/limits.ts";
 
 const WAL_HEADER_BYTES = 32;
 const FRAME_HEADER_BYTES = 24;
-const WAL_READ_BYTES_MIN = 16 * 1024;
+const WAL_READ_BYTES_MIN = 8 * 1024;
 const MAGIC = 0x377f0682;
 const littleEndian = new Uint8Array(new Uint32Array([1]).buffer)[0] === 1;
 
@@ -215,7 +215,7 @@ export class WalReader {
     }
     if (found !== undefined && held !== undefined) found.held = held;
     // The file may be longer than its live part, so read about as much as cuts of late have used.
-    const wanted = (this.#end - start) * 2;
+    const wanted = (this.#end - start) * 1.25;
     this.#readAhead = Math.min(Math.max(wanted, WAL_READ_BYTES_MIN), limits.walReadBytesMax);
     return found;
   }

@@ -81,6 +81,11 @@ export class Connection implements SqlWriter {
     }
   }
 
+  /** Gives the page cache back; the next statements read pages again. */
+  shrink(): void {
+    this.#db.run("PRAGMA shrink_memory");
+  }
+
   close(): void {
     if (!this.#open) return;
     this.#open = false;

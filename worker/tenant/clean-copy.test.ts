@@ -44,7 +44,9 @@ describe("a clean copy", () => {
     expect(existsSync(kept(id))).toBe(false);
     const tenant = await world.at(next, id);
     expect(await putNote(tenant, "three")).toEqual({ "x-txid": "data.db=3", "x-durable": "1" });
-    expect(tenant.database(AUXILIARY_DB).read(tenant.observe(), (db) => db.values("SELECT * FROM logs"))).toEqual([]);
+    expect(
+      tenant.database(AUXILIARY_DB).read(tenant.observe(), (db) => db.values("SELECT * FROM logs")),
+    ).toEqual([]);
     next.abandon();
     const third = world.host();
     await world.takeOver(next, third);
@@ -62,14 +64,22 @@ describe("a clean copy", () => {
 
   const cases: [string, (id: TenantId) => void][] = [
     ["of another position", (id) => void (world.known(id).base = higherBase(id))],
-    ["of a tenant with a tail", (id) => world.known(id).tails.push({ incarnation: 1 as never, endSeq: 1 as never })],
+    [
+      "of a tenant with a tail",
+      (id) => world.known(id).tails.push({ incarnation: 1 as never, endSeq: 1 as never }),
+    ],
     ["of an earlier start of the system", (id) => edit(id, (mark) => void (mark["boot"] = "another"))],
     ["without a mark", (id) => writeFileSync(join(kept(id), "clean.json"), "")],
     ["whose file was changed", (id) => writeFileSync(join(kept(id), DATA_DB), "x")],
     ["with a WAL", (id) => writeFileSync(join(kept(id), `${DATA_DB}-wal`), "x")],
     [
       "with another hash",
-      (id) => edit(id, (mark) => void (mark.databases[DATA_DB] = { ...mark.databases[DATA_DB], entryHash: "B".repeat(43) })),
+      (id) =>
+        edit(
+          id,
+          (mark) =>
+            void (mark.databases[DATA_DB] = { ...mark.databases[DATA_DB], entryHash: "B".repeat(43) }),
+        ),
     ],
   ];
   for (const [name, change] of cases) {
@@ -103,7 +113,7 @@ function higherBase(id: TenantId): never {
 
 function edit(
   id: TenantId,
-  change: (mark: Record<string, unknown> & { databases: Record<string, unknown & object> }) => void,
+  change: (mark: Record<string, unknown> & { databases: Record<string, object> }) => void,
 ): void {
   const path = join(kept(id), "clean.json");
   const mark = JSON.parse(readFileSync(path, "utf8"));

@@ -1,9 +1,23 @@
-import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
-import { type DatabaseName, type TenantId, type Txid, parseDatabaseName } from "../../shared/ids.ts";
+import { type DatabaseName, type TenantId, parseDatabaseName } from "../../shared/ids.ts";
 import { limits } from "../../shared/limits.ts";
-import { type Assignment, epochSchema, incarnationSchema, positionSchema } from "../../shared/protocol/internal.ts";
+import {
+  type Assignment,
+  epochSchema,
+  incarnationSchema,
+  positionSchema,
+} from "../../shared/protocol/internal.ts";
 import { type ChainStats, DatabaseLedger } from "../replication/ledger.ts";
 import type { RestoredDatabase } from "../replication/restore.ts";
 import type { LoadedTenant } from "./loaded-tenant.ts";
@@ -70,7 +84,10 @@ export class CleanCopies {
    * After a tenant has left with everything under its prefix, and its connections are closed.
    * @returns false when its files are not fit to be kept; then they are removed
    */
-  keep(tenant: LoadedTenant, facts: { incarnation: Mark["incarnation"]; maintainAtMs: number | undefined }): boolean {
+  keep(
+    tenant: LoadedTenant,
+    facts: { incarnation: Mark["incarnation"]; maintainAtMs: number | undefined },
+  ): boolean {
     const boot = bootId();
     const databases: Mark["databases"] = {};
     for (const [name, { path, position, ledger, timestampMs }] of tenant.databases) {
@@ -158,7 +175,7 @@ function databasesOf(
   const found = new Map<DatabaseName, RestoredDatabase>();
   for (const [raw, { txid, entryHash, timestampMs, chain }] of Object.entries(databases)) {
     const name = parseDatabaseName(raw);
-    const position = { txid: txid as Txid, entryHash };
+    const position = { txid, entryHash };
     const ledger = new DatabaseLedger(tenant, name, position, chain);
     found.set(name, { path: join(directory, name), position, timestampMs, ledger });
   }

@@ -192,7 +192,9 @@ describe("an async tenant that writes faster than object storage takes", () => {
     gated.close();
     try {
       const codes = await Promise.all(
-        Array.from({ length: 400 }, () => codeOf(() => write(tenant).then(() => Promise.reject(new UserError("conflict", "written"))))),
+        Array.from({ length: 400 }, () =>
+          codeOf(() => write(tenant).then(() => Promise.reject(new UserError("conflict", "written")))),
+        ),
       );
       expect(new Set(codes)).toEqual(new Set(["conflict", "overloaded"]));
       expect(notes(tenant).length).toBe(1 + codes.filter((code) => code === "conflict").length);

@@ -1,56 +1,21 @@
 import { rmSync } from "node:fs";
 import { SystemError } from "../../shared/errors.ts";
-import { AUXILIARY_DB, DATA_DB, type DatabaseName, type Epoch, type TenantId } from "../../shared/ids.ts";
+import { AUXILIARY_DB, DATA_DB, type DatabaseName } from "../../shared/ids.ts";
 import { limits } from "../../shared/limits.ts";
 import type { LtxPage } from "../../shared/ltx/ltx.ts";
-import type { Position } from "../../shared/protocol/internal.ts";
 import { type Cut, DatabaseCapture } from "../replication/capture.ts";
-import type { Clock } from "../replication/clock.ts";
-import type { Lagging, OutputGate } from "../replication/gate.ts";
+import type { Lagging } from "../replication/gate.ts";
 import type { DatabaseLedger } from "../replication/ledger.ts";
 import type { DatabaseImage } from "../replication/materialise.ts";
 import { type CommitMark, DatabasePosition } from "../replication/position.ts";
 import { type Connection, asSystemError } from "../sqlite/connection.ts";
 import type { SqlReader } from "../sqlite/contract.ts";
 import { openReader, openWriter } from "../sqlite/open.ts";
-import type { SqlFunction } from "../sqlite/sql-function.ts";
 import type { Observation, TenantDatabase, WriteTransaction } from "./contract.ts";
+import type { DatabaseHome, LoadedFrom } from "./database-home.ts";
 import { RequestObservation } from "./observation.ts";
 import { Transaction, isThenable } from "./transaction.ts";
-import type { Closable, IdleLru } from "./idle-lru.ts";
-import type { WriteLock } from "./write-lock.ts";
-
-/** What a database needs of its tenant and of the worker. */
-export interface DatabaseHome {
-  readonly id: TenantId;
-  readonly epoch: Epoch;
-  readonly durability: "durable" | "async";
-  readonly lock: WriteLock;
-  readonly gate: OutputGate;
-  readonly clock: Clock;
-  readonly readers: IdleLru;
-  readonly secondaries: IdleLru;
-  readonly functions: readonly SqlFunction[];
-  /** @throws the reason when the tenant is lost */
-  checkHere(): void;
-  /** @throws when no new writes are taken: the tenant leaves */
-  checkWritable(): void;
-  /** This database has something for the log. */
-  dirty(database: LoadedDatabase): void;
-  /** What was committed here cannot be captured: the tenant must stop. */
-  broken(error: unknown): void;
-  /** An effect that nobody waits for has failed. */
-  effectFailed(error: unknown): void;
-}
-
-export interface LoadedFrom {
-  path: string;
-  position: Position;
-  /** The hash chain of this epoch so far. */
-  entryHash: string;
-  timestampMs: number;
-  ledger: DatabaseLedger;
-}
+import type { Closable } from "./idle-lru.ts";
 
 /** One of a tenant's databases on this worker: connections, capture, and how far it has come. Opened at its first use. */
 export class LoadedDatabase implements TenantDatabase {
@@ -61,6 +26,7 @@ export class LoadedDatabase implements TenantDatabase {
   readonly #home: DatabaseHome;
   readonly #from: LoadedFrom;
   readonly #idleReader: Closable = { closeIdle: () => this.#closeReader() };
+  readonly #warmWriter: Closable = { closeIdle: () => this.#cool() };
   readonly #idleWriter: Closable = { closeIdle: () => this.#closeIdle() };
   readonly #lagging: Lagging;
   #writer: Connection | undefined;
@@ -128,10 +94,7 @@ export class LoadedDatabase implements TenantDatabase {
     return this.#writeLater(noting(seen), fn);
   }
 
-  async #writeLater<T>(
-    seen: RequestObservation,
-    fn: (tx: WriteTransaction) => T,
-  ): Promise<Awaited<T>> {
+  async #writeLater<T>(seen: RequestObservation, fn: (tx: WriteTransaction) => T): Promise<Awaited<T>> {
     const { lock, gate, clock } = this.#home;
     const deadlineMs = clock.monotonicMs() + limits.gateWaitMsMax;
     for (;;) {
@@ -147,6 +110,13 @@ export class LoadedDatabase implements TenantDatabase {
         if (!admitted) lock.leave();
       }
     }
+  }
+
+  /** Loaded, and maybe not used for long: what its load has read need not be kept. */
+  rest(): void {
+    this.#home.readers.forget(this.#idleReader);
+    this.#closeReader();
+    this.#cool();
   }
 
   /**
@@ -222,6 +192,7 @@ export class LoadedDatabase implements TenantDatabase {
     this.#capture?.close();
     this.#capture = undefined;
     this.#home.secondaries.forget(this.#idleWriter);
+    this.#home.warm.forget(this.#warmWriter);
     this.#closeConnections();
   }
 
@@ -244,6 +215,7 @@ export class LoadedDatabase implements TenantDatabase {
       seen.note(this);
       const { writer } = this.#open();
       if (this.name !== DATA_DB) this.#home.secondaries.used(this.#idleWriter);
+      this.#home.warm.used(this.#warmWriter);
       writer.run("BEGIN IMMEDIATE");
       tx = new Transaction(writer);
     } catch (error) {
@@ -382,6 +354,12 @@ export class LoadedDatabase implements TenantDatabase {
     this.#open();
     if (this.name !== DATA_DB) this.#home.secondaries.used(this.#idleWriter);
     return openReader(this.path, { functions: this.#home.functions });
+  }
+
+  #cool(): boolean {
+    if (this.#writer?.inTransaction === true) return false;
+    this.#writer?.shrink();
+    return true;
   }
 
   #closeReader(): boolean {

@@ -9,6 +9,7 @@ import {
   type TenantId,
   type Txid,
 } from "../../shared/ids.ts";
+import { limits } from "../../shared/limits.ts";
 import type { ObjectStore } from "../../shared/objects/contract.ts";
 import type { Assignment, Position, Positions } from "../../shared/protocol/internal.ts";
 import type { Clock } from "../replication/clock.ts";
@@ -17,7 +18,8 @@ import { DatabaseLedger, emptyChain } from "../replication/ledger.ts";
 import type { RestoredTenant } from "../replication/restore.ts";
 import type { SqlFunction } from "../sqlite/sql-function.ts";
 import type { Observation, Tenant, TenantDatabase } from "./contract.ts";
-import { type DatabaseHome, LoadedDatabase } from "./loaded-database.ts";
+import type { DatabaseHome } from "./database-home.ts";
+import { LoadedDatabase } from "./loaded-database.ts";
 import type { IdleLru } from "./idle-lru.ts";
 import { RequestObservation } from "./observation.ts";
 import { WriteLock } from "./write-lock.ts";
@@ -29,6 +31,7 @@ export interface TenantHome {
   readonly objects: ObjectStore;
   readonly functions: readonly SqlFunction[];
   readonly readers: IdleLru;
+  readonly warm: IdleLru;
   readonly secondaries: IdleLru;
   dirty(tenant: LoadedTenant): void;
   broken(tenant: LoadedTenant, error: unknown): void;
@@ -50,6 +53,7 @@ export class LoadedTenant implements Tenant, DatabaseHome {
   readonly clock: Clock;
   readonly functions: readonly SqlFunction[];
   readonly readers: IdleLru;
+  readonly warm: IdleLru;
   readonly secondaries: IdleLru;
   readonly objects: ObjectStore;
   readonly directory: string;
@@ -84,6 +88,7 @@ export class LoadedTenant implements Tenant, DatabaseHome {
     this.gate = home.gate;
     this.functions = home.functions;
     this.readers = home.readers;
+    this.warm = home.warm;
     this.secondaries = home.secondaries;
     this.objects = home.objects;
     this.directory = directory;
@@ -224,5 +229,25 @@ export function leavingError(tenant: TenantId): SystemError {
   return new SystemError("tenant_moving", `Cannot write to tenant ${tenant}: it is leaving this worker`, {
     hint: "Nothing was changed; the next try finds its new place.",
     retryAfterMs: 1_000,
+  });
+}
+
+export function stoppedError(): SystemError {
+  return new SystemError("tenant_moving", "Cannot serve the tenant: this worker has stopped", {
+    retryAfterMs: 1_000,
+  });
+}
+
+/** Nobody waits longer than this for a tenant; its load goes on. @throws SystemError `tenant_loading` */
+export function inTime<T>(clock: Clock, work: Promise<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const cancel = clock.after(limits.tenantLoadMsMax, () =>
+      reject(
+        new SystemError("tenant_loading", "Cannot serve the tenant yet: it is being loaded", {
+          retryAfterMs: 1_000,
+        }),
+      ),
+    );
+    work.then(resolve, reject).finally(cancel);
   });
 }

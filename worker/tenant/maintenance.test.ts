@@ -78,7 +78,8 @@ describe("maintenance", () => {
     const { host, id, tenant } = await started();
     await change(tenant, "one");
     await clock.pass(limits.bundleKeepMs - limits.materialiseAfterMs + 2 * 60_000);
-    for (let i = 0; i < 20 && (await keys(`${tenantPrefix(id)}condemned/`)).length === 0; i++) await clock.pass(5 * 60_000);
+    for (let i = 0; i < 20 && (await keys(`${tenantPrefix(id)}condemned/`)).length === 0; i++)
+      await clock.pass(5 * 60_000);
     expect(await keys(`${tenantPrefix(id)}condemned/`)).toHaveLength(1);
     expect(await bundles(id)).toBe(1);
     clock.jump(5 * HOUR);
@@ -93,7 +94,8 @@ describe("maintenance", () => {
   test("deletes nothing of a tenant when its log was sealed meanwhile", async () => {
     const { host, id, tenant } = await started();
     await change(tenant, "one");
-    for (let i = 0; i < 200 && (await keys(`${tenantPrefix(id)}condemned/`)).length === 0; i++) await clock.pass(HOUR / 2);
+    for (let i = 0; i < 200 && (await keys(`${tenantPrefix(id)}condemned/`)).length === 0; i++)
+      await clock.pass(HOUR / 2);
     const next = world.host();
     await world.takeOver(host, next);
     await clock.pass(3 * HOUR);
@@ -174,7 +176,10 @@ describe("the own log", () => {
     await clock.pass(2 * 60_000);
     const left = await slots(host);
     expect(left).toEqual([17, 18, 19, 20, 21]);
-    const newest = (await getBytes(world.store, `${logPrefix(host.incarnation)}${(21).toString(16).padStart(16, "0")}.wlog`)) as Uint8Array;
+    const newest = (await getBytes(
+      world.store,
+      `${logPrefix(host.incarnation)}${(21).toString(16).padStart(16, "0")}.wlog`,
+    )) as Uint8Array;
     expect(decodeLogHeader(newest).lowWatermark as number).toBe(17);
     await putNote(tenant, "last");
     host.abandon();

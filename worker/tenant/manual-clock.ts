@@ -7,8 +7,13 @@ export class ManualClock implements Clock {
   #passedMs = 0;
   #requests = 0;
   #timers: { atMs: number; run: () => void }[] = [];
-  readonly soon = systemClock.soon;
-  readonly random = systemClock.random;
+  soon(run: () => void): void {
+    systemClock.soon(run);
+  }
+
+  random(): number {
+    return systemClock.random();
+  }
 
   nowMs(): number {
     return this.#startMs + this.#passedMs;

@@ -36,7 +36,9 @@ describe("openBounds", () => {
     expect(openBounds(1_000_000)).toEqual({ tenants, readers, secondaries });
     const few = openBounds(20_000);
     expect(few.tenants).toBeLessThan(tenants);
-    expect(few.tenants * 4 + few.readers * 2 + few.secondaries * 4).toBeLessThanOrEqual(20_000 - limits.descriptorsReserved);
+    expect(few.tenants * 4 + few.readers * 2 + few.secondaries * 4).toBeLessThanOrEqual(
+      20_000 - limits.descriptorsReserved,
+    );
     expect(() => openBounds(1_024)).toThrow("files open");
   });
 
@@ -49,10 +51,12 @@ test("more databases than may be open serve all the same, and lose nothing", asy
   const world = await TestWorld.open();
   try {
     // Room for about one of each.
-    const host = world.host({ descriptors: limits.descriptorsReserved + 60 });
+    const host = world.host({ descriptors: limits.descriptorsReserved + 120 });
     const bounds = host.metrics()["tenants_max"] as number;
     expect(bounds).toBeGreaterThan(5);
-    const tenants = await Promise.all(Array.from({ length: bounds }, () => world.at(host, world.create(host))));
+    const tenants = await Promise.all(
+      Array.from({ length: bounds }, () => world.at(host, world.create(host))),
+    );
     expect(await codeOf(() => world.at(host, world.create(host)))).toBe("overloaded");
     const names = ["a.db", "b.db", "c.db"] as DatabaseName[];
     for (let round = 0; round < 3; round++) {

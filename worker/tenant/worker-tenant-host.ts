@@ -5,21 +5,21 @@ import { limits } from "../../shared/limits.ts";
 import type { ExitRequest, Position, Positions } from "../../shared/protocol/internal.ts";
 import { type Clock, systemClock } from "../replication/clock.ts";
 import { OutputGate } from "../replication/gate.ts";
-import { Condemned } from "../replication/condemned.ts";
-import { LogTruncator } from "../replication/log-truncation.ts";
 import { LogWriter, fencedError } from "../replication/log-writer.ts";
-import { Maintainer } from "../replication/maintainer.ts";
 import { Materialiser } from "../replication/materialise.ts";
 import { parallel } from "../replication/parallel.ts";
 import { type RestoredDatabase, restoreTenant } from "../replication/restore.ts";
 import { SealedLogs } from "../replication/sealed-log.ts";
 import type { Observation, Tenant } from "./contract.ts";
+import { type Background, createBackground } from "./background.ts";
 import { CleanCopies } from "./clean-copy.ts";
 import { type OpenBounds, descriptorLimit, openBounds } from "./descriptors.ts";
+import { higherOf } from "./floor.ts";
+import { hostMetrics } from "./host-metrics.ts";
 import { IdleLru } from "./idle-lru.ts";
 import { claimDirectory, leaveDirectory, tenantDirectory } from "./directories.ts";
 import type { TenantHost, TenantHostOptions } from "./host.ts";
-import { LoadedTenant, type TenantHome, leavingError } from "./loaded-tenant.ts";
+import { LoadedTenant, type TenantHome, leavingError, inTime, stoppedError } from "./loaded-tenant.ts";
 import { LogQueue } from "./log-queue.ts";
 import type { RequestObservation } from "./observation.ts";
 import { replaceDatabases } from "./replace.ts";
@@ -51,9 +51,7 @@ export class WorkerTenantHost implements TenantHost {
   readonly #copies: CleanCopies;
   readonly #readers: IdleLru;
   readonly #secondaries: IdleLru;
-  readonly #condemned: Condemned;
-  readonly #maintainer: Maintainer;
-  readonly #truncator: LogTruncator;
+  readonly #background: Background;
   readonly #reports: ReportQueue;
   readonly #logs: SealedLogs;
   readonly #prefixes: TenantPrefixes;
@@ -77,22 +75,18 @@ export class WorkerTenantHost implements TenantHost {
     this.#logs = new SealedLogs(store);
     this.#materialiser = new Materialiser({ store, clock, signal: this.#ended.signal });
     const newNonce = options.newNonce ?? (() => randomText(32, "0123456789abcdef"));
-    const { signal } = this.#ended;
-    const prove = (): Promise<void> => this.#writer.prove();
-    this.#condemned = new Condemned({ store, clock, signal, newNonce, prove });
-    this.#maintainer = new Maintainer({ store, clock, signal, condemned: this.#condemned });
-    this.#truncator = new LogTruncator({
+    this.#background = createBackground({
       store,
       incarnation,
       clock,
-      signal,
-      prove,
-      provenMs: () => this.#writer.provenMs,
+      signal: this.#ended.signal,
+      newNonce,
+      writer: () => this.#writer,
     });
     this.#reports = new ReportQueue({ clock, send: (reports) => control.report(reports) });
     this.#prefixes = new TenantPrefixes({
       materialiser: this.#materialiser,
-      maintainer: this.#maintainer,
+      maintainer: this.#background.maintainer,
       isPending: (tenant) => this.#queue.isPending(tenant),
       reports: this.#reports,
       broken: (tenant, error) => this.#lose(tenant, error),
@@ -115,7 +109,7 @@ export class WorkerTenantHost implements TenantHost {
       clock,
       source: this.#queue,
       observer: options.observer,
-      onWatermark: (below) => this.#truncator.watermark(below),
+      onWatermark: (below) => this.#background.truncator.watermark(below),
       onFenced: () => this.#end(fencedError()),
     });
     this.#gate = new OutputGate({
@@ -130,6 +124,7 @@ export class WorkerTenantHost implements TenantHost {
       objects: store,
       functions: options.sqlFunctions ?? [],
       readers: this.#readers,
+      warm: new IdleLru(limits.writersWarmMax),
       secondaries: this.#secondaries,
       dirty: (tenant) => this.#queue.dirty(tenant),
       broken: (tenant, error) => this.#lose(tenant, error),
@@ -199,52 +194,21 @@ export class WorkerTenantHost implements TenantHost {
   }
 
   metrics(): Record<string, number> {
-    const { waits } = this.#gate;
-    const { counters: log } = this.#writer;
-    const { counters: files, pendingBytes } = this.#materialiser;
-    const { pendingDatabases, lagMs } = this.#lag();
-    return {
-      seals: this.#counts.seals,
-      pending_databases: pendingDatabases,
-      replication_lag_ms: lagMs,
-      tenants: this.size,
-      tenant_loads: this.#counts.loads,
-      tenant_creates: this.#counts.created,
-      tenant_restores: this.#counts.restores,
-      tenant_reuses: this.#counts.reused,
-      tenants_max: this.#bounds.tenants,
-      readers_open: this.#readers.size,
-      readers_closed: this.#readers.counters.closed,
-      secondaries_open: this.#secondaries.size,
-      secondaries_closed: this.#secondaries.counters.closed,
-      tenant_releases: this.#counts.releases,
-      tenants_lost: this.#counts.lost,
-      log_objects: log.objects,
-      log_entries: log.entries,
-      log_bytes: log.bytes,
-      log_puts: log.puts,
-      log_put_failures: log.retries,
-      log_looks: log.looks,
-      log_put_ms: log.putMs,
-      log_outstanding_ms: this.#writer.outstandingMs(),
-      gate_waits: waits.count,
-      gate_wait_ms: waits.totalMs,
-      gate_timeouts: waits.timedOut,
-      gate_held_back: waits.heldBack,
-      materialised_files: files.files,
-      materialised_bytes: files.bytes,
-      bundles: files.bundles,
-      bundle_bytes: files.bundleBytes,
-      snapshots: files.snapshots,
-      pending_bytes: pendingBytes,
-      maintenance_visits: this.#maintainer.counters.visits,
-      maintenance_failures: this.#maintainer.counters.failures,
-      maintenance_waiting: this.#maintainer.waiting,
-      compactions: this.#maintainer.counters.compactions,
-      objects_condemned: this.#condemned.counters.condemned,
-      objects_deleted: this.#condemned.counters.deleted,
-      log_slots_deleted: this.#truncator.counters.slots,
-    };
+    const loaded = [...this.#entries.values()].flatMap(({ tenant }) =>
+      tenant === undefined || tenant.lost !== undefined ? [] : [tenant],
+    );
+    return hostMetrics({
+      clock: this.#clock,
+      counts: this.#counts,
+      bounds: this.#bounds,
+      readers: this.#readers,
+      secondaries: this.#secondaries,
+      writer: this.#writer,
+      gate: this.#gate,
+      materialiser: this.#materialiser,
+      background: this.#background,
+      loaded,
+    });
   }
 
   async #acquireLater(id: TenantId, epoch: Epoch): Promise<Tenant> {
@@ -303,7 +267,7 @@ export class WorkerTenantHost implements TenantHost {
         ? await restoreTenant({
             store: this.#options.store,
             logs: this.#logs,
-            assignment: { ...assignment, base: higher(assignment.base, entry.resume?.positions) },
+            assignment: { ...assignment, base: higherOf(assignment.base, entry.resume?.positions) },
             directory,
             clock: this.#clock,
             signal,
@@ -325,6 +289,7 @@ export class WorkerTenantHost implements TenantHost {
       }
       await this.#options.bootstrap(tenant);
       tenant.checkHere();
+      tenant.database(tenant.data.name).rest();
       tenant.ready = true;
     } catch (error) {
       this.#lose(tenant, error);
@@ -428,9 +393,7 @@ export class WorkerTenantHost implements TenantHost {
     this.#ended.abort(reason);
     this.#writer.abandon();
     this.#materialiser.close();
-    this.#maintainer.close();
-    this.#condemned.close();
-    this.#truncator.close();
+    this.#background.close();
     this.#reports.close();
     for (const { tenant } of this.#entries.values()) tenant?.lose(reason);
     this.#entries.clear();
@@ -438,36 +401,12 @@ export class WorkerTenantHost implements TenantHost {
     if (reason.code === "fenced") this.#fenced.abort(reason);
   }
 
-  #lag(): { pendingDatabases: number; lagMs: number } {
-    const nowMs = this.#clock.monotonicMs();
-    let [pendingDatabases, lagMs] = [0, 0];
-    for (const { tenant } of this.#entries.values()) {
-      if (tenant === undefined || tenant.lost !== undefined) continue;
-      for (const { position } of tenant.databases.values()) {
-        const since = position.pendingSinceMs;
-        if (since === undefined) continue;
-        pendingDatabases++;
-        lagMs = Math.max(lagMs, nowMs - since);
-      }
-    }
-    return { pendingDatabases, lagMs };
-  }
-
   #checkAlive(): void {
     if (this.#ended.signal.aborted) throw this.#ended.signal.reason as SystemError;
   }
 
   #inTime<T>(work: Promise<T>): Promise<T> {
-    return new Promise((resolve, reject) => {
-      const cancel = this.#clock.after(limits.tenantLoadMsMax, () =>
-        reject(
-          new SystemError("tenant_loading", "Cannot serve the tenant yet: it is being loaded", {
-            retryAfterMs: 1_000,
-          }),
-        ),
-      );
-      work.then(resolve, reject).finally(cancel);
-    });
+    return inTime(this.#clock, work);
   }
 
   #notOwner(id: TenantId, epoch: Epoch | undefined): UserError {
@@ -477,19 +416,4 @@ export class WorkerTenantHost implements TenantHost {
       details: epoch === undefined ? { incarnation } : { incarnation, epoch },
     });
   }
-}
-
-/** The floor of a load: what control was told, and what this worker knows itself. */
-function higher(base: Positions, known: ReadonlyMap<DatabaseName, Position> = new Map()): Positions {
-  const floor = { ...base };
-  for (const [name, position] of known) {
-    if (position.txid >= (floor[name]?.txid ?? 0)) floor[name] = position;
-  }
-  return floor;
-}
-
-function stoppedError(): SystemError {
-  return new SystemError("tenant_moving", "Cannot serve the tenant: this worker has stopped", {
-    retryAfterMs: 1_000,
-  });
 }

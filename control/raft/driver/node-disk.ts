@@ -22,8 +22,13 @@ export function nodeDisk(directory: string): Disk {
   };
 }
 
+/**
+ * With O_DSYNC a write ends when it is durable, as if fdatasync followed: one trip through the thread pool instead of two, which is
+ * most of what a single write waits for on a busy machine.
+ */
 async function openFile(path: string): Promise<DiskFile> {
-  const handle = await open(path, constants.O_RDWR | constants.O_CREAT, 0o600);
+  const handle = await open(path, constants.O_RDWR | constants.O_CREAT | constants.O_DSYNC, 0o600);
+  let truncated = false;
   return {
     async write(bytes, position) {
       let written = 0;
@@ -32,8 +37,15 @@ async function openFile(path: string): Promise<DiskFile> {
         written += step.bytesWritten;
       }
     },
-    truncate: (length) => handle.truncate(length),
-    sync: () => handle.datasync(),
+    async truncate(length) {
+      truncated = true;
+      await handle.truncate(length);
+    },
+    async sync() {
+      if (!truncated) return;
+      await handle.datasync();
+      truncated = false;
+    },
     close: () => handle.close(),
   };
 }

@@ -96,3 +96,15 @@ function notApplied(): SystemError {
     },
   );
 }
+
+/** A proposal that was not taken. */
+export function refused(reason: string): SystemError {
+  return reason === "busy"
+    ? new SystemError("overloaded", "Cannot apply txn: too many are waiting to be written", {
+        retryAfterMs: 200,
+      })
+    : new SystemError("control_no_leader", `Cannot apply txn: this member does not lead (${reason})`, {
+        hint: "It was not applied: send it again.",
+        retryAfterMs: 200,
+      });
+}

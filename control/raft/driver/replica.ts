@@ -1,5 +1,5 @@
 /** One member at work: the event loop around core, log and state machine. */
-import { SystemError, UserError } from "../../../shared/errors.ts";
+import { SystemError } from "../../../shared/errors.ts";
 import { limits } from "../../../shared/limits.ts";
 import { decodeCommand } from "../../store/command.ts";
 import type { Member, MemberChange } from "../../store/contract.ts";
@@ -7,40 +7,12 @@ import type { StoredResult } from "../../store/remembered-results.ts";
 import { StateMachine } from "../../store/state-machine.ts";
 import { Wake } from "../../store/wake.ts";
 import { mayLeaveEarly, RaftCore } from "../core/raft.ts";
-import type {
-  Entry,
-  HardState,
-  Membership,
-  MembershipChange,
-  Message,
-  NodeId,
-  Ready,
-  Snapshot,
-} from "../core/types.ts";
+import type { Entry, HardState, Membership, Message, NodeId, Ready, Snapshot } from "../core/types.ts";
 import type { Batch } from "../log/batch.ts";
-import type { LogStore } from "../log/log-store.ts";
-import type { Durable } from "../log/recover.ts";
-import type { SnapshotStore } from "../log/snapshot-store.ts";
-import type { Clock } from "./clock.ts";
-import { Proposals, unknownFate } from "./proposals.ts";
+import { changeMembers, type Group, membersOf, transferLeader } from "./member-changes.ts";
+import { Proposals, refused, unknownFate } from "./proposals.ts";
 import { ReadBarrier } from "./read-barrier.ts";
-import type { Transport } from "./transport.ts";
-
-export interface ReplicaParts {
-  log: LogStore;
-  durable: Durable;
-  snapshots: SnapshotStore;
-  transport: Transport;
-  clock: Clock;
-  /** Evenly in [0, 1). */
-  random: () => number;
-  /** Where this member answers. */
-  url: string;
-  /** Entries between snapshots. */
-  snapshotEvery: number;
-  /** Called once when the member had to stop by itself: its disk failed or an invariant broke. */
-  onFailure: (error: SystemError) => void;
-}
+import type { ReplicaParts } from "./replica-parts.ts";
 
 export class Replica {
   readonly machine = new StateMachine();
@@ -123,52 +95,18 @@ export class Replica {
   }
 
   members(): Member[] {
-    const { id: self, membership, leader } = this.#core.status();
-    const member = (id: NodeId, role: Member["role"]): Member => {
-      const url = id === self ? this.#parts.url : membership.addresses?.[id];
-      return { id, url: url ?? "", role };
-    };
-    const voters = membership.voters.map((id) => member(id, id === leader ? "leader" : "follower"));
-    return [...voters, ...membership.learners.map((id) => member(id, "learner"))];
+    return membersOf(this.#core.status(), this.#parts.url);
   }
 
   /** As `ReplicatedStore.changeMembers`. */
   async changeMembers(change: MemberChange): Promise<Member[]> {
-    const self = this.#parts.log.identity.memberId;
-    if (change.kind === "add") {
-      // Whoever joins must be able to reach the others, also one that has been alone so far.
-      if (this.#core.status().membership.addresses?.[self] !== this.#parts.url) {
-        await this.#changeMembership({ kind: "address", id: self, address: this.#parts.url });
-      }
-      await this.#changeMembership({ kind: "add_learner", id: change.id, address: change.url });
-    } else await this.#changeMembership({ kind: change.kind, id: change.id });
+    await changeMembers(this.#group(), change, this.#parts.url);
     return this.members();
   }
 
   /** As `ReplicatedStore.transferLeader`. */
-  async transferLeader(to: NodeId): Promise<void> {
-    this.throwIfStopped();
-    const { role, id, membership } = this.#core.status();
-    if (role !== "leader") throw refused("not_leader");
-    if (to === id) return;
-    if (!membership.voters.includes(to)) {
-      throw new UserError("conflict", `Cannot transfer leadership: ${to} is not a voting member`);
-    }
-    if (!this.#core.transferLeader(to)) throw refused("not_leader");
-    this.#kick();
-    const deadline = this.#parts.clock.now() + limits.controlRequestMs;
-    for (;;) {
-      const { leader, transferee } = this.#core.status();
-      if (leader !== null && leader !== id) return;
-      this.throwIfStopped();
-      if ((leader === id && transferee !== to) || this.#parts.clock.now() >= deadline) {
-        throw new SystemError("control_no_leader", `Cannot transfer leadership: ${to} did not take it`, {
-          hint: "It may lag behind or be out of reach; try again.",
-          retryAfterMs: 1_000,
-        });
-      }
-      await this.#nextTick();
-    }
+  transferLeader(to: NodeId): Promise<void> {
+    return transferLeader(this.#group(), to);
   }
 
   health(): { ok: boolean; self: NodeId; leader?: string; cluster: string } {
@@ -238,22 +176,19 @@ export class Replica {
     });
   }
 
-  async #changeMembership(change: MembershipChange): Promise<void> {
-    this.throwIfStopped();
-    const proposed = this.#core.proposeMembership(change);
-    if (!proposed.accepted) {
-      if (!("state" in proposed)) throw refused(proposed.reason);
-      throw new UserError("conflict", `Cannot change members: ${proposed.state}`, {
-        ...(proposed.reason === "not_ready" ? { hint: "Try again in a moment.", retryAfterMs: 200 } : {}),
-      });
-    }
-    const done = this.#proposals.add(
-      proposed,
-      this.#parts.clock.now() + limits.controlRequestMs,
-      this.#stop.signal,
-    );
-    this.#kick();
-    await done;
+  #group(): Group {
+    const { clock } = this.#parts;
+    return {
+      core: this.#core,
+      throwIfStopped: () => this.throwIfStopped(),
+      changed: () => this.#kick(),
+      nextTick: () => this.#nextTick(),
+      now: () => clock.now(),
+      committed: async (position) => {
+        const deadlineMs = clock.now() + limits.controlRequestMs;
+        await this.#proposals.add(position, deadlineMs, this.#stop.signal);
+      },
+    };
   }
 
   /** Only the leader writes it down; a refusal means that it will be told again. */
@@ -460,15 +395,4 @@ export class Replica {
     this.applied.wake();
     this.leadershipChanged.wake();
   }
-}
-
-function refused(reason: string): SystemError {
-  return reason === "busy"
-    ? new SystemError("overloaded", "Cannot apply txn: too many are waiting to be written", {
-        retryAfterMs: 200,
-      })
-    : new SystemError("control_no_leader", `Cannot apply txn: this member does not lead (${reason})`, {
-        hint: "It was not applied: send it again.",
-        retryAfterMs: 200,
-      });
 }

@@ -39,7 +39,7 @@ export class Calls {
       }
       this.#open.set(id, {
         resolve: (result) => (end(), resolve(result)),
-        reject: (error) => (end(), reject(error as Error)),
+        reject: (error) => (end(), reject(error)),
       });
       signal.addEventListener("abort", abort, { once: true });
       if (signal.aborted) abort();

@@ -73,7 +73,9 @@ test("a chunk that came damaged is not taken: the next offer starts again", () =
 });
 
 test("a newer snapshot takes the place of one under way; an empty one arrives too", () => {
-  const { sender, run, got } = pair((frame) => (frame.kind === "chunk" && frame.bytes[0] === 20 ? undefined : frame));
+  const { sender, run, got } = pair((frame) =>
+    frame.kind === "chunk" && frame.bytes[0] === 20 ? undefined : frame,
+  );
   sender.start(message, chunks);
   run();
   const newer = chunks.slice(0, 5);

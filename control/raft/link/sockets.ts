@@ -67,14 +67,14 @@ export function dial(
     ws.binaryType = "arraybuffer";
     const socket: Socket = {
       send: (bytes) => {
-        if (ws.readyState === WebSocket.OPEN) ws.send(bytes as Uint8Array<ArrayBuffer>);
+        if (ws.readyState === WebSocket.OPEN) ws.send(bytes);
       },
       buffered: () => ws.bufferedAmount,
       close: () => ws.terminate(),
     };
     const timer = setTimeout(() => ws.terminate(), limits.raftDialMs);
     let met = false;
-    ws.onmessage = ({ data }: MessageEvent<unknown>) => {
+    ws.addEventListener("message", ({ data }: MessageEvent<unknown>) => {
       try {
         if (met) {
           if (data instanceof ArrayBuffer) on.received(socket, new Uint8Array(data));
@@ -86,12 +86,12 @@ export function dial(
       } catch {
         ws.terminate();
       }
-    };
-    ws.onclose = () => {
+    });
+    ws.addEventListener("close", () => {
       clearTimeout(timer);
       resolve(undefined);
       on.closed(socket);
-    };
-    ws.onerror = () => ws.terminate();
+    });
+    ws.addEventListener("error", () => ws.terminate());
   });
 }

@@ -157,7 +157,13 @@ function link(events: readonly Event[]): Mark {
   }
   // At one moment calls come first: operations that touch are concurrent.
   marks.sort((a, b) => (a.time === b.time ? Number(a.isReturn) - Number(b.isReturn) : a.time - b.time));
-  const nobody: Event = { key: "", client: "", operation: { kind: "read", value: null }, calledAt: 0, returnedAt: 0 };
+  const nobody: Event = {
+    key: "",
+    client: "",
+    operation: { kind: "read", value: null },
+    calledAt: 0,
+    returnedAt: 0,
+  };
   const head: Mark = { event: nobody, number: -1, match: undefined, previous: undefined, next: undefined };
   let last = head;
   for (const { mark } of marks) {

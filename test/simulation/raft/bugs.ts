@@ -86,7 +86,7 @@ export const BUGS: readonly Bug[] = [
     name: "reads before it knows what is committed",
     file: "core/reads.ts",
     find: "if (state.committedInTerm) answerRead(state, read);",
-    replace: "if (state.role === \"leader\") answerRead(state, read);",
+    replace: 'if (state.role === "leader") answerRead(state, read);',
   },
   {
     name: "changes members while a change is under way",
@@ -99,18 +99,6 @@ export const BUGS: readonly Bug[] = [
     file: "core/raft-log.ts",
     find: "while (this.#memberships.length > 1 && this.#memberships.at(-1)!.index >= from) this.#memberships.pop();",
     replace: "",
-  },
-  {
-    name: "an old heartbeat confirms a new read",
-    file: "core/read-queue.ts",
-    find: "if (read.sequence <= sequence) read.acknowledged.add(from);",
-    replace: "if (sequence >= 0) read.acknowledged.add(from);",
-  },
-  {
-    name: "changes members before it has committed an entry of its term",
-    file: "core/membership.ts",
-    find: "if (!state.committedInTerm)",
-    replace: "if (state.role !== \"leader\")",
   },
   {
     name: "a snapshot carries a membership that is not committed",

@@ -179,8 +179,7 @@ export class SimulatedCluster implements World {
       if (!sender.up || !this.random.chance(0.3)) return;
       this.coverage.unreachable += 1;
       sender.core.reportUnreachable(message.to);
-    }
-    else target.step(message);
+    } else target.step(message);
   }
 
   /** Who crashes right after a vote must still know it when it is back. */

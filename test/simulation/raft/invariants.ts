@@ -65,6 +65,14 @@ export class Invariants {
     }
   }
 
+  /** A node's membership is the newest one in its log. */
+  membership(id: NodeId, inForce: Membership, written: Membership): void {
+    if (JSON.stringify(inForce) === JSON.stringify(written)) return;
+    throw new Violation(
+      `${id} goes by ${JSON.stringify(inForce)}, but its log says ${JSON.stringify(written)}`,
+    );
+  }
+
   /** Linearizable reads: nothing that was acknowledged before the read was asked is missing. */
   reads(id: NodeId, index: number, acknowledgedBefore: number): void {
     if (index < acknowledgedBefore) {

@@ -187,7 +187,15 @@ async function storm(seed: number, tally: Tally): Promise<void> {
 }
 
 test(`raft members: ${SEEDS} seeds of crashes, partitions and slow disks lose, double and hide no txn`, async () => {
-  const tally: Tally = { added: 0, conflicts: 0, retries: 0, reads: 0, crashes: 0, partitions: 0, recorded: 0 };
+  const tally: Tally = {
+    added: 0,
+    conflicts: 0,
+    retries: 0,
+    reads: 0,
+    crashes: 0,
+    partitions: 0,
+    recorded: 0,
+  };
   for (let seed = FIRST; seed < FIRST + SEEDS; seed++) {
     try {
       await storm(seed, tally);

@@ -141,6 +141,18 @@ export class SimulatedNode {
     if (ready.snapshot !== null) this.#restore(ready.snapshot);
     for (const message of ready.messages) if (!mayLeaveEarly(ready, message)) this.#world.send(message);
     this.core.advance();
+    this.#checkMembership();
+  }
+
+  /** In force is what the log says, and nothing that was replaced in it. */
+  #checkMembership(): void {
+    const { snapshot, entries } = this.#durable;
+    const { lastIndex, membership } = this.core.status();
+    const last = entries.at(-1)?.index ?? snapshot.index;
+    if (this.core.hasReady() || last !== lastIndex) return;
+    const entry = entries.findLast((one) => one.kind === "membership" && one.index > snapshot.index);
+    const written = entry?.kind === "membership" ? entry.membership : snapshot.membership;
+    this.#world.invariants.membership(this.id, membership, written);
   }
 
   /** As the driver does: a commit index alone waits for the next write. */

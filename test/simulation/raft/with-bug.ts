@@ -11,7 +11,7 @@ const bug = BUGS[Number(process.argv[2])];
 if (bug === undefined) throw new Error("usage: with-bug <number>");
 const path = join(import.meta.dir, "..", "..", "..", "control", "raft", bug.file);
 let seeded = false;
-await plugin({
+plugin({
   name: "bug",
   setup(build) {
     build.onLoad({ filter: /\/control\/raft\/.*\.ts$/ }, (args) => {

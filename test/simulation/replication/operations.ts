@@ -68,7 +68,12 @@ export async function carryOut(
   const show = (state: State): void => {
     if (desk.actor.state === "up" && !isAsync) expectations.exposed(tenant.id, state, by);
   };
-  const committedMs = schedule.nowMs;
+  let committedMs = schedule.nowMs;
+  /** What is shown and counted is what the transaction commits, when it does. */
+  const append = (tx: WriteTransaction, body?: Uint8Array): State => {
+    tx.afterCommit(() => (committedMs = schedule.nowMs));
+    return appendRow(tx, op, body);
+  };
   let state: State = EMPTY;
   let wrote = true;
   switch (operation) {
@@ -82,7 +87,7 @@ export async function carryOut(
       try {
         await tenant.data.write(seen, (tx) => {
           state = newest(tx);
-          if (operation === "rollback") append(tx, op, undefined);
+          if (operation === "rollback") append(tx);
           else if (state.id > 0)
             tx.run("INSERT INTO notes (id, op, chain) VALUES (?, ?, 0)", [state.id, -op]);
           throw new Refusal("rolled back");
@@ -95,7 +100,7 @@ export async function carryOut(
       break;
     case "slow":
       state = await tenant.data.write(seen, async (tx) => {
-        const appended = append(tx, op, undefined);
+        const appended = append(tx);
         await new Promise<void>((resolve) => {
           schedule.at(desk.actor, desk.random.next() * 60, "a hook runs", resolve);
         });
@@ -107,18 +112,18 @@ export async function carryOut(
       const body = new Uint8Array(16_000 + 4 * desk.random.below(3_000));
       for (let i = 0; i < body.length; i += 4)
         new DataView(body.buffer).setUint32(i, desk.random.below(2 ** 32));
-      state = await tenant.data.write(seen, (tx) => append(tx, op, body));
+      state = await tenant.data.write(seen, (tx) => append(tx, body));
       break;
     }
     case "shrink":
       state = await tenant.data.write(seen, (tx) => {
         tx.run("UPDATE notes SET body = NULL WHERE length(body) > 1000");
-        return append(tx, op, undefined);
+        return append(tx);
       });
       break;
     case "effect":
       state = await tenant.data.write(seen, (tx) => {
-        const appended = append(tx, op, undefined);
+        const appended = append(tx);
         tx.afterDurable(() => {
           if (desk.actor.state !== "up") return;
           coverage.add("effects after a commit");
@@ -149,7 +154,7 @@ export async function carryOut(
       coverage.add("imports");
       break;
     case "write":
-      state = await tenant.data.write(seen, (tx) => append(tx, op, undefined));
+      state = await tenant.data.write(seen, (tx) => append(tx));
   }
   await seen.settled();
   show(state);
@@ -170,7 +175,7 @@ export async function carryOut(
   return { state, wrote };
 }
 
-function append(tx: WriteTransaction, op: number, body: Uint8Array | undefined): State {
+function appendRow(tx: WriteTransaction, op: number, body: Uint8Array | undefined): State {
   const { id, chain } = newest(tx);
   const next = { id: id + 1, chain: nextChain(chain, op) };
   tx.run("INSERT INTO notes (id, op, chain, body) VALUES (?, ?, ?, ?)", [

@@ -60,7 +60,7 @@ export class SimulatedClient {
     } catch (error) {
       if (error instanceof Violation) throw error;
       const { code } = error as { code?: unknown };
-      world.schedule.note(`${this.actor.name} hears: ${(error as Error).message}`);
+      world.note(`${this.actor.name} hears: ${(error as Error).message}`);
       if (code === "commit_unknown" || code === "late") world.coverage.add("writes of unknown fate");
       if (code === "store_unavailable") world.coverage.add("writes refused");
       if (

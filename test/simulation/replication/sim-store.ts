@@ -117,7 +117,11 @@ export class SimulatedStore {
           `${keys[0]} +${keys.length - 1}`,
           options?.signal,
           () => {
-            for (const key of keys) this.remove(key);
+            for (const key of keys) {
+              if (key.endsWith(".wlog") && this.objects.has(key))
+                this.#coverage.add("log objects removed by their writer");
+              this.remove(key);
+            }
           },
           fails("delete", keys[0] ?? ""),
         ),

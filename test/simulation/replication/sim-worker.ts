@@ -4,6 +4,7 @@ import { Database } from "bun:sqlite";
 import { SystemError } from "../../../shared/errors.ts";
 import { DATA_DB, type Epoch, type Incarnation, type TenantId, hex16 } from "../../../shared/ids.ts";
 import { limits } from "../../../shared/limits.ts";
+import { tenantPrefix } from "../../../shared/objects/layout.ts";
 import type { Positions } from "../../../shared/protocol/internal.ts";
 import { Departures } from "../../../worker/member/departures.ts";
 import { Visitors } from "../../../worker/member/visitors.ts";
@@ -78,7 +79,7 @@ export class SimulatedWorker {
     } catch {
       // Its lease runs out.
     }
-    this.#world.gone(this);
+    if (this.actor.state !== "dead") this.#world.gone(this);
   }
 
   async serve(id: TenantId, epoch: Epoch, operation: Operation, op: number): Promise<Answer> {
@@ -275,14 +276,12 @@ export class SimulatedWorker {
     const world = this.#world;
     const { code } = error as { code?: unknown };
     world.coverage.add("tenants stopped");
-    world.schedule.note(
-      `${this.actor.name} stops ${tenant}: ${(error as Error).message.replaceAll(this.directory, "")}`,
-    );
+    world.note(`${this.actor.name} stops ${tenant}: ${(error as Error).message}`);
     if (code === "wal_lost" && !this.disturbed) {
       violated(`${this.actor.name} lost the WAL of ${tenant} by itself: ${(error as Error).message}`);
     }
     const unexplained = code === "internal" || !(error instanceof SystemError) || BROKEN.has(String(code));
-    const hidden = [...world.store.everHidden].some((key) => (error as Error).message.includes(key));
+    const hidden = [...world.store.everHidden].some((key) => key.startsWith(tenantPrefix(tenant)));
     if (unexplained && !hidden) {
       violated(`${this.actor.name} stopped ${tenant}: ${(error as Error).stack}`);
     }

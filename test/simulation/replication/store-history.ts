@@ -54,10 +54,12 @@ export class StoreHistory implements StoreObserver {
   created(key: string, bytes: Uint8Array): void {
     const log = LOG.exec(key);
     if (log !== null) return this.#logged(key, bytes);
+    if (key.endsWith(".bundle")) this.#coverage.add("bundles");
     const ltx = LTX.exec(key);
     if (ltx === null) return;
     const [, tenant, database, level, min, max] = ltx;
     this.#coverage.add("files under prefixes");
+    if (level === "0002" || level === "0003") this.#coverage.add("compacted files");
     if (level === "0009") this.#coverage.add("snapshots");
     const name = `${tenant}/${database}`;
     this.#checkFile(name, key, decodeLtx(bytes), Number.parseInt(min!, 16), Number.parseInt(max!, 16));
@@ -65,6 +67,7 @@ export class StoreHistory implements StoreObserver {
 
   removed(key: string): void {
     if (LOG.test(key)) this.#coverage.add("truncated logs");
+    if (LTX.test(key)) this.#coverage.add("files removed");
   }
 
   refused(key: string, bytes: Uint8Array, there: Uint8Array): void {

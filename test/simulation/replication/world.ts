@@ -138,6 +138,11 @@ export class World {
     return tenant === this.tenants[2];
   }
 
+  /** Into the trace, without what differs from run to run. */
+  note(text: string): void {
+    this.schedule.note(text.replaceAll(this.#directory, ""));
+  }
+
   /** What control knows, for whoever reads a failure. */
   records(): string[] {
     return this.tenants.map((id) => JSON.stringify(this.control.tenant(id)));

@@ -44,7 +44,8 @@ async function newCollectionBody(context: PbContext): Promise<Readonly<Record<st
   const { values } = await context.body().catch((error: unknown) => {
     throw error instanceof ApiError && error.status === 400 ? badRequest(unreadable) : error;
   });
-  const isText = (value: unknown): boolean => value === undefined || value === null || typeof value === "string";
+  const isText = (value: unknown): boolean =>
+    value === undefined || value === null || typeof value === "string";
   if (!isText(values["type"]) || !isText(values["name"])) throw badRequest(unreadable);
   return values;
 }

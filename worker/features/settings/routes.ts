@@ -1,12 +1,7 @@
 /** `/api/settings`: read and change a tenant's settings; secrets go in and never come out. */
 import { badRequest } from "../../pb/api-error.ts";
 import type { FeatureRoute, PbContext } from "../../pb/route.ts";
-import {
-  type SettingsObject,
-  loadSettings,
-  saveSettings,
-  settingsOf,
-} from "../../pb/settings.ts";
+import { type SettingsObject, loadSettings, saveSettings, settingsOf } from "../../pb/settings.ts";
 import { InvalidSettings, readSettingsInput } from "./read-input.ts";
 import { testS3 } from "./test-s3.ts";
 import { validateSettings } from "./validate.ts";

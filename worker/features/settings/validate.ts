@@ -125,8 +125,7 @@ const length =
   (value) =>
     isBlank(value) ? undefined : lengthError(String(value), least, most);
 const email: Check = (value) => (isBlank(value) || isEmail(String(value)) ? undefined : INVALID_EMAIL);
-const url: Check = (value) =>
-  isBlank(value) || looksLikeUrl(String(value)) ? undefined : URL_ERROR;
+const url: Check = (value) => (isBlank(value) || looksLikeUrl(String(value)) ? undefined : URL_ERROR);
 const host: Check = (value) =>
   isBlank(value) ||
   /^(?:[a-zA-Z0-9_](?:[a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_])?\.)*[a-zA-Z0-9_-]{1,63}\.?$|^[0-9a-fA-F:]+$/.test(
@@ -163,7 +162,11 @@ const colour: Check = (value) => {
   if (isBlank(value)) return undefined;
   if (String(value).length !== COLOUR_CHARACTERS) {
     const params = { max: COLOUR_CHARACTERS, min: COLOUR_CHARACTERS };
-    return { code: "validation_length_invalid", message: `The length must be exactly ${params.max}.`, params };
+    return {
+      code: "validation_length_invalid",
+      message: `The length must be exactly ${params.max}.`,
+      params,
+    };
   }
   return /^#[0-9a-fA-F]{6}$/.test(String(value))
     ? undefined

@@ -4,7 +4,8 @@ import type { WriteTransaction } from "../../tenant/contract.ts";
 import { ValidationFailure } from "../contract.ts";
 import { reasonOf } from "../reason.ts";
 import { fieldError } from "../field-error.ts";
-import { addField } from "../fields/options.ts";
+import { addField, defaultFieldId } from "../fields/options.ts";
+import { isPlainObject } from "../shape.ts";
 import { mergeCollection, readNewCollection, type CollectionDraft } from "./input.ts";
 import { collectionErrors, normalise, storeCollection } from "./save.ts";
 import type { SchemaState } from "./state.ts";
@@ -60,14 +61,23 @@ function readChange(
   for (const old of before.fields) {
     if (!old.system && deleteMissing) continue;
     if (collection.fields.some((field) => field.id === old.id)) continue;
-    // What came without the id of the field of its name does not change that field.
-    const renumbered = collection.fields.findIndex(
-      (field) => field.name === old.name && field.type === old.type,
-    );
-    if (renumbered < 0) addField(collection.fields, old);
-    else collection.fields[renumbered] = old;
+    const renumbered = collection.fields.find((field) => field.name === old.name && field.type === old.type);
+    if (renumbered === undefined) addField(collection.fields, old);
+    else renumbered.id = old.id;
   }
+  keepUnnumbered(collection, before, input["fields"]);
   return { collection, automaticId: false, before };
+}
+
+/** A field that came without an id changes the one of its name only when that has the id which is made from the name. */
+function keepUnnumbered(collection: Collection, before: Collection, input: unknown): void {
+  for (const given of Array.isArray(input) ? (input as unknown[]) : []) {
+    if (!isPlainObject(given) || given["id"] || typeof given["name"] !== "string") continue;
+    const old = before.fields.find(({ name, type }) => name === given["name"] && type === given["type"]);
+    if (old === undefined || old.id === defaultFieldId(old.type, old.name)) continue;
+    const index = collection.fields.findIndex(({ id }) => id === old.id);
+    if (index >= 0) collection.fields[index] = old;
+  }
 }
 
 function viewsLast(a: Change, b: Change): number {
@@ -108,7 +118,8 @@ function validate(
 function shortened(errors: object): unknown {
   const entries = Object.entries(errors) as [string, unknown][];
   const message = entries.find(([key]) => key === "message")?.[1];
-  if (typeof message === "string") return message.charAt(0).toLowerCase() + message.slice(1).replace(/\.$/, "");
+  if (typeof message === "string")
+    return message.charAt(0).toLowerCase() + message.slice(1).replace(/\.$/, "");
   return Object.fromEntries(entries.map(([key, value]) => [key, shortened(value as object)]));
 }
 

@@ -1,0 +1,248 @@
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { EventSource } from "eventsource";
+import PocketBase, { ClientResponseError, type RecordSubscription } from "pocketbase";
+import { SUPERUSER, type TestApi, startTestApi } from "../../worker/app-testing.ts";
+
+/** Every service of the official JS SDK against a tenant: its documented calls, one test for each. */
+setDefaultTimeout(20_000);
+globalThis.EventSource ??= EventSource as typeof globalThis.EventSource;
+
+let api: TestApi;
+let root: PocketBase;
+const PASSWORD = "a-good-password";
+const PNG = Uint8Array.from(
+  atob("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="),
+  (character) => character.charCodeAt(0),
+);
+
+const client = (): PocketBase => {
+  const made = new PocketBase(api.url);
+  made.autoCancellation(false);
+  return made;
+};
+
+async function refusal(call: () => Promise<unknown>): Promise<ClientResponseError> {
+  try {
+    await call();
+  } catch (error) {
+    if (error instanceof ClientResponseError) return error;
+    throw error;
+  }
+  throw new Error("expected a refusal");
+}
+
+beforeAll(async () => {
+  api = await startTestApi("async");
+  root = client();
+  await root.collection("_superusers").authWithPassword(SUPERUSER.email, SUPERUSER.password);
+  await root.collections.create({
+    name: "posts",
+    type: "base",
+    listRule: "",
+    viewRule: "",
+    createRule: "@request.auth.id != ''",
+    fields: [
+      { name: "title", type: "text", required: true },
+      { name: "views", type: "number" },
+      { name: "image", type: "file", maxSelect: 1 },
+      { name: "hidden", type: "file", maxSelect: 1, protected: true },
+      { name: "created", type: "autodate", onCreate: true },
+    ],
+  });
+  await root.collection("users").create({
+    email: "ann@example.com",
+    password: PASSWORD,
+    passwordConfirm: PASSWORD,
+  });
+});
+afterAll(() => api.close());
+
+test("collections: create, getOne, getFullList, update, truncate, delete", async () => {
+  const made = await root.collections.create({ name: "drafts", type: "base" });
+  expect(made).toMatchObject({ name: "drafts", type: "base", system: false });
+  expect((await root.collections.getOne("drafts")).id).toBe(made.id);
+  const renamed = await root.collections.update("drafts", {
+    name: "sketches",
+    fields: [...made.fields, { name: "text", type: "text" }],
+  });
+  expect(renamed.fields.map(({ name }) => name)).toEqual(["id", "text"]);
+  await root.collection("sketches").create({ text: "a" });
+  await root.collections.truncate("sketches");
+  expect((await root.collection("sketches").getList()).totalItems).toBe(0);
+  await root.collections.delete("sketches");
+  const names = (await root.collections.getFullList({ sort: "name" })).map(({ name }) => name);
+  expect(names).toEqual([
+    "_authOrigins",
+    "_externalAuths",
+    "_mfas",
+    "_otps",
+    "_superusers",
+    "posts",
+    "users",
+  ]);
+});
+
+test("collections: import and getScaffolds", async () => {
+  await root.collections.import([{ name: "imported", type: "base", fields: [{ name: "a", type: "text" }] }]);
+  expect((await root.collections.getOne("imported")).fields.map(({ name }) => name)).toContain("a");
+  await root.collections.delete("imported");
+  const scaffolds = await root.collections.getScaffolds();
+  expect(Object.keys(scaffolds)).toEqual(["auth", "base", "view"]);
+});
+
+test("records: create, getOne, getList, getFullList, getFirstListItem, update, delete", async () => {
+  const posts = root.collection("posts");
+  const made = await posts.create({ title: "first", views: 1 });
+  expect(await posts.getOne(made.id)).toEqual(made);
+  const other = await posts.create({ title: "second" });
+  expect(await posts.getList(1, 1, { sort: "-title" })).toMatchObject({
+    page: 1,
+    perPage: 1,
+    totalItems: 2,
+    totalPages: 2,
+    items: [{ title: "second" }],
+  });
+  expect((await posts.getFullList({ batch: 1, sort: "title" })).map(({ id }) => id)).toEqual([
+    made.id,
+    other.id,
+  ]);
+  const filter = root.filter("title = {:title} && created < {:now}", { title: "first", now: new Date(4e12) });
+  expect((await posts.getFirstListItem(filter)).id).toBe(made.id);
+  expect((await refusal(() => posts.getFirstListItem("title = 'none'"))).status).toBe(404);
+  expect(await posts.update(made.id, { "views+": 4 })).toMatchObject({ views: 5 });
+  expect(await posts.delete(other.id)).toBe(true);
+  expect((await refusal(() => posts.getOne(other.id))).status).toBe(404);
+});
+
+test("records: refusals carry data by field", async () => {
+  const error = await refusal(() => root.collection("posts").create({ title: "" }));
+  expect(error.response).toEqual({
+    data: { title: { code: "validation_required", message: "Cannot be blank." } },
+    message: "Failed to create record.",
+    status: 400,
+  });
+});
+
+test("auth: listAuthMethods, authWithPassword, authRefresh, impersonate", async () => {
+  const pb = client();
+  expect(await pb.collection("users").listAuthMethods()).toMatchObject({ password: { enabled: true } });
+  const signed = await pb.collection("users").authWithPassword("ann@example.com", PASSWORD);
+  expect(signed.record).toMatchObject({ email: "ann@example.com" });
+  expect(pb.authStore.isValid).toBe(true);
+  expect((await pb.collection("users").authRefresh()).record.id).toBe(signed.record.id);
+  const acting = await root.collection("users").impersonate(signed.record.id, 60);
+  expect(acting.authStore.record?.id).toBe(signed.record.id);
+  const made = await acting.collection("posts").create({ title: "by ann" });
+  expect(made["title"]).toBe("by ann");
+});
+
+test("auth: requestOTP answers an id whoever asks; a wrong one-time password is refused", async () => {
+  const users = await root.collections.getOne("users");
+  await root.collections.update(users.id, { otp: { enabled: true } });
+  const pb = client();
+  const { otpId } = await pb.collection("users").requestOTP("nobody@example.com");
+  expect(otpId).toMatch(/^\w+$/);
+  expect((await refusal(() => pb.collection("users").authWithOTP(otpId, "123456"))).status).toBe(400);
+});
+
+test("auth: requests and confirmations of verification, password and email", async () => {
+  const users = client().collection("users");
+  expect(await users.requestVerification("nobody@example.com")).toBe(true);
+  expect(await users.requestPasswordReset("nobody@example.com")).toBe(true);
+  expect((await refusal(() => users.confirmVerification("a.b.c"))).status).toBe(400);
+  expect((await refusal(() => users.confirmPasswordReset("a.b.c", PASSWORD, PASSWORD))).status).toBe(400);
+  expect((await refusal(() => users.confirmEmailChange("a.b.c", PASSWORD))).status).toBe(400);
+  expect((await refusal(() => users.requestEmailChange("new@example.com"))).status).toBe(401);
+  expect(
+    (await refusal(() => users.authWithOAuth2Code("google", "code", "verifier", "http://x"))).status,
+  ).toBe(403);
+});
+
+test("files: getURL, thumbs, getToken", async () => {
+  const record = await root.collection("posts").create({
+    title: "with files",
+    image: new File([PNG], "dot.png", { type: "image/png" }),
+    hidden: new File(["secret"], "secret.txt"),
+  });
+  const image = await fetch(root.files.getURL(record, record["image"], { thumb: "100x100" }));
+  expect([image.status, image.headers.get("content-type")]).toEqual([200, "image/png"]);
+  const url = root.files.getURL(record, record["hidden"]);
+  expect((await fetch(url)).status).toBe(404);
+  const token = await root.files.getToken();
+  const shown = await fetch(root.files.getURL(record, record["hidden"], { token, download: true }));
+  expect(await shown.text()).toBe("secret");
+  expect(shown.headers.get("content-disposition")).toStartWith("attachment");
+});
+
+test("settings: getAll, update, testS3, testEmail and generateAppleClientSecret refuse what cannot be", async () => {
+  expect(Object.keys(await root.settings.getAll())[0]).toBe("superuserIPs");
+  const updated = await root.settings.update({ meta: { appName: "Mine" } });
+  expect(updated["meta"].appName).toBe("Mine");
+  expect((await refusal(() => root.settings.testS3("storage"))).status).toBe(400);
+  expect((await refusal(() => root.settings.testEmail("users", "no mail", "otp"))).status).toBe(400);
+  const secret = (): Promise<unknown> => root.settings.generateAppleClientSecret("", "", "", "", 0);
+  expect((await refusal(secret)).status).toBe(400);
+});
+
+test("health: check", async () => {
+  expect(await client().health.check()).toMatchObject({ code: 200, message: "API is healthy." });
+});
+
+test("batch: create, update, upsert and delete in one transaction", async () => {
+  await root.settings.update({ batch: { enabled: true } });
+  const batch = root.createBatch();
+  batch.collection("posts").create({ id: "batch0000000001", title: "one" });
+  batch.collection("posts").update("batch0000000001", { "views+": 2 });
+  batch
+    .collection("posts")
+    .upsert({ id: "batch0000000002", title: "two", image: new File([PNG], "dot.png") });
+  batch.collection("posts").delete("batch0000000001");
+  const results = await batch.send();
+  expect(results.map(({ status }) => status)).toEqual([200, 200, 200, 204]);
+  expect(results[1]?.body).toMatchObject({ views: 2 });
+  expect(results[2]?.body["image"]).toMatch(/^dot_\w{10}\.png$/);
+  const failing = root.createBatch();
+  failing.collection("posts").create({ title: "three" });
+  failing.collection("posts").create({ title: "" });
+  const error = await refusal(() => failing.send());
+  expect(error.response["data"].requests[1].response.data.title.code).toBe("validation_required");
+  expect((await root.collection("posts").getList(1, 1, { filter: "title = 'three'" })).totalItems).toBe(0);
+});
+
+test("realtime: subscribe to one and all, with options, unsubscribe", async () => {
+  const pb = client();
+  const seen: string[] = [];
+  const note = ({ action, record }: RecordSubscription): number => seen.push(`${action} ${record["title"]}`);
+  await pb.collection("posts").subscribe("*", note, { filter: "title ~ 'live'", fields: "title" });
+  await pb.collection("posts").subscribe("live00000000001", note);
+  const posts = root.collection("posts");
+  await posts.create({ id: "live00000000001", title: "live" });
+  await posts.create({ title: "other" });
+  await posts.update("live00000000001", { title: "live 2" });
+  await posts.delete("live00000000001");
+  const deadlineMs = Date.now() + 5_000;
+  while (seen.length < 6 && Date.now() < deadlineMs) await Bun.sleep(10);
+  expect(seen.toSorted()).toEqual([
+    "create live",
+    "create live",
+    "delete live 2",
+    "delete live 2",
+    "update live 2",
+    "update live 2",
+  ]);
+  await pb.collection("posts").unsubscribe();
+  expect(pb.realtime.isConnected).toBe(false);
+});
+
+test("logs, crons, backups: their lists and refusals", async () => {
+  expect(await root.logs.getList(1, 1)).toMatchObject({ page: 1, perPage: 1 });
+  expect(Array.isArray(await root.logs.getStats())).toBe(true);
+  expect((await refusal(() => root.logs.getOne("nothing"))).status).toBe(404);
+  const jobs = await root.crons.getFullList();
+  expect(jobs.map(({ id }) => id)).toContain("__pbLogsCleanup__");
+  expect(await root.crons.run("__pbOTPCleanup__")).toBe(true);
+  expect((await refusal(() => root.crons.run("nothing"))).status).toBe(404);
+  expect(await root.backups.getFullList()).toEqual([]);
+  expect((await refusal(() => root.backups.create("bad name"))).status).toBe(400);
+  expect((await refusal(() => root.backups.delete("nothing.zip"))).status).toBe(400);
+});

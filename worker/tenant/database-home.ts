@@ -1,0 +1,42 @@
+import type { Epoch, TenantId } from "../../shared/ids.ts";
+import type { Position } from "../../shared/protocol/internal.ts";
+import type { Clock } from "../replication/clock.ts";
+import type { OutputGate } from "../replication/gate.ts";
+import type { DatabaseLedger } from "../replication/ledger.ts";
+import type { SqlFunction } from "../sqlite/sql-function.ts";
+import type { IdleLru } from "./idle-lru.ts";
+import type { LoadedDatabase } from "./loaded-database.ts";
+import type { WriteLock } from "./write-lock.ts";
+
+/** What a database needs of its tenant and of the worker. */
+export interface DatabaseHome {
+  readonly id: TenantId;
+  readonly epoch: Epoch;
+  readonly durability: "durable" | "async";
+  readonly lock: WriteLock;
+  readonly gate: OutputGate;
+  readonly clock: Clock;
+  readonly readers: IdleLru;
+  readonly warm: IdleLru;
+  readonly secondaries: IdleLru;
+  readonly functions: readonly SqlFunction[];
+  /** @throws the reason when the tenant is lost */
+  checkHere(): void;
+  /** @throws when no new writes are taken: the tenant leaves */
+  checkWritable(): void;
+  /** This database has something for the log. */
+  dirty(database: LoadedDatabase): void;
+  /** What was committed here cannot be captured: the tenant must stop. */
+  broken(error: unknown): void;
+  /** An effect that nobody waits for has failed. */
+  effectFailed(error: unknown): void;
+}
+
+export interface LoadedFrom {
+  path: string;
+  position: Position;
+  /** The hash chain of this epoch so far. */
+  entryHash: string;
+  timestampMs: number;
+  ledger: DatabaseLedger;
+}
