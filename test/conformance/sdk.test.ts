@@ -45,9 +45,14 @@ beforeAll(async () => {
       { name: "title", type: "text", required: true },
       { name: "views", type: "number" },
       { name: "image", type: "file", maxSelect: 1 },
-      { name: "hidden", type: "file", maxSelect: 1, protected: true },
       { name: "created", type: "autodate", onCreate: true },
     ],
+  });
+  await root.collections.create({
+    name: "vault",
+    type: "base",
+    viewRule: "@request.auth.id != ''",
+    fields: [{ name: "paper", type: "file", maxSelect: 1, protected: true }],
   });
   await root.collection("users").create({
     email: "ann@example.com",
@@ -61,10 +66,11 @@ test("collections: create, getOne, getFullList, update, truncate, delete", async
   const made = await root.collections.create({ name: "drafts", type: "base" });
   expect(made).toMatchObject({ name: "drafts", type: "base", system: false });
   expect((await root.collections.getOne("drafts")).id).toBe(made.id);
-  const renamed = await root.collections.update("drafts", {
+  const change: Record<string, unknown> = {
     name: "sketches",
     fields: [...made.fields, { name: "text", type: "text" }],
-  });
+  };
+  const renamed = await root.collections.update("drafts", change);
   expect(renamed.fields.map(({ name }) => name)).toEqual(["id", "text"]);
   await root.collection("sketches").create({ text: "a" });
   await root.collections.truncate("sketches");
@@ -79,6 +85,7 @@ test("collections: create, getOne, getFullList, update, truncate, delete", async
     "_superusers",
     "posts",
     "users",
+    "vault",
   ]);
 });
 
@@ -162,14 +169,14 @@ test("files: getURL, thumbs, getToken", async () => {
   const record = await root.collection("posts").create({
     title: "with files",
     image: new File([PNG], "dot.png", { type: "image/png" }),
-    hidden: new File(["secret"], "secret.txt"),
   });
   const image = await fetch(root.files.getURL(record, record["image"], { thumb: "100x100" }));
   expect([image.status, image.headers.get("content-type")]).toEqual([200, "image/png"]);
-  const url = root.files.getURL(record, record["hidden"]);
+  const kept = await root.collection("vault").create({ paper: new File(["secret"], "secret.txt") });
+  const url = root.files.getURL(kept, kept["paper"]);
   expect((await fetch(url)).status).toBe(404);
   const token = await root.files.getToken();
-  const shown = await fetch(root.files.getURL(record, record["hidden"], { token, download: true }));
+  const shown = await fetch(root.files.getURL(kept, kept["paper"], { token, download: true }));
   expect(await shown.text()).toBe("secret");
   expect(shown.headers.get("content-disposition")).toStartWith("attachment");
 });

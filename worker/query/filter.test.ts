@@ -364,7 +364,7 @@ describe("sort", () => {
     expect(() => list("summaries", "", {}, "@rowid")).toThrow(FilterError);
   });
 
-  test("by a guarded relation counts only what is listed", () => {
+  test("by a guarded relation sees what is listed, and what has no related row", () => {
     expect(list("posts", "", { allowHidden: false }, "comments_via_post.score")).toBe("p3 p4 p2 p1");
   });
 });

@@ -1,5 +1,5 @@
 import { rmSync } from "node:fs";
-import { SystemError, UserError } from "../../shared/errors.ts";
+import { SystemError } from "../../shared/errors.ts";
 import { type DatabaseName, type Epoch, type LogSeq, type TenantId, randomText } from "../../shared/ids.ts";
 import { limits } from "../../shared/limits.ts";
 import type { ExitRequest, Position, Positions } from "../../shared/protocol/internal.ts";
@@ -24,16 +24,8 @@ import { LogQueue } from "./log-queue.ts";
 import type { RequestObservation } from "./observation.ts";
 import { replaceDatabases } from "./replace.ts";
 import { ReportQueue } from "./reports.ts";
+import { type Entry, notOwner } from "./tenant-entry.ts";
 import { TenantPrefixes } from "./tenant-prefixes.ts";
-
-interface Entry {
-  tenant: LoadedTenant | undefined;
-  /** One load or departure at a time; the next waits for it. */
-  busy: Promise<unknown> | undefined;
-  loading: { epoch: Epoch; promise: Promise<LoadedTenant> } | undefined;
-  /** What this worker itself knows durable of an epoch, after the tenant was lost in it: a reload goes on from there. */
-  resume: { epoch: Epoch; positions: ReadonlyMap<DatabaseName, Position> } | undefined;
-}
 
 export class WorkerTenantHost implements TenantHost {
   readonly #options: TenantHostOptions;
@@ -161,7 +153,7 @@ export class WorkerTenantHost implements TenantHost {
     const entry = this.#entries.get(id);
     if (entry?.busy !== undefined) await entry.busy.catch(() => {});
     const tenant = this.#entries.get(id)?.tenant;
-    if (entry === undefined || tenant === undefined) throw this.#notOwner(id, undefined);
+    if (entry === undefined || tenant === undefined) throw notOwner(id, this.#options.incarnation);
     return this.#exclusively(entry, () => this.#depart(entry, tenant));
   }
 
@@ -214,13 +206,17 @@ export class WorkerTenantHost implements TenantHost {
   async #acquireLater(id: TenantId, epoch: Epoch): Promise<Tenant> {
     const entry = this.#entries.get(id);
     if (entry?.loading !== undefined && entry.loading.epoch === epoch)
-      return this.#inTime(entry.loading.promise);
+      return inTime(this.#clock, entry.loading.promise);
     if (entry?.busy !== undefined) {
-      await this.#inTime(entry.busy.catch(() => {}));
+      await inTime(
+        this.#clock,
+        entry.busy.catch(() => {}),
+      );
       return this.acquire(id, epoch);
     }
     const tenant = entry?.tenant;
-    if (tenant !== undefined && tenant.epoch > epoch) throw this.#notOwner(id, tenant.epoch);
+    if (tenant !== undefined && tenant.epoch > epoch)
+      throw notOwner(id, this.#options.incarnation, tenant.epoch);
     if (entry === undefined && this.#entries.size >= this.#bounds.tenants) {
       throw new SystemError("overloaded", `Cannot load tenant ${id}: this worker is full`, {
         retryAfterMs: 1_000,
@@ -236,7 +232,7 @@ export class WorkerTenantHost implements TenantHost {
         this.#entries.delete(id);
     };
     promise.then(done, done);
-    return this.#inTime(promise);
+    return inTime(this.#clock, promise);
   }
 
   /** Loads and departures of one tenant never overlap. */
@@ -255,7 +251,7 @@ export class WorkerTenantHost implements TenantHost {
     this.#checkAlive();
     const mine = assignment?.incarnation === this.#options.incarnation && assignment.epoch === epoch;
     if (!mine || epoch <= (this.#releasedEpochs.get(id) ?? 0)) {
-      throw this.#notOwner(id, entry.tenant?.epoch);
+      throw notOwner(id, this.#options.incarnation, entry.tenant?.epoch);
     }
     await this.#leaveForReload(entry);
     const resume = entry.resume?.epoch === epoch ? entry.resume.positions : new Map<DatabaseName, Position>();
@@ -403,17 +399,5 @@ export class WorkerTenantHost implements TenantHost {
 
   #checkAlive(): void {
     if (this.#ended.signal.aborted) throw this.#ended.signal.reason as SystemError;
-  }
-
-  #inTime<T>(work: Promise<T>): Promise<T> {
-    return inTime(this.#clock, work);
-  }
-
-  #notOwner(id: TenantId, epoch: Epoch | undefined): UserError {
-    const { incarnation } = this.#options;
-    return new UserError("not_owner", `Cannot serve tenant ${id}: it is not this worker's at that epoch`, {
-      hint: "Ask control for the route again.",
-      details: epoch === undefined ? { incarnation } : { incarnation, epoch },
-    });
   }
 }

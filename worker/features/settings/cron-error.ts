@@ -6,10 +6,10 @@ const SEGMENTS = [
   [1, 12],
   [0, 6],
 ] as const;
-const MACROS = ["@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"];
+const MACROS = new Set(["@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"]);
 
 export function cronError(expression: string): string | undefined {
-  if (MACROS.includes(expression)) return undefined;
+  if (MACROS.has(expression)) return undefined;
   const segments = expression.split(" ");
   if (segments.length !== SEGMENTS.length) {
     return "Invalid cron expression - must be a valid macro or to have exactly 5 space separated segments.";
