@@ -132,6 +132,17 @@ async function runBench(): Promise<void> {
         await store.put(`bench/${puts}`, body);
       }),
   });
+  await fetch(`${fast.url}/api/settings`, {
+    method: "PATCH",
+    headers: { authorization: token, "content-type": "application/json" },
+    body: JSON.stringify({ logs: { maxDays: 0 } }),
+  });
+  const unlogged = await bestOf({
+    rawList: () => rateOfSync(20_000, () => JSON.stringify(select.all())),
+    unloggedList: () => load({ ...get, url: `${records(fast)}?skipTotal=1` }),
+    bare: () => load({ ...get, url: `http://127.0.0.1:${bare.port}/` }),
+    unloggedGet: () => load({ ...get, url: `${records(fast)}/${id}` }),
+  });
   await durable.close();
   await fast.close();
 
@@ -149,6 +160,8 @@ async function runBench(): Promise<void> {
     ["list of 30: of raw statement + JSON", reads.list / reads.rawList, 0.25, "at least"],
     ["list of 30 with total: of raw statement + JSON", reads.listTotal / reads.rawList, 0.2, "at least"],
     ["the same with a token", reads.listTotalToken / reads.rawList, 0.15, "at least"],
+    ["list of 30, request logs off", unlogged.unloggedList / unlogged.rawList, 0.25, "at least"],
+    ["get by id, request logs off: of a bare server", unlogged.unloggedGet / unlogged.bare, 0.3, "at least"],
     ["get by id: of a bare server with the same bytes", reads.get / reads.bare, 0.3, "at least"],
     ["async create: of raw autocommit", writes.asyncCreate / writes.rawCommit, 0.12, "at least"],
     ["durable create at 256 clients: of async", writes.durableMany / writes.asyncMany, 0.8, "at least"],
@@ -164,6 +177,6 @@ async function runBench(): Promise<void> {
     const reached = kind === "at most" ? value <= goal : value >= goal;
     console.log(`${reached ? "reached" : "MISSED "} ${name}: ${value.toFixed(2)} (${kind} ${goal})`);
   }
-  const perSecond = Object.entries({ ...reads, ...writes });
+  const perSecond = Object.entries({ ...unlogged, ...reads, ...writes });
   console.log(Object.fromEntries(perSecond.map(([name, rate]) => [name, Math.round(rate)])));
 }

@@ -90,8 +90,10 @@ test("collections: create, getOne, getFullList, update, truncate, delete", async
 });
 
 test("collections: import and getScaffolds", async () => {
-  await root.collections.import([{ name: "imported", type: "base", fields: [{ name: "a", type: "text" }] }]);
-  expect((await root.collections.getOne("imported")).fields.map(({ name }) => name)).toContain("a");
+  const imported = await root.collections.getOne("vault");
+  const fields = imported.fields.filter(({ name }) => name === "id");
+  await root.collections.import([{ ...imported, id: "imported0000000", name: "imported", fields }]);
+  expect((await root.collections.getOne("imported")).fields.map(({ name }) => name)).toEqual(["id"]);
   await root.collections.delete("imported");
   const scaffolds = await root.collections.getScaffolds();
   expect(Object.keys(scaffolds)).toEqual(["auth", "base", "view"]);

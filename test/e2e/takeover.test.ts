@@ -123,4 +123,7 @@ test("a worker refuses whoever comes without a grant", async () => {
   const answer = await fetch(`${url}/api/health`);
   expect(answer.status).toBe(401);
   expect(await answer.json()).toMatchObject({ error: { code: "unauthorized" } });
+  const metrics = await (await fetch(`${url}/metrics`)).text();
+  expect(metrics).toMatch(/^manybase_worker_tenants 1$/m);
+  expect(metrics).toMatch(/^manybase_worker_store_requests_total\{kind="list",purpose="litestream"\} \d+$/m);
 });
