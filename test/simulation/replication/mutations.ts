@@ -125,16 +125,7 @@ export const MUTATIONS: readonly Mutation[] = [
       find: "if (this.#end !== 0 && (!this.#mayRestart || salt1 !== (this.#salt1 + 1) >>> 0)) {",
       replace: "if (this.#end < 0) {",
     },
-    seedsMax: 300,
-  },
-  {
-    name: "an answer without a lease",
-    change: {
-      file: "worker/replication/gate.ts",
-      find: "return this.#mayAnswer() ||",
-      replace: "return this.#clock !== undefined ||",
-    },
-    seedsMax: 300,
+    seedsMax: 400,
   },
   {
     name: "fencing that is not noticed",

@@ -178,6 +178,9 @@ export async function carryOut(
 function appendRow(tx: WriteTransaction, op: number, body: Uint8Array | undefined): State {
   const { id, chain } = newest(tx);
   const next = { id: id + 1, chain: nextChain(chain, op) };
+  // Not only the newest pages change.
+  if (op % 2 === 0)
+    tx.run("UPDATE notes SET body = ? WHERE id = ?", [`changed by ${op}`, 1 + ((op * 7_919) % next.id)]);
   tx.run("INSERT INTO notes (id, op, chain, body) VALUES (?, ?, ?, ?)", [
     next.id,
     op,

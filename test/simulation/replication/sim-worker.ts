@@ -133,13 +133,15 @@ export class SimulatedWorker {
     );
   }
 
-  /** As a tool that somebody ran beside the worker, against all advice. */
-  checkpointBeside(): void {
-    const { session } = this;
-    const tenants = [...(session?.loaded.values() ?? [])].filter(
-      ({ lost, ready }) => lost === undefined && ready,
+  /**
+   * As a tool that somebody ran beside the worker, against all advice.
+   * @param clean - also where nothing waits to be captured @returns whether there was such a database
+   */
+  checkpointBeside(clean: boolean): boolean {
+    const tenants = [...(this.session?.loaded.values() ?? [])].filter(
+      ({ lost, ready, isDirty }) => lost === undefined && ready && (isDirty || clean),
     );
-    if (tenants.length === 0) return;
+    if (tenants.length === 0) return false;
     this.disturbed = true;
     const { path } = this.#world.random.pick(tenants).database(DATA_DB);
     const mode = this.#world.random.pick(["PASSIVE", "RESTART", "TRUNCATE"]);
@@ -151,6 +153,7 @@ export class SimulatedWorker {
       db.close();
     }
     this.#world.coverage.add("foreign checkpoints");
+    return true;
   }
 
   async #begin(): Promise<void> {
