@@ -5,8 +5,6 @@ import { Sealer } from "../../../control/raft/link/frame.ts";
 import type { StoredResult } from "../../../control/store/remembered-results.ts";
 import type { Random } from "../random.ts";
 
-const REQUEST_MS = 1_000;
-
 /** Joins members in memory. Messages are late, lost, doubled and out of order as `faults` say. */
 export class SimulatedNetwork {
   readonly #clock: Clock;
@@ -14,6 +12,8 @@ export class SimulatedNetwork {
   readonly #receivers = new Map<NodeId, Receiver>();
   readonly #cut = new Set<string>();
   faults = { lossRate: 0, doubleRate: 0, delayMsMax: 2 };
+  /** After it a forwarded request counts as lost. */
+  requestMs = 1_000;
   delivered = 0;
   lost = 0;
 
@@ -75,7 +75,7 @@ export class SimulatedNetwork {
 
   async #propose(from: NodeId, to: NodeId, command: Uint8Array, signal: AbortSignal): Promise<StoredResult> {
     const lost = new Promise<never>((_, reject) => {
-      this.#clock.after(REQUEST_MS, () => reject(new Error("no answer")));
+      this.#clock.after(this.requestMs, () => reject(new Error("no answer")));
       signal.addEventListener("abort", () => reject(new Error("aborted")));
     });
     const answer = async (): Promise<StoredResult> => {
