@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import type { Epoch, TenantId } from "../../shared/ids.ts";
-import { tenantPrefix } from "../../shared/objects/layout.ts";
+import { backupKey, backupsPrefix, tenantPrefix } from "../../shared/objects/layout.ts";
 import { routeSchema } from "../../shared/protocol/internal.ts";
 import { z } from "zod";
 import { type TestControl, type TestWorker, startTestControl, startTestWorker } from "../control-fixture.ts";
@@ -133,6 +133,7 @@ describe("a deleted tenant", () => {
     const id = await serving("acme");
     const keys = Array.from({ length: 1_100 }, (_, i) => `${tenantPrefix(id)}storage/c/r/${i}`);
     for (const key of keys) await running.objects.put(key, new Uint8Array(1));
+    await running.objects.put(backupKey(id, "old.zip"), new Uint8Array(1));
     const other = `${tenantPrefix(`${id.slice(0, 14)}0` as TenantId)}x`;
     await running.objects.put(other, new Uint8Array(1));
     await remove(id, 300);
@@ -140,6 +141,7 @@ describe("a deleted tenant", () => {
     expect(record(id)).toBeDefined();
     while (record(id) !== undefined) await Bun.sleep(10);
     expect((await running.objects.list({ prefix: tenantPrefix(id) })).objects).toEqual([]);
+    expect((await running.objects.list({ prefix: backupsPrefix(id) })).objects).toEqual([]);
     expect(await running.objects.head(other)).toBeDefined();
     expect((await running.cp("POST", "/tenants", { slug: "acme" })).status).toBe(201);
     const { runner } = running.control;

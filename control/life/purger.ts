@@ -1,8 +1,7 @@
 import type { Logger } from "pino";
-import type { TenantId } from "../../shared/ids.ts";
 import { limits } from "../../shared/limits.ts";
 import type { ObjectStore } from "../../shared/objects/contract.ts";
-import { tenantPrefix } from "../../shared/objects/layout.ts";
+import { backupsPrefix, tenantPrefix } from "../../shared/objects/layout.ts";
 import type { Clock } from "../clock.ts";
 import { beginPurge, finishPurge, mayPurge } from "../domain/delete-tenant.ts";
 import { tenantKey } from "../domain/keys.ts";
@@ -58,17 +57,17 @@ export class Purger {
     const meta = runner.meta("control");
     if (!mayPurge(tenant, clock.nowMs())) return;
     if (!(await runner.run((view) => beginPurge(view, meta, id), signal))) return;
-    await this.#removeObjects(id, signal);
+    for (const prefix of [tenantPrefix(id), backupsPrefix(id)]) await this.#removeObjects(prefix, signal);
     const last = runner.meta("control");
     await runner.run((view) => finishPurge(view, last, id), signal);
     log.info({ tenant: id }, "purged a tenant");
   }
 
-  async #removeObjects(id: TenantId, signal: AbortSignal): Promise<void> {
+  async #removeObjects(prefix: string, signal: AbortSignal): Promise<void> {
     const { objects } = this.#parts;
     for (;;) {
       // From the start each time: what was listed is gone.
-      const page = await objects.list({ prefix: tenantPrefix(id), limit: limits.storeListPage, signal });
+      const page = await objects.list({ prefix, limit: limits.storeListPage, signal });
       if (page.objects.length === 0) return;
       await objects.delete(
         page.objects.map(({ key }) => key),

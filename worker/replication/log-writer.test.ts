@@ -158,6 +158,7 @@ describe("LogWriter", () => {
     await Promise.all(writes);
     const bytes = (await getBytes(store, logKey(INCARNATION, 2 as LogSeq))) as Uint8Array;
     expect(decodeLogObject(bytes).header.kind).toBe("seal");
+    expect(writer.durableSeq).toBe(1 as LogSeq);
     expect(fenced).toBe(0);
   });
 

@@ -251,7 +251,8 @@ export class LogWriter {
     this.#underWay = undefined;
     this.#cancelTick?.();
     for (const attempt of this.#attempts) attempt.abort(new Error("the slot is decided"));
-    this.#durableSeq = done.seq;
+    // A beat carries this, and a sealer starts to look above it: at a SEAL it would look past the end.
+    if (done.kind === "entries") this.#durableSeq = done.seq;
     this.#provenMs = Math.max(this.#provenMs, sentMs);
     this.counters.putMs += tookMs;
     this.#options.observer?.flushed(done.bytes.length, done.footer.index.length, tookMs);
