@@ -79,6 +79,7 @@ export const limits = {
   storeDirectoriesKnownMax: 20_000,
   storeDirectoriesOpenMax: 64,
   storeProbeRacers: 8,
+  tenantDomainsMax: 20,
   // --- SQLite
   checkpointPages: 1_000,
   walReadBytesMax: 4 * 1024 * 1024,

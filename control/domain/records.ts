@@ -1,7 +1,14 @@
 /** What control keeps in its replicated store, by key (keys.ts). Values are JSON. */
 import type { Epoch, Incarnation, LogSeq, Slug, TenantId } from "../../shared/ids.ts";
 import type { OPERATOR_SCOPES, WorkerView } from "../../shared/protocol/cp.ts";
-import type { Durability, Positions, Tail, TenantState } from "../../shared/protocol/internal.ts";
+import type {
+  Durability,
+  Origin,
+  Positions,
+  RouteLimits,
+  Tail,
+  TenantState,
+} from "../../shared/protocol/internal.ts";
 
 export const TRANSFER_REASONS = [
   "move",
@@ -52,6 +59,16 @@ export interface TenantRecord {
   tails: Tail[];
   /** Nothing is known to lie under the tenant's prefix: a load that finds nothing may create. */
   virgin: boolean;
+  /** From its creation on or never: see worker/encryption. */
+  encrypted?: true;
+  /** A branch that still reads of another tenant's prefix. */
+  origin?: Origin;
+  /** Most bytes of databases and uploads together. */
+  storageBytesMax?: number;
+  /** What gateways enforce for it. */
+  limits?: RouteLimits;
+  /** Verified custom host names. */
+  domains?: string[];
   /** Only while there is an owner. */
   transfer?: Transfer;
   /** Only in state `deleted`. */

@@ -17,6 +17,8 @@ export function routeOf(view: View, tenant: TenantRecord): Route {
     ...(serves(worker) && !isClosed(tenant)
       ? { worker: { incarnation: worker.incarnation, url: worker.url } }
       : {}),
+    ...(tenant.domains === undefined ? {} : { domains: tenant.domains }),
+    ...(tenant.limits === undefined ? {} : { limits: tenant.limits }),
     revision: view.revision,
   };
 }

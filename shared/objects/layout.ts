@@ -54,4 +54,21 @@ export const backupsPrefix = (tenant: TenantId): string => `backups/${tenant}/`;
 /** The caller has parsed the name, `.zip` included. */
 export const backupKey = (tenant: TenantId, name: string): string => `${backupsPrefix(tenant)}${name}`;
 
+/** Says that a branch reads of this tenant's prefix; written by its owner before the branch exists, removed when it does not any more. */
+export const pinsPrefix = (tenant: TenantId): string => `${tenantPrefix(tenant)}pins/`;
+export const pinKey = (tenant: TenantId, branch: TenantId): string => `${pinsPrefix(tenant)}${branch}.json`;
+
+/** The tenant's wrapped data keys, by version from 1. */
+export const dataKeysPrefix = (tenant: TenantId): string => `${tenantPrefix(tenant)}keys/`;
+export const dataKeyKey = (tenant: TenantId, version: number): string =>
+  `${dataKeysPrefix(tenant)}${version.toString(16).padStart(8, "0")}`;
+
+/** What control knows of a tenant, one record per change; the highest revision wins, and a deletion is a record too. */
+export const metadataPrefix = (tenant: TenantId): string => `${tenantPrefix(tenant)}metadata/`;
+export const metadataKey = (tenant: TenantId, block: number, revision: number): string =>
+  `${metadataPrefix(tenant)}${block.toString(16).padStart(8, "0")}-${hex16(revision)}.json`;
+
+/** Copies of control's whole state, newest last. */
+export const controlSnapshotsPrefix = "control/snapshots/";
+
 export const blockKey = (block: number): string => `control/blocks/${block.toString(16).padStart(8, "0")}`;

@@ -21,6 +21,7 @@
  *   GET  /v1/tenants                                                 → LoadedTenants
  */
 import { z } from "zod";
+import { limits } from "../limits.ts";
 import {
   parseDatabaseName,
   parseEpoch,
@@ -72,6 +73,14 @@ export type TenantState = z.infer<typeof tenantStateSchema>;
 export const durabilitySchema = z.enum(["durable", "async"]);
 export type Durability = z.infer<typeof durabilitySchema>;
 
+/** What gateways enforce for one tenant; an absent one means the gateway's default. */
+export const routeLimitsSchema = z.object({
+  requestsPerSecond: z.number().positive().optional(),
+  concurrentRequests: z.number().int().positive().optional(),
+  bodyBytes: z.number().int().positive().optional(),
+});
+export type RouteLimits = z.infer<typeof routeLimitsSchema>;
+
 /** Where a tenant is served; `worker` is absent while nobody serves it. */
 export const routeSchema = z.object({
   tenant: tenantIdSchema,
@@ -80,6 +89,12 @@ export const routeSchema = z.object({
   suspended: z.boolean(),
   epoch: z.number().int().min(0),
   worker: z.object({ incarnation: incarnationSchema, url: z.url() }).optional(),
+  /** Verified custom host names, lower case, beside `<slug>.<domain>`. */
+  domains: z.array(z.string().max(253)).max(limits.tenantDomainsMax).optional(),
+  /** Bounds of the tenant's own, where they differ from the gateway's. */
+  limits: routeLimitsSchema.optional(),
+  /** Over its quota of the billing period: answered with a page that says so. */
+  overQuota: z.boolean().optional(),
   /** Revision of control at which this was true. */
   revision: revisionSchema,
 });
@@ -162,6 +177,18 @@ export type Positions = z.infer<typeof positionsSchema>;
 export const tailSchema = z.object({ incarnation: incarnationSchema, endSeq: logSeqSchema });
 export type Tail = z.infer<typeof tailSchema>;
 
+/**
+ * Whose history a branch continues: up to these TXIDs it is read from the origin's prefix, with the origin's id and key, and so
+ * are uploads that the branch has not got itself. The origin keeps all of that while `pins/<branch>.json` is under its prefix.
+ */
+export const originSchema = z.object({
+  tenant: tenantIdSchema,
+  encrypted: z.boolean(),
+  /** By database file name. */
+  databases: z.record(z.string(), txidSchema),
+});
+export type Origin = z.infer<typeof originSchema>;
+
 /** What a worker must know to load a tenant (replication.md §6). */
 export const assignmentSchema = z.object({
   tenant: tenantIdSchema,
@@ -175,6 +202,12 @@ export const assignmentSchema = z.object({
   tails: z.array(tailSchema),
   /** Creation is allowed, provided that prefix and all tails are empty. */
   virgin: z.boolean(),
+  /** Everything under its prefixes and its log entries are encrypted with its data key; a missing key is an error. */
+  encrypted: z.boolean().optional(),
+  /** A branch. A tenant that holds everything itself has none (any more). */
+  origin: originSchema.optional(),
+  /** Most bytes of databases and uploads together; absent: no quota. */
+  storageBytesMax: z.number().int().positive().optional(),
 });
 export type Assignment = z.infer<typeof assignmentSchema>;
 
@@ -237,7 +270,22 @@ export const notOwnerSchema = z.object({
  * Tenant operations of the platform, on the tenant's worker below `/_manybase/`, by a ticket instead of a user's token:
  *   POST /_manybase/import       body: tar of a pb_data directory         → ImportReport
  *   POST /_manybase/superusers   {email, password}                        → {id, email, created: boolean}
+ *   GET  /_manybase/export?logs=0|1                                       → tar of a pb_data directory that PocketBase opens
+ *   GET  /_manybase/points       what can be restored                     → Points
+ *   POST /_manybase/restore      RestoreRequest: in place, as a new TXID  → RestoreReport
+ *   POST /_manybase/branches     BranchRequest: pins, for control only    → BranchPoint
+ *   POST /_manybase/detach       a branch copies what it still reads of its origin → {}
+ *   GET  /_manybase/usage                                                 → Usage
  * A ticket is made by control for one tenant and one action, is valid for minutes and signed with the member key.
  */
-export const TICKET_ACTIONS = ["import", "superuser"] as const;
+export const TICKET_ACTIONS = [
+  "import",
+  "superuser",
+  "export",
+  "points",
+  "restore",
+  "branch",
+  "detach",
+  "usage",
+] as const;
 export type TicketAction = (typeof TICKET_ACTIONS)[number];

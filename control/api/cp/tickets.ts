@@ -11,6 +11,12 @@ import { auditName } from "./operator.ts";
 export const TICKET_PATHS: Record<TicketAction, string> = {
   import: "/_manybase/import",
   superuser: "/_manybase/superusers",
+  export: "/_manybase/export",
+  points: "/_manybase/points",
+  restore: "/_manybase/restore",
+  branch: "/_manybase/branches",
+  detach: "/_manybase/detach",
+  usage: "/_manybase/usage",
 };
 
 /** Leave to act once inside a tenant, audited before it is given. */

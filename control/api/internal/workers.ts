@@ -110,8 +110,20 @@ async function assignment(control: Control, incarnation: Incarnation, id: Tenant
   if (tenant.epoch < 1) {
     throw new SystemError("internal", `Cannot assign tenant ${id}: it has an owner but no epoch`);
   }
-  const { slug, epoch, durability, base, tails, virgin } = tenant;
-  return { tenant: id, slug, epoch, incarnation, durability, base, tails, virgin };
+  const { slug, epoch, durability, base, tails, virgin, encrypted, origin, storageBytesMax } = tenant;
+  return {
+    tenant: id,
+    slug,
+    epoch,
+    incarnation,
+    durability,
+    base,
+    tails,
+    virgin,
+    ...(encrypted === undefined ? {} : { encrypted }),
+    ...(origin === undefined ? {} : { origin }),
+    ...(storageBytesMax === undefined ? {} : { storageBytesMax }),
+  };
 }
 
 function* batches<T>(items: readonly T[]): Generator<T[]> {
