@@ -119,8 +119,11 @@ test("a one-time password works once, verifies the address it was sent to, and n
   expect((await post("auth-with-otp", { otpId, password: "0" })).json["message"]).toBe(
     "Invalid or expired OTP.",
   );
+  expect((await post("auth-with-password", { identity: "gina", password })).status).toBe(200);
   expect((await post("auth-with-otp", body)).json).toMatchObject({ record: { verified: true } });
   expect((await post("auth-with-otp", body)).status).toBe(400);
+  // Whoever set it had not shown that the address is theirs.
+  expect((await post("auth-with-password", { identity: "gina", password })).status).toBe(400);
   const next = await oneTimePassword(id, "12312312");
   const statuses: number[] = [];
   for (let index = 0; index < 5; index++) {

@@ -15,6 +15,9 @@ import type { PbContext } from "../../pb/route.ts";
 import type { SqlReader } from "../../sqlite/contract.ts";
 import { answerAuth } from "./auth-response.ts";
 
+/** Of a random text that was thrown away. */
+const UNKNOWN_HASH = Bun.password.hashSync(crypto.randomUUID(), { algorithm: "bcrypt", cost: 10 });
+
 export async function withPassword(context: PbContext): Promise<Response> {
   const collection = findAuthCollection(context);
   const { enabled, identityFields } = passwordAuth(collection);
@@ -33,7 +36,9 @@ export async function withPassword(context: PbContext): Promise<Response> {
   });
   const fields = identityField === "" ? fieldOrder(identity, identityFields) : [identityField];
   const record = findByIdentity(context, collection, fields, identity);
-  if (record === undefined || !(await verifyPassword(password, toText(record.values["password"])))) {
+  // Without a record the same work is done, so that the time tells nobody which identities exist.
+  const hash = record === undefined ? UNKNOWN_HASH : toText(record.values["password"]);
+  if (!(await verifyPassword(password, hash)) || record === undefined) {
     throw badRequest("Failed to authenticate.");
   }
   return answerAuth(context, {

@@ -3,7 +3,7 @@ import { settingsGroup, settingsOf } from "../../pb/settings.ts";
 import type { Tenant } from "../../tenant/contract.ts";
 import { createBackup } from "./create.ts";
 import { generatedName } from "./names.ts";
-import { exclusively } from "./running.ts";
+import { exclusively } from "../../pb/running-backup.ts";
 import { backupSignal, deleteBackup, listBackups } from "./stored.ts";
 
 const PREFIX = "@auto_pb_backup_";

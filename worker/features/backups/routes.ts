@@ -11,7 +11,7 @@ import { settingsOf } from "../../pb/settings.ts";
 import { createBackup } from "./create.ts";
 import { NAME_TAKEN, generatedName, isStoredName, nameError } from "./names.ts";
 import { restoreBackup } from "./restore.ts";
-import { exclusively, runningBackup } from "./running.ts";
+import { exclusively, runningBackup } from "../../pb/running-backup.ts";
 import { backupSignal, deleteBackup, hasBackup, listBackups } from "./stored.ts";
 import { uploadBackup } from "./upload.ts";
 

@@ -3,6 +3,7 @@ import { mfa, otp } from "../../auth/options.ts";
 import type { CronJob } from "../../crons/job.ts";
 import { dateText } from "../../model/fields/date-text.ts";
 import { modelOf } from "../../model/model.ts";
+import { settingsGroup } from "../../pb/settings.ts";
 import type { Collection } from "../../../shared/schema/collection.ts";
 import { limits } from "../../../shared/limits.ts";
 import type { SqlReader } from "../../sqlite/contract.ts";
@@ -36,9 +37,10 @@ export const otpCleanupJob: CronJob = {
 
 export const rateLimitersCleanupJob: CronJob = {
   id: "__pbRateLimitersCleanup__",
-  expression: () => "2 * * * *",
+  expression: (settings) =>
+    settingsGroup(settings, "rateLimits")["enabled"] === true ? "2 * * * *" : undefined,
   kind: "harmless",
-  // Windows are bounded in number and forgotten as they end; the job is there because PocketBase lists it.
+  // Windows are bounded in number and forgotten as they end; the job is there because PocketBase lists it while it limits.
   run: () => Promise.resolve(),
 };
 

@@ -21,9 +21,13 @@ test("GET /api/crons lists PocketBase's own jobs, the automatic backup when it i
     { id: "__pbMFACleanup__", expression: "0 * * * *" },
     { id: "__pbOTPCleanup__", expression: "0 * * * *" },
     { id: "__pbLogsCleanup__", expression: "0 */6 * * *" },
-    { id: "__pbRateLimitersCleanup__", expression: "2 * * * *" },
   ];
   expect(await root.crons.getFullList()).toEqual(own);
+  const rules = [{ label: "/api/other", maxRequests: 1000, duration: 10, audience: "" }];
+  await root.settings.update({ rateLimits: { enabled: true, rules } });
+  const limiter = { id: "__pbRateLimitersCleanup__", expression: "2 * * * *" };
+  expect(await root.crons.getFullList()).toEqual([...own, limiter]);
+  await root.settings.update({ rateLimits: { enabled: false } });
   await root.settings.update({ backups: { cron: "5 4 * * *", cronMaxKeep: 2 } });
   expect(await root.crons.getFullList()).toContainEqual({ id: "__pbAutoBackup__", expression: "5 4 * * *" });
   await root.settings.update({ backups: { cron: "" } });

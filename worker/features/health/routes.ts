@@ -1,4 +1,5 @@
 import type { FeatureRoute, PbContext } from "../../pb/route.ts";
+import { runningBackup } from "../../pb/running-backup.ts";
 import { settingsGroup, settingsOf } from "../../pb/settings.ts";
 
 /** `GET /api/health`. Superusers also learn whether a backup could start and how their address was found. */
@@ -9,7 +10,11 @@ export const healthRoutes: readonly FeatureRoute[] = [
     handle: (context) => {
       const data =
         context.auth?.isSuperuser === true
-          ? { canBackup: true, possibleProxyHeader: proxyHeader(context), realIP: context.clientIp }
+          ? {
+              canBackup: runningBackup(context.tenant) === undefined,
+              possibleProxyHeader: proxyHeader(context),
+              realIP: context.clientIp,
+            }
           : {};
       return context.json(200, { message: "API is healthy.", code: 200, data });
     },

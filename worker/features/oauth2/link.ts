@@ -1,12 +1,7 @@
-import { randomText } from "../../../shared/ids.ts";
 import { type RecordData, ValidationFailure } from "../../model/contract.ts";
 import { modelOf } from "../../model/model.ts";
-import { hashPassword } from "../../model/records/passwords.ts";
 import { badRequest } from "../../pb/api-error.ts";
 import type { Tenant, WriteTransaction } from "../../tenant/contract.ts";
-
-const ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
-const PASSWORD_COST = 10;
 
 /** Remembers that a provider's user is this record, unless that is known. */
 export function link(
@@ -26,11 +21,6 @@ export function link(
   if (known !== undefined) return;
   const values = { collectionRef: record.collection.id, recordRef: record.id, provider, providerId };
   model.save(tx, model.bind(links, undefined, values, new Map(), { allowHidden: true }));
-}
-
-/** The hash of a password that nobody knows, whatever rules plain passwords of the collection must keep. */
-export function unknownPassword(): Promise<string> {
-  return hashPassword(randomText(40, ALPHABET), PASSWORD_COST);
 }
 
 export function asSignInFailure(error: unknown): unknown {

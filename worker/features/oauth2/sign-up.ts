@@ -2,13 +2,14 @@
 import type { Collection } from "../../../shared/schema/collection.ts";
 import type { RecordData, UploadedFile } from "../../model/contract.ts";
 import { modelOf } from "../../model/model.ts";
+import { unknownPassword } from "../../model/records/passwords.ts";
 import type { Provider, ProviderUser } from "../../oauth2/contract.ts";
 import type { JsonObject } from "../../oauth2/paths.ts";
 import { type AuthForm, readAuthForm } from "../../pb/records/auth-form.ts";
 import { recordScope } from "../../pb/records/scope.ts";
 import { type PreparedWrite, discard, prepareCreate, save, settle } from "../../pb/records/write.ts";
 import type { PbContext } from "../../pb/route.ts";
-import { asSignInFailure, link, unknownPassword } from "./link.ts";
+import { asSignInFailure, link } from "./link.ts";
 import { mapFields } from "./mapped-fields.ts";
 import type { OAuth2Services } from "./services.ts";
 

@@ -1,8 +1,9 @@
 import type { RecordData } from "../../model/contract.ts";
 import { modelOf } from "../../model/model.ts";
+import { unknownPassword } from "../../model/records/passwords.ts";
 import type { Provider, ProviderUser } from "../../oauth2/contract.ts";
 import type { PbContext } from "../../pb/route.ts";
-import { asSignInFailure, link, unknownPassword } from "./link.ts";
+import { asSignInFailure, link } from "./link.ts";
 
 /**
  * Signs in a record that is there: what the provider has verified is taken over, and a password that was set before the address

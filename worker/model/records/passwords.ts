@@ -1,10 +1,12 @@
 /** bcrypt as PocketBase stores it (`$2a$`); hashing and verifying run off the main thread. */
+import { randomText } from "../../../shared/ids.ts";
 import { ValidationFailure, type ErrorData, type PendingRecord } from "../contract.ts";
 import { int } from "../fields/field-type.ts";
 import { PASSWORD_BYTES_MAX } from "../fields/password.ts";
 import { planOf } from "./plan.ts";
 
 const COST_DEFAULT = 10;
+const ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 
 const hashed = new WeakSet<PendingRecord>();
 
@@ -49,6 +51,11 @@ export async function hashPassword(password: string, cost: number): Promise<stri
   }
   const hash = await Bun.password.hash(password, { algorithm: "bcrypt", cost });
   return hash.replace(/^\$2[by]\$/, "$2a$");
+}
+
+/** The hash of a password that nobody knows, whatever rules plain passwords of the collection must keep. */
+export function unknownPassword(): Promise<string> {
+  return hashPassword(randomText(40, ALPHABET), COST_DEFAULT);
 }
 
 /** False for a wrong password, and for what is no bcrypt hash at all. */

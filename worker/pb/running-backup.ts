@@ -1,5 +1,5 @@
-import { badRequest } from "../../pb/api-error.ts";
-import type { Tenant } from "../../tenant/contract.ts";
+import { badRequest } from "./api-error.ts";
+import type { Tenant } from "../tenant/contract.ts";
 
 /** Tenant slot: the backup that is being made or restored. In memory, so that no crash leaves it set for ever. */
 const slot = { create: (): { name: string | undefined } => ({ name: undefined }) };
