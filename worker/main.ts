@@ -3,7 +3,8 @@ import { join } from "node:path";
 import { SystemError, UserError } from "../shared/errors.ts";
 import { limits } from "../shared/limits.ts";
 import { helpText, parseListen, parseOptions } from "../shared/options.ts";
-import { type Keyring, parseKeyring } from "../shared/protocol/keys.ts";
+import { followKeys } from "../shared/protocol/follow-keys.ts";
+import { type Keyring, LiveKeyring, joinKeyrings, parseKeyring } from "../shared/protocol/keys.ts";
 import { createTenantApp } from "./app.ts";
 import { ControlClient } from "./control-client/control-client.ts";
 import { startWorkerServer } from "./http/server.ts";
@@ -18,6 +19,7 @@ import { countedStore } from "./objects/counted.ts";
 import { openObjectStore } from "./objects/open.ts";
 import { probeStore } from "./objects/probe.ts";
 import { createPlatformApp } from "./platform/app.ts";
+import type { AsyncLag } from "./replication/gate.ts";
 import { workerMetrics } from "./replication/metrics.ts";
 import { type Session, startSession } from "./session.ts";
 
@@ -65,6 +67,16 @@ const OPTIONS = {
     help: "Lets tenants have their mail servers and identity providers on this machine and its networks.",
   },
   region: { value: "<name>", env: "MANYBASE_REGION", help: "Told to control for placement." },
+  "async-lag": {
+    value: "<seconds>",
+    env: "MANYBASE_ASYNC_LAG",
+    help: "How long what async tenants were told is written may be missing in object storage (default 5).",
+  },
+  "async-lag-mib": {
+    value: "<MiB>",
+    env: "MANYBASE_ASYNC_LAG_MIB",
+    help: "How much of one async tenant may be missing there (default 4).",
+  },
   "unsafe-no-fencing": {
     env: "MANYBASE_UNSAFE_NO_FENCING",
     help: "Start although the store fails the probe: two workers may then both acknowledge.",
@@ -89,16 +101,19 @@ async function run(): Promise<void> {
   const data = values.data ?? "./data";
   const directory = values["worker-data"] ?? join(data, "worker");
   const listen = parseListen(values.listen ?? "", "--listen");
-  const memberKeys = readKeys("MANYBASE_MEMBER_KEY", join(data, "keys", "member.key"));
-  const gatewayKeys = readKeys("MANYBASE_GATEWAY_KEY", join(data, "keys", "gateway.key"));
-  const claim = claimDirectory(directory);
   const stopping = new AbortController();
+  const keysOf = (variable: string, name: string): Keyring =>
+    readKeys(variable, join(data, "keys", `${name}.key`), stopping.signal);
+  const memberKeys = keysOf("MANYBASE_MEMBER_KEY", "member");
+  const gatewayKeys = keysOf("MANYBASE_GATEWAY_KEY", "gateway");
+  const claim = claimDirectory(directory);
 
   const store = countedStore(
     await openObjectStore(values.store ?? `file:${join(data, "store")}`, process.env),
   );
   if (values["unsafe-no-fencing"] === undefined) await probeStore(store, { signal: stopping.signal });
 
+  const asyncLag = readAsyncLag();
   const { mail } = values;
   const network = new Network({ allowPrivate: values["allow-private-network"] !== undefined });
   const mailer = new Mailer({
@@ -110,10 +125,7 @@ async function run(): Promise<void> {
   const metrics = workerMetrics(() => session?.host.metrics(), store);
   const server = startWorkerServer({
     ...listen,
-    keys: {
-      signing: memberKeys.signing,
-      byId: new Map([...memberKeys.byId, ...gatewayKeys.byId]),
-    },
+    keys: joinKeyrings(memberKeys, gatewayKeys),
     app: createTenantApp({ mailer, network }),
     platform: createPlatformApp({ keys: memberKeys }),
     member: createMemberApp({ keys: memberKeys, session: () => session }),
@@ -148,6 +160,7 @@ async function run(): Promise<void> {
         bootstrap,
         log,
         observer: metrics.observer,
+        asyncLag,
         ...(replaces === undefined ? {} : { replaces }),
         ...(values.region === undefined ? {} : { region: values.region }),
       },
@@ -178,17 +191,40 @@ async function run(): Promise<void> {
   process.exit(0);
 }
 
-function readKeys(variable: string, file: string): Keyring {
+/** From the environment, else from the file, which is followed: also at each SIGHUP. */
+function readKeys(variable: string, file: string, stopping: AbortSignal): Keyring {
   const text = process.env[variable];
   if (text !== undefined && text !== "") return parseKeyring(text, variable);
   try {
-    return parseKeyring(readFileSync(file, "utf8"), file);
+    const read = (): string => readFileSync(file, "utf8");
+    const ring = new LiveKeyring(parseKeyring(read(), file));
+    const told = (level: "info" | "warn", message: string): void => log[level](message);
+    process.on("SIGHUP", followKeys({ ring, name: file, read, told }, stopping));
+    return ring;
   } catch (cause) {
     if (cause instanceof UserError) throw cause;
     throw new UserError("invalid_option", `Cannot read ${file}: ${(cause as Error).message}`, {
       hint: `Start \`bun run control\` first (it makes the keys), copy its keys here, or set ${variable}.`,
     });
   }
+}
+
+function readAsyncLag(): AsyncLag {
+  const seconds = positive("async-lag");
+  const mebibytes = positive("async-lag-mib");
+  return {
+    ...(seconds === undefined ? {} : { msMax: seconds * 1000 }),
+    ...(mebibytes === undefined ? {} : { bytesMax: mebibytes * 1024 * 1024 }),
+  };
+}
+
+/** @throws UserError `invalid_option` */
+function positive(name: "async-lag" | "async-lag-mib"): number | undefined {
+  const text = values[name];
+  if (text === undefined) return undefined;
+  const value = Number(text);
+  if (Number.isFinite(value) && value > 0) return value;
+  throw new UserError("invalid_option", `Cannot read --${name}: ${text} is not a number above 0`);
 }
 
 function read() {

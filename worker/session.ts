@@ -11,6 +11,7 @@ import type { Log } from "./log.ts";
 import { SQL_FUNCTIONS } from "./query/functions.ts";
 import { Departures } from "./member/departures.ts";
 import { Visitors } from "./member/visitors.ts";
+import type { AsyncLag } from "./replication/gate.ts";
 import type { ReplicationObserver } from "./replication/observer.ts";
 import { type TenantHost, createTenantHost } from "./tenant/host.ts";
 import type { Tenant } from "./tenant/contract.ts";
@@ -29,6 +30,7 @@ export interface SessionOptions {
   bootstrap: (tenant: Tenant) => Promise<void>;
   log: Log;
   observer?: ReplicationObserver;
+  asyncLag?: AsyncLag;
   /** The incarnation that ran on this directory before and is known to be gone. */
   replaces?: Incarnation;
 }
@@ -83,6 +85,7 @@ export async function startSession(options: SessionOptions, signal: AbortSignal)
     bootstrap: options.bootstrap,
     sqlFunctions: SQL_FUNCTIONS,
     ...(options.observer === undefined ? {} : { observer: options.observer }),
+    ...(options.asyncLag === undefined ? {} : { asyncLag: options.asyncLag }),
     onError: (error, tenant) =>
       log.error({ tenant, error: error instanceof Error ? error.stack : String(error) }, "in the background"),
     control: {

@@ -20,6 +20,13 @@ export interface GateOptions {
   observer?: Pick<ReplicationObserver, "gateWaited"> | undefined;
   /** The lease holds (control's worker client knows). */
   mayAnswer: () => boolean;
+  asyncLag?: AsyncLag | undefined;
+}
+
+/** How far async databases may be ahead of object storage; what is not given is the default of shared/limits.ts. */
+export interface AsyncLag {
+  msMax?: number;
+  bytesMax?: number;
 }
 
 /** One thing to wait for. */
@@ -50,16 +57,23 @@ export class OutputGate {
   readonly #log: GateLog;
   readonly #mayAnswer: () => boolean;
   readonly #observer: GateOptions["observer"];
+  readonly #asyncLag: AsyncLag;
   /** All wait equally long, so the order of arrival is the order of deadlines, and one timer serves all. */
   readonly #waiting = new Set<Waiting>();
   #cancelTimer: (() => void) | undefined;
   readonly waits = { count: 0, totalMs: 0, timedOut: 0, heldBack: 0 };
 
-  constructor({ clock, log, mayAnswer, observer }: GateOptions) {
+  constructor({ clock, log, mayAnswer, observer, asyncLag = {} }: GateOptions) {
+    this.#asyncLag = asyncLag;
     this.#observer = observer;
     this.#clock = clock;
     this.#log = log;
     this.#mayAnswer = mayAnswer;
+  }
+
+  /** Bytes that an async database may be ahead of object storage. */
+  get asyncLagBytesMax(): number {
+    return this.#asyncLag.bytesMax ?? limits.asyncLagBytesMax;
   }
 
   /**
@@ -210,7 +224,8 @@ export class OutputGate {
   #lagsTooMuch({ position, lagBytes }: Pick<Seen, "position" | "lagBytes">): boolean {
     const since = position.pendingSinceMs;
     if (since === undefined) return false;
-    return this.#clock.monotonicMs() - since > limits.asyncLagMsMax || lagBytes() > limits.asyncLagBytesMax;
+    const { msMax = limits.asyncLagMsMax } = this.#asyncLag;
+    return this.#clock.monotonicMs() - since > msMax || lagBytes() > this.asyncLagBytesMax;
   }
 
   #disarm(): void {

@@ -246,6 +246,24 @@ describe("while object storage does not answer", () => {
     gated.open();
   });
 
+  test("operators choose how far async tenants may be ahead", async () => {
+    const asyncLag = { msMax: 2 * limits.asyncLagMsMax, bytesMax: 20_000 };
+    const { tenant } = await started("async", { clock: fastClock(20), asyncLag });
+    await Bun.sleep(20);
+    gated.close();
+    await putNote(tenant, "second");
+    await Bun.sleep(limits.asyncLagMsMax / 20 + 20);
+    await putNote(tenant, "third");
+    const seen = tenant.observe();
+    await tenant.data.write(seen, (tx) =>
+      tx.run("INSERT INTO notes (text) VALUES (?)", ["x".repeat(asyncLag.bytesMax)]),
+    );
+    expect(await codeOf(() => putNote(tenant, "fifth"))).toBe("store_unavailable");
+    gated.open();
+    await seen.settled();
+    expect(notes(tenant)).toHaveLength(4);
+  });
+
   test("auxiliary.db is never waited for", async () => {
     const { tenant } = await started();
     gated.close();

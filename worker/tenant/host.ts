@@ -2,6 +2,7 @@ import type { Epoch, Incarnation, LogSeq, TenantId } from "../../shared/ids.ts";
 import type { ObjectStore } from "../../shared/objects/contract.ts";
 import type { Assignment, ExitRequest, Positions } from "../../shared/protocol/internal.ts";
 import type { Clock } from "../replication/clock.ts";
+import type { AsyncLag } from "../replication/gate.ts";
 import type { SqlFunction } from "../sqlite/sql-function.ts";
 import type { ReplicationObserver } from "../replication/observer.ts";
 import type { Tenant } from "./contract.ts";
@@ -33,6 +34,8 @@ export interface TenantHostOptions {
   observer?: ReplicationObserver;
   /** How many files the process may have open; found out when not given. */
   descriptors?: number;
+  /** How far async tenants may be ahead of object storage. */
+  asyncLag?: AsyncLag;
   /** For large objects' names; 32 lower-case hex digits, new at each call. */
   newNonce?: () => string;
   /** What nobody waits for has failed: an effect after a commit, a tenant that had to stop. */
@@ -53,6 +56,10 @@ export interface TenantHost {
   readonly durableSeq: LogSeq;
   /** Aborted when this incarnation is over; register anew and make a new host. */
   readonly fenced: AbortSignal;
+  /** Brings what is durable under the prefix while the tenant serves on. @returns where that ends @throws UserError `not_owner` */
+  flush(tenant: TenantId, epoch: Epoch): Promise<Positions>;
+  /** Fetches another worker's tenant that is about to move here; it is not served before it is assigned. @throws as a restore does */
+  prewarm(assignment: Assignment): Promise<void>;
   /** Drains, logs RELEASE, materialises, closes, removes local files. @returns where its databases are under the prefix */
   release(tenant: TenantId): Promise<Positions>;
   /** A clean exit: releases all, seals the own log. Control is told what this returns. @throws SystemError `fenced` */

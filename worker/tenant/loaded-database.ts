@@ -70,7 +70,7 @@ export class LoadedDatabase implements TenantDatabase {
     // Asked for with each request, and a look costs more than many requests do otherwise.
     if (nowMs - this.#walLookedMs >= limits.asyncLagLookMs) {
       this.#walLookedMs = nowMs;
-      this.#walBytes = this.#capture.unreadBytes(limits.asyncLagBytesMax - pendingBytes);
+      this.#walBytes = this.#capture.unreadBytes(this.#home.gate.asyncLagBytesMax - pendingBytes);
     }
     return pendingBytes + this.#walBytes;
   };

@@ -2,10 +2,11 @@ import { rmSync } from "node:fs";
 import { SystemError } from "../../shared/errors.ts";
 import { type DatabaseName, type Epoch, type LogSeq, type TenantId, randomText } from "../../shared/ids.ts";
 import { limits } from "../../shared/limits.ts";
-import type { ExitRequest, Position, Positions } from "../../shared/protocol/internal.ts";
+import type { Assignment, ExitRequest, Position, Positions } from "../../shared/protocol/internal.ts";
 import { type Clock, systemClock } from "../replication/clock.ts";
 import { OutputGate } from "../replication/gate.ts";
 import { LogWriter, fencedError } from "../replication/log-writer.ts";
+import { catchUp } from "../replication/catch-up.ts";
 import { Materialiser } from "../replication/materialise.ts";
 import { parallel } from "../replication/parallel.ts";
 import { type RestoredDatabase, restoreTenant } from "../replication/restore.ts";
@@ -22,6 +23,7 @@ import type { TenantHost, TenantHostOptions } from "./host.ts";
 import { LoadedTenant, type TenantHome, leavingError, inTime, stoppedError } from "./loaded-tenant.ts";
 import { LogQueue } from "./log-queue.ts";
 import type { RequestObservation } from "./observation.ts";
+import { Prewarmed } from "./prewarmed.ts";
 import { replaceDatabases } from "./replace.ts";
 import { ReportQueue } from "./reports.ts";
 import { type Entry, notOwner } from "./tenant-entry.ts";
@@ -47,6 +49,7 @@ export class WorkerTenantHost implements TenantHost {
   readonly #reports: ReportQueue;
   readonly #logs: SealedLogs;
   readonly #prefixes: TenantPrefixes;
+  readonly #prewarmed: Prewarmed;
   readonly #home: TenantHome;
   #stopping = false;
   /** Nobody writes under a released epoch again. */
@@ -83,6 +86,15 @@ export class WorkerTenantHost implements TenantHost {
       reports: this.#reports,
       broken: (tenant, error) => this.#lose(tenant, error),
     });
+    const { signal } = this.#ended;
+    this.#prewarmed = new Prewarmed({
+      directory: this.#directory,
+      clock,
+      signal,
+      restore: (assignment, directory) =>
+        restoreTenant({ store, logs: this.#logs, assignment, directory, clock, signal }),
+      catchUp: (assignment, copy, directory) => catchUp({ store, assignment, copy, directory, signal }),
+    });
     this.#queue = new LogQueue({
       store,
       incarnation,
@@ -109,6 +121,7 @@ export class WorkerTenantHost implements TenantHost {
       log: this.#writer,
       mayAnswer: () => control.mayAnswer(),
       observer: options.observer,
+      asyncLag: options.asyncLag,
     });
     this.#home = {
       clock,
@@ -147,6 +160,24 @@ export class WorkerTenantHost implements TenantHost {
       return tenant;
     if (this.#stopping) throw leavingError(id);
     return this.#acquireLater(id, epoch);
+  }
+
+  async flush(id: TenantId, epoch: Epoch): Promise<Positions> {
+    this.#checkAlive();
+    const tenant = this.#entries.get(id)?.tenant;
+    if (tenant?.epoch !== epoch || !tenant.ready || tenant.lost !== undefined) {
+      throw notOwner(id, this.#options.incarnation, tenant?.epoch);
+    }
+    await this.#prefixes.flush(tenant);
+    return tenant.base();
+  }
+
+  async prewarm(assignment: Assignment): Promise<void> {
+    this.#checkAlive();
+    console.error("TMP prewarm", performance.timeOrigin+performance.now()); /*TMP*/
+    const { tenant } = assignment;
+    if (this.#stopping || this.#entries.has(tenant)) throw leavingError(tenant);
+    await this.#prewarmed.fetch(assignment);
   }
 
   async release(id: TenantId): Promise<Positions> {
@@ -199,6 +230,7 @@ export class WorkerTenantHost implements TenantHost {
       gate: this.#gate,
       materialiser: this.#materialiser,
       background: this.#background,
+      prewarmed: this.#prewarmed.counts,
       loaded,
     });
   }
@@ -260,16 +292,18 @@ export class WorkerTenantHost implements TenantHost {
     const kept = this.#copies.take(assignment, directory);
     const restored =
       kept === undefined
-        ? await restoreTenant({
+        ? ((await this.#prewarmed.take(assignment, directory)) ??
+          (await restoreTenant({
             store: this.#options.store,
             logs: this.#logs,
             assignment: { ...assignment, base: higherOf(assignment.base, entry.resume?.positions) },
             directory,
             clock: this.#clock,
             signal,
-          })
+          })))
         : undefined;
     this.#checkAlive();
+    console.error("TMP restored", this.#clock.monotonicMs() - startedMs); /*TMP*/
     const loadedMs = this.#clock.monotonicMs();
     const databases = restored?.databases ?? kept?.databases ?? new Map<DatabaseName, RestoredDatabase>();
     const tenant = new LoadedTenant(this.#home, assignment, { databases }, directory, resume);
@@ -287,6 +321,7 @@ export class WorkerTenantHost implements TenantHost {
       tenant.checkHere();
       tenant.database(tenant.data.name).rest();
       tenant.ready = true;
+    console.error("TMP bootstrapped", this.#clock.monotonicMs() - startedMs); /*TMP*/
     } catch (error) {
       this.#lose(tenant, error);
       throw error;
@@ -324,7 +359,9 @@ export class WorkerTenantHost implements TenantHost {
 
   async #depart(entry: Entry, tenant: LoadedTenant): Promise<Positions> {
     tenant.checkHere();
+    const t0 = performance.now(); /*TMP*/
     await this.#settle(tenant);
+    console.error("TMP settle", performance.now() - t0); /*TMP*/
     const base = tenant.base();
     const maintainAtMs = this.#prefixes.maintainAtMs(tenant);
     tenant.lose(
@@ -347,9 +384,13 @@ export class WorkerTenantHost implements TenantHost {
 
   /** No more writes; everything logged with RELEASE, durable, and under the prefix. */
   async #settle(tenant: LoadedTenant): Promise<void> {
+    const t0 = performance.now(); /*TMP*/
     await tenant.drain();
+    console.error("TMP drain", performance.now() - t0); /*TMP*/
     await this.#queue.release(tenant);
+    console.error("TMP rel", performance.now() - t0); /*TMP*/
     await this.#prefixes.flush(tenant);
+    console.error("TMP flushed", performance.now() - t0); /*TMP*/
   }
 
   async #replace(
