@@ -77,6 +77,7 @@ export async function startTestControl(
     clock: systemClock,
     randomBytes,
     fetch: globalThis.fetch,
+    resolveTxt: () => Promise.resolve([]),
     log: pino({ level: process.env["MANYBASE_TEST_LOG"] ?? "silent" }),
     ...change,
   });

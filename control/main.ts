@@ -2,10 +2,13 @@ import type { Logger } from "pino";
 import { SystemError, UserError } from "../shared/errors.ts";
 import { limits } from "../shared/limits.ts";
 import { sealLog } from "../shared/log/seal.ts";
+import { VERSION } from "../shared/version.ts";
 import { admitOperator } from "./admit-operator.ts";
 import { controlApp } from "./api/app.ts";
 import { forwardToLeader } from "./api/forward.ts";
 import { systemClock } from "./clock.ts";
+import { announceReplica, oldestPart } from "./domain/cluster-version.ts";
+import { txtResolver } from "./domains/txt-resolver.ts";
 import { openEngine } from "./engine.ts";
 import { Listener } from "./listener.ts";
 import { createLog } from "./log.ts";
@@ -13,7 +16,7 @@ import { openObjectStore } from "./objects.ts";
 import { type ControlOptions, controlHelp, readControlOptions } from "./options.ts";
 import { requireDirectory } from "./private-files.ts";
 import { readControlKeys } from "./read-keys.ts";
-import { type ControlParts, openControl } from "./service.ts";
+import { type Control, type ControlParts, openControl } from "./service.ts";
 
 const WAITS: ReadonlySet<string> = new Set([
   "control_no_leader",
@@ -39,7 +42,8 @@ async function run(options: ControlOptions): Promise<void> {
   if (process.env["MANYBASE_SUPERVISED"] !== undefined) process.stdin.once("end", stop).resume();
 
   requireDirectory(options.data, "data directory");
-  const keys = readControlKeys(options.data, process.env);
+  const { follow: followKeyFiles, ...keys } = readControlKeys(options.data, process.env);
+  followKeyFiles((level, message) => log[level](message), stopping.signal);
   const objects = await openObjectStore(options.store, process.env);
   const listener = new Listener(options.listen);
   const engine = await openEngine(options.engine, {
@@ -62,6 +66,7 @@ async function run(options: ControlOptions): Promise<void> {
     clock: systemClock,
     randomBytes: (length) => crypto.getRandomValues(new Uint8Array(length)),
     fetch: globalThis.fetch,
+    resolveTxt: txtResolver(options.dns),
     log,
   };
   const control = await withQuorum(log, stopping.signal, () => openControl(parts));
@@ -86,6 +91,7 @@ async function run(options: ControlOptions): Promise<void> {
     );
     if (made !== undefined) process.stdout.write(`operator token, shown only now: ${made}\n`);
   }
+  if (state !== undefined) await withQuorum(log, stopping.signal, () => tellVersion(control));
   if (!stopping.signal.aborted) {
     process.stdout.write(`control ready on ${listener.url}\n`);
     await new Promise((resolve) => stopping.signal.addEventListener("abort", resolve, { once: true }));
@@ -95,6 +101,15 @@ async function run(options: ControlOptions): Promise<void> {
   await store.close();
   await objects.close();
   process.exit(0);
+}
+
+/** So that all know which releases there are, see `GET /api/cp/health`. */
+async function tellVersion({ runner, store, table, log }: Control): Promise<void> {
+  const { self } = await store.health();
+  await runner.run((view) => announceReplica(view, self, VERSION));
+  const members = (await store.members()).map(({ id }) => id);
+  const oldest = oldestPart(table, members, { version: VERSION, who: `control ${self}` });
+  log.info({ version: VERSION, oldest: oldest.version, of: oldest.who }, "releases");
 }
 
 /** Waits for a majority of the members: one that starts first is no mistake. Undefined when it is told to stop meanwhile. */

@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { UserError } from "../shared/errors.ts";
 import { limits } from "../shared/limits.ts";
+import { ARCHIVE_CLASSES } from "../shared/protocol/cp.ts";
 import { type ParsedArguments, helpText, parseListen, parseOptions } from "../shared/options.ts";
 import { ENGINE_OPTIONS, type EngineOptions, readEngineOptions } from "./engine-options.ts";
 import type { ControlSettings } from "./service.ts";
@@ -47,16 +48,31 @@ export const OPTIONS = {
     default: String(limits.tenantRetainMsDefault / 1000),
     help: "How long a deleted tenant can be recovered, if its deletion does not say otherwise.",
   },
+  "archive-class": {
+    value: "<class>",
+    env: "MANYBASE_ARCHIVE_CLASS",
+    default: "GLACIER_IR",
+    help: `Where the objects of archived tenants go: ${ARCHIVE_CLASSES.join(", ")}.`,
+  },
   "rebalance-moves": {
     value: "<per minute>",
     env: "MANYBASE_REBALANCE_MOVES",
     default: String(limits.rebalanceMovesPerMinuteDefault),
     help: "How many tenants may move each minute to even workers out; 0: none.",
   },
+  "encrypt-tenants": {
+    env: "MANYBASE_ENCRYPT_TENANTS",
+    help: "New tenants are encrypted at rest, unless their creation says otherwise; workers need --keys.",
+  },
   "scale-webhook": {
     value: "<url>",
     env: "MANYBASE_SCALE_WEBHOOK",
     help: "Told by POST when another number of workers is wanted.",
+  },
+  dns: {
+    value: "<address,…>",
+    env: "MANYBASE_DNS",
+    help: "DNS servers asked about custom domains, address or address:port (default: the machine's).",
   },
   ...ENGINE_OPTIONS,
   "operator-token-file": {
@@ -81,6 +97,8 @@ export interface ControlOptions {
   store: string;
   domain: string;
   operatorTokenFile?: string;
+  /** Empty: those of the machine. */
+  dns: string[];
   engine: EngineOptions;
   settings: ControlSettings;
 }
@@ -109,6 +127,7 @@ export function readControlOptions(
     store: values.store ?? `file:${join(data, "store")}`,
     domain: values.domain ?? OPTIONS.domain.default,
     ...(tokenFile === undefined ? {} : { operatorTokenFile: tokenFile }),
+    dns: (values.dns ?? "").split(",").flatMap((server) => server.trim() || []),
     engine: readEngineOptions(values),
     settings: readSettings(values, environment["MANYBASE_SCALE_WEBHOOK_TOKEN"]),
   };
@@ -134,7 +153,9 @@ function readSettings(
     idleMs: Math.max(idleMs, limits.lifeSweepMsMin),
     evictMs: seconds("evict-after", limits.tenantRetainMsMax),
     retainMs: seconds("retain-deleted", limits.tenantRetainMsMax),
+    archiveClass: parseClass(values["archive-class"]),
     rebalanceMovesPerMinute: parseNumber(values["rebalance-moves"], "--rebalance-moves", 100_000),
+    encryptTenants: values["encrypt-tenants"] !== undefined && values["encrypt-tenants"] !== "false",
     ...(webhook === undefined ? {} : { scaleWebhook: { url: webhook, ...token } }),
   };
 }
@@ -148,6 +169,18 @@ function parseNumber(text: string | undefined, name: string, max: number): numbe
     );
   }
   return value;
+}
+
+function parseClass(text: string | undefined): (typeof ARCHIVE_CLASSES)[number] {
+  const known = ARCHIVE_CLASSES.find((name) => name === text);
+  if (known !== undefined) return known;
+  throw new UserError(
+    "invalid_option",
+    `Cannot read --archive-class: ${JSON.stringify(text)} is no cold class`,
+    {
+      hint: `Use one of ${ARCHIVE_CLASSES.join(", ")}.`,
+    },
+  );
 }
 
 export function controlHelp(): string {

@@ -1,14 +1,21 @@
 import type { Logger } from "pino";
 import { limits } from "../shared/limits.ts";
-import type { ObjectStore } from "../shared/objects/contract.ts";
+import type { ObjectStore, StorageClass } from "../shared/objects/contract.ts";
 import type { Keyring } from "../shared/protocol/keys.ts";
+import { MetadataWriter } from "./disaster/metadata-writer.ts";
+import { SnapshotWriter } from "./disaster/snapshot-writer.ts";
+import { DeadLogs } from "./upkeep/dead-logs.ts";
+import { Detacher } from "./branching/detacher.ts";
+import { PinSweeper } from "./branching/pin-sweeper.ts";
 import type { Clock } from "./clock.ts";
+import type { ResolveTxt } from "./domains/txt-resolver.ts";
 import { followStore, loadTable } from "./domain/follow.ts";
 import type { Loads } from "./domain/place.ts";
 import { RouteFeed } from "./domain/route-feed.ts";
 import { Runner } from "./domain/runner.ts";
 import { Table } from "./domain/table.ts";
 import { TableWaiters } from "./domain/wait.ts";
+import { Archiver } from "./life/archiver.ts";
 import { IdleSweeper } from "./life/idle-sweeper.ts";
 import { Purger } from "./life/purger.ts";
 import { Leadership } from "./liveness/leadership.ts";
@@ -20,6 +27,7 @@ import { createWorkerClient } from "./moving/worker-client.ts";
 import { ScaleWatch } from "./scaling/scale-watch.ts";
 import { type SealLog, Sealer } from "./sealing/sealer.ts";
 import type { ReplicatedStore } from "./store/contract.ts";
+import { Waker } from "./waking/waker.ts";
 
 export interface ControlParts {
   store: ReplicatedStore;
@@ -33,6 +41,8 @@ export interface ControlParts {
   randomBytes: (length: number) => Uint8Array;
   /** How control calls workers. */
   fetch: typeof fetch;
+  /** Asks DNS about custom domains. */
+  resolveTxt: ResolveTxt;
   log: Logger;
   settings?: Partial<ControlSettings>;
 }
@@ -45,8 +55,12 @@ export interface ControlSettings {
   evictMs: number;
   /** How long a deleted tenant can be recovered. */
   retainMs: number;
+  /** Where the objects of archived tenants go, unless the operator says otherwise. */
+  archiveClass: StorageClass;
   /** 0: tenants are never moved to even workers out. */
   rebalanceMovesPerMinute: number;
+  /** New tenants are encrypted unless their creation says otherwise. */
+  encryptTenants: boolean;
   /** Told when another number of workers is wanted. */
   scaleWebhook?: { url: string; token?: string };
 }
@@ -60,6 +74,7 @@ export interface Control extends ControlParts {
   feed: RouteFeed;
   leadership: Leadership;
   resolver: RouteResolver;
+  detacher: Detacher;
   scaling: ScaleWatch;
   /** Aborts when this replica stops: open streams end. */
   stopping: AbortSignal;
@@ -81,7 +96,9 @@ export async function openControl(parts: ControlParts): Promise<Control> {
     idleMs: limits.tenantIdleMsDefault,
     evictMs: limits.tenantEvictMsDefault,
     retainMs: limits.tenantRetainMsDefault,
+    archiveClass: "GLACIER_IR",
     rebalanceMovesPerMinute: limits.rebalanceMovesPerMinuteDefault,
+    encryptTenants: false,
     ...parts.settings,
   };
   const workers = createWorkerClient(parts);
@@ -95,11 +112,21 @@ export async function openControl(parts: ControlParts): Promise<Control> {
     new Drainer(common),
     new Rebalancer({ ...common, movesPerMinute: settings.rebalanceMovesPerMinute }),
     new IdleSweeper(common),
-    new Purger(common),
+    new Purger({
+      ...common,
+      detach: (branch, signal) => detacher.detach(branch, runner.meta("control"), signal),
+    }),
+    new PinSweeper(common),
+    new Archiver(common),
+    new Waker({ ...common, resolve: (slug) => resolver.resolve({ slug }) }),
+    new MetadataWriter(common),
+    new SnapshotWriter(common),
+    new DeadLogs(common),
     scaling,
   ].map((sweeper) => (signal: AbortSignal) => sweeper.run(signal));
   const leadership = new Leadership({ ...parts, table, runner, sweepers });
   const resolver = new RouteResolver({ table, waiters, runner, leadership, loads });
+  const detacher = new Detacher({ ...common, resolver, stopping: stop.signal });
   const running = Promise.all([
     followStore({ store, table, clock, log }, stop.signal),
     leadership.run(stop.signal).catch((error: unknown) => {
@@ -115,6 +142,7 @@ export async function openControl(parts: ControlParts): Promise<Control> {
     feed,
     leadership,
     resolver,
+    detacher,
     scaling,
     stopping: stop.signal,
     async close() {

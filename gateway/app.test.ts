@@ -14,6 +14,7 @@ const B = "http://10.0.0.2:1";
 
 /** Control and workers as functions; what reached whom is in `calls`. */
 let control: (body: { slug: string; failed?: object }) => Response;
+let found: (body: { slug?: string; host?: string }) => Response;
 let workers: Record<string, (request: Request) => Response | Promise<Response>>;
 let calls: string[];
 let gateway: ReturnType<typeof createGateway>;
@@ -33,11 +34,16 @@ const route = (url: string, incarnation: number, epoch: number, extra: object = 
 beforeEach(() => {
   calls = [];
   control = () => route(A, 1, 1);
+  found = () => errorResponse(new UserError("tenant_not_found", "Cannot find tenant"));
   workers = { [A]: () => new Response("from a"), [B]: () => new Response("from b") };
   const fake = (async (input: string, init: RequestInit) => {
     const request = new Request(input, init);
     const url = new URL(input);
     if (url.host === "control") {
+      if (url.pathname === "/v1/routes/find") {
+        calls.push("find");
+        return found(JSON.parse(await request.text()));
+      }
       if (url.pathname !== "/v1/routes/resolve") return new Response("operators' api");
       calls.push("resolve");
       return control(JSON.parse(await request.text()));
@@ -182,6 +188,55 @@ describe("a tenant's request", () => {
   test("for a suspended tenant is refused", async () => {
     control = () => route(A, 1, 1, { suspended: true });
     expect((await ask()).status).toBe(403);
+  });
+});
+
+describe("a write with an Idempotency-Key", () => {
+  const records = "/api/collections/notes/records";
+  const write = (path: string, key = "k1", method = "POST") =>
+    ask(path, { method, body: "x", headers: { "content-length": "1", "idempotency-key": key } });
+  const losing = () => {
+    workers[A] = () => {
+      control = () => route(B, 2, 2);
+      throw new Error("the connection broke");
+    };
+  };
+
+  test.each([
+    [records, "POST"],
+    [`${records}/abc`, "PATCH"],
+    [`${records}/abc`, "DELETE"],
+    ["/api/batch", "POST"],
+  ])("to %s by %s is sent again when its worker was lost", async (path, method) => {
+    losing();
+    expect(await (await write(path, "k1", method)).text()).toBe("from b");
+  });
+
+  test.each([
+    ["/api/collections/users/auth-with-password", "k1"],
+    ["/api/collections", "k1"],
+    [`${records}/abc`, "k1"],
+    [records, ""],
+    [records, "k".repeat(256)],
+  ])("to %s with key %s is not: no worker remembers it", async (path, key) => {
+    losing();
+    const answer = await write(path, key);
+    expect([answer.status, await answer.text()]).toEqual([502, expect.stringContaining("worker_lost")]);
+  });
+
+  test("and a read are sent again when the worker could not make sure of its answer, nothing else is", async () => {
+    const unsure = () => {
+      control = () => route(B, 2, 2);
+      return new Response("{}", { status: 503, headers: { [HEADERS.commitState]: "unknown" } });
+    };
+    for (const again of [() => write(records), () => ask("/x")]) {
+      control = () => route(A, 1, 1);
+      workers[A] = unsure;
+      expect(await (await again()).text()).toBe("from b");
+    }
+    workers[B] = unsure;
+    const plain = await ask(records, { method: "POST", body: "x", headers: { "content-length": "1" } });
+    expect([plain.status, plain.headers.get(HEADERS.commitState)]).toEqual([503, "unknown"]);
   });
 });
 

@@ -3,7 +3,9 @@ import { SystemError, UserError } from "../shared/errors.ts";
 import { limits } from "../shared/limits.ts";
 import { type Slug, parseSlug, parseTenantId } from "../shared/ids.ts";
 import { HEADERS } from "../shared/protocol/headers.ts";
-import { readHost } from "./host.ts";
+import type { RouteLimits } from "../shared/protocol/internal.ts";
+import { type DashboardFiles, serveDashboard } from "./dashboards/serve-file.ts";
+import { pathOf, readHost } from "./host.ts";
 import type { Observer } from "./observe/access-log.ts";
 import { page } from "./pages/page.ts";
 import { problem } from "./pages/problem.ts";
@@ -15,9 +17,12 @@ import { type Client, type Exchange, openExchange } from "./proxy/exchange.ts";
 import { type Rate, RateLimiter, clientName, rateHeaders, refuseWhenEmpty } from "./proxy/rate-limits.ts";
 import { NO_BODY_ONCE, type ReplayableBody, replayableBody } from "./proxy/replayable-body.ts";
 import { serveOperators } from "./proxy/serve-operators.ts";
-import { type TenantProxy, type TenantProxyState, serveTenant } from "./proxy/serve-tenant.ts";
+import { type TenantProxy, type TenantProxyState, refuseByState, serveTenant } from "./proxy/serve-tenant.ts";
+import { SlowReaders } from "./proxy/slow-readers.ts";
+import { type TrustedProxies, clientBehind } from "./proxy/trusted-proxies.ts";
 import { Turns, type TurnsOptions } from "./proxy/turns.ts";
 import type { Try } from "./proxy/try-worker.ts";
+import { TLS_ASK_PATH, TlsAsk, tenantOfHost } from "./tls/tls-ask.ts";
 
 export interface GatewayOptions extends TenantProxy {
   /** Tenants are `<slug>.<domain>`. */
@@ -30,6 +35,12 @@ export interface GatewayOptions extends TenantProxy {
   turns?: TurnsOptions;
   /** `x-tenant-id` names the tenant, by id or slug, on hosts that name none. */
   tenantHeader?: boolean;
+  /** Proxies in front whose word on the client's address and protocol counts. */
+  trustedProxies?: TrustedProxies;
+  /** The built files of the dashboards; a page of ours stands for those that are not there. */
+  dashboards?: DashboardFiles;
+  /** How long a client may let us wait for its next bytes, or for taking ours, beside what its bytes earn. */
+  clientWaitMs?: number;
   /** An edge in front bounds bodies and the time that they take: large ones are handed on untouched. */
   bodiesAreBounded?: boolean;
   /** The runtime ends a timer with the request that set it. */
@@ -44,6 +55,8 @@ export type GatewayBindings = {
   client: Client;
   /** Turns this connection into a WebSocket that is joined with one to the target; absent where the runtime cannot. */
   upgrade?: NonNullable<Try["upgrade"]>;
+  /** Ends the connection although an answer is on its way; absent where the runtime cannot. */
+  hangUp?: () => void;
 };
 
 /** Numbers of this moment. */
@@ -59,11 +72,21 @@ export interface Gateway {
   gauges: GatewayGauges;
 }
 
+/** What a request can do to the connection that it came on. */
+interface Connection {
+  upgrade: GatewayBindings["upgrade"];
+  hangUp: GatewayBindings["hangUp"];
+}
+
 interface State {
   options: GatewayOptions;
   proxy: TenantProxyState;
+  tlsAsk: TlsAsk;
+  /** Undefined where the edge in front watches clients. */
+  readers: SlowReaders | undefined;
   turns: Turns;
-  tenantRates: RateLimiter | undefined;
+  /** By the gateway's own rate, if it has one, or a tenant's. */
+  tenantRates: RateLimiter;
   clientRates: RateLimiter | undefined;
 }
 
@@ -81,14 +104,20 @@ export function createGateway(options: GatewayOptions): Gateway {
       doubts: new Doubts(options.timersEndWithRequests !== true),
       holding: 0,
     },
+    tlsAsk: new TlsAsk(options),
+    readers: options.bodiesAreBounded === true ? undefined : new SlowReaders(options.clientWaitMs),
     turns: new Turns(turns ?? { totalMax: limits.turnsMax, tenantMax: limits.turnsPerTenantMax }),
-    tenantRates: tenantRate === undefined ? undefined : new RateLimiter(tenantRate),
+    tenantRates: new RateLimiter(tenantRate ?? UNLIMITED),
     clientRates: clientRate === undefined ? undefined : new RateLimiter(clientRate),
   };
   const app = new Hono<{ Bindings: GatewayBindings }>();
-  app.all("*", async ({ req: { raw: request }, env: { client, upgrade } }) => {
-    const exchange = openExchange(request, client);
-    const response = await answer(state, request, exchange, upgrade).catch((error: unknown) => {
+  app.all("*", async ({ req: { raw: request }, env: { client, upgrade, hangUp } }) => {
+    const from =
+      options.trustedProxies === undefined
+        ? client
+        : clientBehind(options.trustedProxies, request.headers, client);
+    const exchange = openExchange(request, from);
+    const response = await answer(state, request, exchange, { upgrade, hangUp }).catch((error: unknown) => {
       if (!(error instanceof UserError) && !(error instanceof SystemError) && !request.signal.aborted)
         options.onError(error);
       return problem(request, error);
@@ -116,7 +145,7 @@ async function answer(
   state: State,
   request: Request,
   exchange: Exchange,
-  upgrade: GatewayBindings["upgrade"],
+  connection: Connection,
 ): Promise<Response> {
   const { options } = state;
   const { domain } = options;
@@ -127,18 +156,32 @@ async function answer(
     refuseWhenEmpty(exchange.allowance, "this address");
   }
   const host = readHost(request.headers.get("host"), domain);
-  const slug = host.kind === "tenant" ? host.slug : tenantOfHeader(state, request, host.kind);
-  if (slug !== undefined) return answerTenant(state, slug, request, exchange, upgrade);
+  const own = host.kind === "foreign" ? await tenantOfHost(options, host.name) : undefined;
+  const slug = host.kind === "tenant" ? host.slug : (own ?? tenantOfHeader(state, request, host.kind));
+  if (slug !== undefined) return answerTenant(state, slug, request, exchange, connection);
+  if (host.kind === "base" || host.kind === "foreign") {
+    const { pathname, search } = pathOf(request);
+    // The proxy that asks knows this gateway by an address or a name of its own.
+    if (pathname === TLS_ASK_PATH) {
+      exchange.kind = "platform";
+      return state.tlsAsk.answer(request, new URLSearchParams(search));
+    }
+  }
   switch (host.kind) {
-    case "operators":
+    case "operators": {
       exchange.kind = "operators";
-      return serveOperators({ ...options, controlUrl: options.source.controlUrl }, request, exchange);
+      const { controlUrl } = options.source;
+      return serveOperators({ ...options, controlUrl, files: options.dashboards }, request, exchange);
+    }
     case "customers":
       exchange.kind = "platform";
-      return page(200, "Your applications", [
-        "The customers' dashboard is not part of this release yet: sign-up and self-service come with it.",
-        "Until then an operator makes applications with the command line tool.",
-      ]);
+      return (
+        (await serveDashboard(options.dashboards, "customers", pathOf(request).pathname, request)) ??
+        page(200, "Your applications", [
+          "The customers' dashboard is not part of this release yet: sign-up and self-service come with it.",
+          "Until then an operator makes applications with the command line tool.",
+        ])
+      );
     case "base":
       exchange.kind = "platform";
       return page(200, "Manybase", [
@@ -155,33 +198,43 @@ async function answer(
 }
 
 async function answerTenant(
-  { options, proxy, turns, tenantRates }: State,
+  state: State,
   slug: Slug,
   request: Request,
   exchange: Exchange,
-  upgrade: GatewayBindings["upgrade"],
+  connection: Connection,
 ): Promise<Response> {
+  const { options, proxy, turns, tenantRates } = state;
+  const { upgrade, hangUp } = connection;
   exchange.kind = "tenant";
   exchange.tenant = slug;
-  if (tenantRates !== undefined) {
-    const allowance = tenantRates.take(slug);
+  const known = options.table.findStale(slug);
+  const bounds = known?.limits;
+  // Names that nobody has must not push the buckets of those that are used out of memory.
+  if (known !== undefined && (options.tenantRate !== undefined || bounds?.requestsPerSecond !== undefined)) {
+    const allowance = tenantRates.take(slug, rateOf(bounds) ?? options.tenantRate);
     // The client is told of the bound that it is nearer to.
     if (exchange.allowance === undefined || allowance.remaining < exchange.allowance.remaining) {
       exchange.allowance = allowance;
     }
     refuseWhenEmpty(allowance, "this application's clients");
   }
+  if (options.dashboards !== undefined) {
+    const page = await tenantDashboard(options, slug, request);
+    if (page !== undefined) return page;
+  }
   const socket = request.headers.get("upgrade")?.toLowerCase() === "websocket";
-  const body = socket ? NO_BODY_ONCE : await bodyOf(options, request);
-  const taken = turns.take(slug, request.signal);
+  const body = socket ? NO_BODY_ONCE : await bodyOf(options, request, bounds);
+  const taken = turns.take(slug, request.signal, turnsOf(options, bounds));
   const end = typeof taken === "function" ? taken : await taken;
   try {
-    return await serveTenant(proxy, slug, {
+    const response = await serveTenant(proxy, slug, {
       request,
       exchange,
       body,
       ...(socket && upgrade !== undefined ? { upgrade } : {}),
     });
+    return watched(state, response, hangUp);
   } finally {
     end();
   }
@@ -198,12 +251,60 @@ function tenantOfHeader({ options }: State, request: Request, kind: string): Slu
 const TENANT_ID = /^[a-z0-9]{15}$/;
 const LOOPBACK = /^(?:127\.|::1$|::ffff:127\.)/;
 
-function bodyOf(options: GatewayOptions, request: Request): Promise<ReplayableBody> | ReplayableBody {
+/** No bound at all: what is taken from it is always there. */
+const UNLIMITED: Rate = { perSecond: Number.MAX_SAFE_INTEGER, burst: Number.MAX_SAFE_INTEGER };
+
+/** A tenant's own rate, with room for twice as many at once. */
+function rateOf(bounds: RouteLimits | undefined): Rate | undefined {
+  const perSecond = bounds?.requestsPerSecond;
+  return perSecond === undefined ? undefined : { perSecond, burst: Math.max(1, Math.ceil(perSecond * 2)) };
+}
+
+/** Where requests cannot wait for one another (Workers) nobody has turns. */
+function turnsOf(options: GatewayOptions, bounds: RouteLimits | undefined): number | undefined {
+  return options.timersEndWithRequests === true ? undefined : bounds?.concurrentRequests;
+}
+
+/** The tenants' admin app, at `/_/` of every tenant that is served. */
+async function tenantDashboard(
+  { table, source, dashboards }: GatewayOptions,
+  slug: Slug,
+  request: Request,
+): Promise<Response | undefined> {
+  const { pathname } = pathOf(request);
+  if (pathname !== "/_" && !pathname.startsWith("/_/")) return undefined;
+  const route = table.find(slug) ?? (await source.find({ slug }));
+  refuseByState(route, slug);
+  return serveDashboard(dashboards, "tenant", pathname.slice(2), request);
+}
+
+/** A tenant's bound can only be below the gateway's. */
+function bodyOf(
+  options: GatewayOptions,
+  request: Request,
+  bounds: RouteLimits | undefined,
+): Promise<ReplayableBody> | ReplayableBody {
   const length = Number(request.headers.get("content-length") ?? Number.NaN);
-  if (options.bodiesAreBounded === true && request.body !== null && !(length <= limits.holdBodyBytesMax)) {
+  const own = bounds?.bodyBytes;
+  if (
+    options.bodiesAreBounded === true &&
+    own === undefined &&
+    request.body !== null &&
+    !(length <= limits.holdBodyBytesMax)
+  ) {
     return { again: false, take: () => request.body };
   }
-  return replayableBody(request, options.bodyBytesMax);
+  const bytesMax = Math.min(own ?? Number.POSITIVE_INFINITY, options.bodyBytesMax ?? limits.importBytesMax);
+  return replayableBody(request, bytesMax, options.clientWaitMs);
+}
+
+/** An answer that is in the system's buffers at once needs no reader; one that streams may be left unread for ever. */
+function watched({ readers }: State, response: Response, hangUp: GatewayBindings["hangUp"]): Response {
+  const { body, headers, status } = response;
+  if (readers === undefined || body === null || status === 101) return response;
+  const length = headers.get("content-length");
+  if (length !== null && Number(length) <= limits.readerFreeBytesMax) return response;
+  return new Response(readers.watch(body, hangUp), response);
 }
 
 function refuseLongAddress(request: Request): void {

@@ -7,7 +7,8 @@ export type HostMeaning =
   | { kind: "tenant"; slug: Slug }
   /** The base domain itself, or an address: nobody's. */
   | { kind: "base" }
-  | { kind: "foreign" }
+  /** Another platform's, or a tenant's own: `name` without port and ending dot. */
+  | { kind: "foreign"; name: string }
   | { kind: "malformed" };
 
 const HOST = /^(?:\[[0-9a-f:.]{2,45}\]|[a-z0-9](?:[a-z0-9.-]{0,252}[a-z0-9])?\.?)(?::[0-9]{1,5})?$/;
@@ -22,7 +23,7 @@ export function readHost(header: string | null, domain: string): HostMeaning {
   const name = host.replace(/:[0-9]+$/, "").replace(/\.$/, "");
   if (name === domain || name === "localhost" || name.startsWith("[") || /^[0-9.]+$/.test(name))
     return { kind: "base" };
-  if (!name.endsWith(`.${domain}`)) return { kind: "foreign" };
+  if (!name.endsWith(`.${domain}`)) return { kind: "foreign", name };
   const label = name.slice(0, -domain.length - 1);
   if (label === "admin") return { kind: "operators" };
   if (label === "app") return { kind: "customers" };

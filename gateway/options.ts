@@ -63,6 +63,22 @@ export const OPTIONS = {
     default: String(limits.importBytesMax),
     help: "The largest request body.",
   },
+  "client-wait": {
+    value: "<seconds>",
+    env: "MANYBASE_GATEWAY_CLIENT_WAIT",
+    default: String(limits.bodyWaitMsMax / 1000),
+    help: "How long a client may keep us waiting for its body, or for reading our answer; what it moves earns it more.",
+  },
+  "trusted-proxies": {
+    value: "<networks>",
+    env: "MANYBASE_GATEWAY_TRUSTED_PROXIES",
+    help: "Proxies in front whose x-forwarded-for and -proto count, e.g. 127.0.0.1,10.0.0.0/8. None without.",
+  },
+  dashboards: {
+    value: "<dir>",
+    env: "MANYBASE_GATEWAY_DASHBOARDS",
+    help: "The dashboards' built files, in its folders operators, customers and tenant. Read at start.",
+  },
   "allow-tenant-header": {
     env: "MANYBASE_GATEWAY_ALLOW_TENANT_HEADER",
     help: "Let x-tenant-id (id or slug) name the application on hosts that name none.",

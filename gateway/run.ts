@@ -1,11 +1,15 @@
 import { SystemError, UserError } from "../shared/errors.ts";
 import { limits } from "../shared/limits.ts";
 import { helpText, parseListen, parseOptions } from "../shared/options.ts";
-import { type Keyring, parseKeyring } from "../shared/protocol/keys.ts";
+import { followKeys } from "../shared/protocol/follow-keys.ts";
+import { type Keyring, LiveKeyring, parseKeyring } from "../shared/protocol/keys.ts";
 import { createGateway } from "./app.ts";
+import { builtFiles } from "./dashboards/built-files.ts";
+import { type DashboardFiles, filesInMemory } from "./dashboards/serve-file.ts";
 import { asciiHost } from "./host.ts";
 import { type Observer, accessLog, parseAccessLogLevel } from "./observe/access-log.ts";
 import { OPTIONS, parseCount, parseRate } from "./options.ts";
+import { parseTrustedProxies } from "./proxy/trusted-proxies.ts";
 import { RouteCopy } from "./routes/route-copy.ts";
 import { RouteSource } from "./routes/route-source.ts";
 import { RouteTable } from "./routes/route-table.ts";
@@ -33,7 +37,9 @@ async function run(runtime: Runtime): Promise<void> {
   }
   const { stopping } = runtime;
   const controlUrl = values.control ?? "";
-  const keys = readKeys(runtime, `${values.data}/keys/gateway.key`);
+  const log = (level: string, message: string) =>
+    runtime.complain(JSON.stringify({ part: "gateway", level, time: Date.now(), message }));
+  const keys = readKeys(runtime, `${values.data}/keys/gateway.key`, log);
   const table = new RouteTable();
   const source = new RouteSource(table, { controlUrl, keys });
   const routesFile = `${values.data}/gateway/routes.json`;
@@ -42,8 +48,6 @@ async function run(runtime: Runtime): Promise<void> {
     { read: () => runtime.readText(routesFile), write: (text) => runtime.replaceText(routesFile, text) },
     controlUrl,
   );
-  const log = (level: string, message: string) =>
-    runtime.complain(JSON.stringify({ part: "gateway", level, time: Date.now(), message }));
   const unread = copy.load();
   if (unread !== undefined) log("warn", unread);
   const observers: Observer[] = [];
@@ -51,6 +55,8 @@ async function run(runtime: Runtime): Promise<void> {
   if (lines !== undefined) observers.push(lines);
   const tenantRate = parseRate(values["tenant-rate"], "--tenant-rate", 2);
   const clientRate = parseRate(values["client-rate"], "--client-rate", 4);
+  const proxies = values["trusted-proxies"];
+  const { dashboards } = values;
   const gateway = createGateway({
     domain: asciiHost(values.domain ?? "localhost").toLowerCase(),
     keys,
@@ -66,6 +72,9 @@ async function run(runtime: Runtime): Promise<void> {
     },
     ...(tenantRate === undefined ? {} : { tenantRate }),
     ...(clientRate === undefined ? {} : { clientRate }),
+    clientWaitMs: parseCount(values["client-wait"], "--client-wait", 1) * 1000,
+    ...(proxies === undefined ? {} : { trustedProxies: parseTrustedProxies(proxies, "--trusted-proxies") }),
+    ...(dashboards === undefined ? {} : { dashboards: await readDashboards(runtime, dashboards) }),
     tenantHeader: values["allow-tenant-header"] !== undefined,
     observe: (exchange, request, status) => {
       for (const observe of observers) observe(exchange, request, status);
@@ -110,11 +119,34 @@ async function listenOn(
   }
 }
 
-function readKeys({ environment, readText }: Runtime, file: string): Keyring {
+async function readDashboards({ readFolder }: Runtime, folder: string): Promise<DashboardFiles> {
+  try {
+    return filesInMemory(await builtFiles(readFolder(folder, limits.dashboardFilesMax)));
+  } catch (cause) {
+    if (cause instanceof UserError) throw cause;
+    throw new UserError(
+      "invalid_directory",
+      `Cannot read --dashboards ${folder}: ${(cause as Error).message}`,
+      {
+        cause,
+      },
+    );
+  }
+}
+
+/** From the environment, else from the file, which is followed: also at each SIGHUP. */
+function readKeys(
+  { environment, readText, stopping, onReload }: Runtime,
+  file: string,
+  told: (level: string, message: string) => void,
+): Keyring {
   const text = environment["MANYBASE_GATEWAY_KEY"];
   if (text !== undefined && text !== "") return parseKeyring(text, "MANYBASE_GATEWAY_KEY");
   try {
-    return parseKeyring(readText(file), file);
+    const read = (): string => readText(file);
+    const ring = new LiveKeyring(parseKeyring(read(), file));
+    onReload(followKeys({ ring, name: file, read, told }, stopping));
+    return ring;
   } catch (cause) {
     if (cause instanceof UserError) throw cause;
     throw new UserError("invalid_option", `Cannot read ${file}: ${(cause as Error).message}`, {

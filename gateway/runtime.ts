@@ -27,6 +27,10 @@ export interface Runtime {
   readText: (path: string) => string;
   /** Replaces a file at once: a reader, or we after a crash, see the old text or the new one. Makes the folder. */
   replaceText: (path: string, text: string) => Promise<void>;
+  /** Every file below a folder, by its path there with `/` between names. @throws when it cannot be read, or has over `filesMax` */
+  readFolder: (path: string, filesMax: number) => Iterable<[path: string, bytes: Uint8Array<ArrayBuffer>]>;
+  /** Called at each SIGHUP. */
+  onReload: (look: () => void) => void;
   serve: (
     handler: Handler,
     listen: { hostname: string; port: number },

@@ -4,6 +4,7 @@ import { join, resolve } from "node:path";
 import { SystemError, UserError } from "../shared/errors.ts";
 import { limits } from "../shared/limits.ts";
 import { helpText, parseListen, parseOptions } from "../shared/options.ts";
+import { addLocalKey } from "../worker/encryption/local-keyring.ts";
 import { type Part, startPart } from "./all/part.ts";
 import { welcome } from "./all/welcome.ts";
 
@@ -33,6 +34,11 @@ const OPTIONS = {
     help: "Tenants are <slug>.<name>.",
   },
   store: { value: "<url>", env: "MANYBASE_STORE", help: "Object store (default file:<data>/store)." },
+  keys: {
+    value: "<list>",
+    env: "MANYBASE_KEYS",
+    help: "Key-encryption keys of encrypted tenants (default: a keyring in <data>/keys, made at the first start).",
+  },
   "control-port": {
     value: "<port>",
     env: "MANYBASE_CONTROL_PORT",
@@ -93,6 +99,7 @@ async function run(): Promise<void> {
   process.on("SIGHUP", () => void stop());
 
   const store = values.store ?? `file:${join(data, "store")}`;
+  const keys = values.keys ?? `local:${tenantKeyring(data)}`;
   const common = ["--data", data];
   const bun = process.execPath;
   try {
@@ -116,6 +123,8 @@ async function run(): Promise<void> {
       ...common,
       "--store",
       store,
+      "--keys",
+      keys,
       "--control",
       control.url,
       "--listen",
@@ -129,8 +138,8 @@ async function run(): Promise<void> {
       "run",
       "--no-prompt",
       "--allow-net",
-      "--allow-env=MANYBASE_*",
-      `--allow-read=${data}`,
+      "--allow-env=MANYBASE_GATEWAY_*,MANYBASE_CONTROL_URL,MANYBASE_DOMAIN,MANYBASE_DATA,MANYBASE_SUPERVISED",
+      `--allow-read=${join(data, "keys", "gateway.key")},${join(data, "gateway")}`,
       `--allow-write=${join(data, "gateway")}`,
       "gateway/main.ts",
       ...common,
@@ -164,6 +173,16 @@ async function run(): Promise<void> {
     for (const part of parts.toReversed()) await part.stop();
     throw error;
   }
+}
+
+/** Of encrypted tenants; made when missing. */
+function tenantKeyring(data: string): string {
+  const file = join(data, "keys", "tenant.keys");
+  if (!existsSync(file)) {
+    mkdirSync(join(data, "keys"), { recursive: true, mode: 0o700 });
+    addLocalKey(file, Date.now());
+  }
+  return file;
 }
 
 function isLoopback(hostname: string): boolean {

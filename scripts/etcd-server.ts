@@ -125,12 +125,19 @@ async function healthy(url: string, child: Bun.Subprocess): Promise<void> {
   throw new Error(`Cannot start etcd: ${url} is not healthy`);
 }
 
+/** Below those that the system gives to connections: a server that is down for a moment finds its port free again. */
 async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () =>
-    Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: () => new Response() }),
-  );
-  const ports = servers.map((server) => server.port ?? 0);
-  for (const server of servers) await server.stop(true);
+  const ports: number[] = [];
+  while (ports.length < count) {
+    const port = 20_000 + Math.floor(Math.random() * 12_000);
+    try {
+      const server = Bun.serve({ port, hostname: "127.0.0.1", fetch: () => new Response() });
+      await server.stop(true);
+    } catch {
+      continue;
+    }
+    if (!ports.includes(port)) ports.push(port);
+  }
   return ports;
 }
 

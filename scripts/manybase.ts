@@ -1,13 +1,13 @@
 import { SystemError, UserError } from "../shared/errors.ts";
 import { helpText, parseOptions } from "../shared/options.ts";
-import { openApi } from "./manybase/api.ts";
+import { openApi, openLater } from "./manybase/api.ts";
 import { COMMANDS, findCommand } from "./manybase/commands.ts";
 
 const OPTIONS = {
   control: {
     value: "<url>",
     env: "MANYBASE_CONTROL",
-    help: "The admin host, e.g. https://admin.example.com.",
+    help: "The admin host, e.g. https://admin.example.com, or control's own addresses, separated by commas.",
   },
   token: { value: "<token>", env: "MANYBASE_TOKEN", help: "An operator token." },
   data: {
@@ -20,16 +20,78 @@ const OPTIONS = {
     value: "<durable|async>",
     help: "tenants create, update: when a write is acknowledged (default durable).",
   },
+  region: {
+    value: "<name>",
+    help: "tenants create, update: where it is placed when a worker there has room; none: anywhere.",
+  },
+  class: {
+    value: "<class>",
+    help: "tenants archive: STANDARD_IA, GLACIER_IR, GLACIER or DEEP_ARCHIVE (default: control's --archive-class).",
+  },
+  encrypted: {
+    help: "tenants create: at rest, in object storage; --encrypted=false where control's default is yes.",
+  },
+  store: {
+    value: "<url>",
+    env: "MANYBASE_STORE",
+    help: "keys: the object store (default file:<data>/store).",
+  },
+  keys: {
+    value: "<list>",
+    env: "MANYBASE_KEYS",
+    help: "keys: local:<file> or kms:<key arn>, separated by commas (default local:<data>/keys/tenant.keys).",
+  },
   search: { value: "<text>", help: "tenants list: only slugs that contain it." },
   slug: { value: "<slug>", help: "tenants update: its new name." },
+  "requests-per-second": {
+    value: "<n|default>",
+    help: "tenants update: what gateways let through; default: as the gateway has it.",
+  },
+  "concurrent-requests": {
+    value: "<n|default>",
+    help: "tenants update: requests at its worker at a time, at each gateway.",
+  },
+  "body-bytes": { value: "<n|default>", help: "tenants update: the largest request body." },
   "retain-seconds": { value: "<n>", help: "tenants delete: how long it can be recovered." },
   force: { help: "workers remove: also one that serves." },
+  logs: { help: "tenants export, restore: the request logs, too." },
+  at: {
+    value: "<time|txid>",
+    help: "tenants restore, branch: the state to begin with (branch: default now).",
+  },
+  as: {
+    value: "<slug>",
+    help: "tenants restore: as a new tenant, a branch; the tenant itself stays as it is.",
+  },
+  layout: {
+    value: "<layout>",
+    help: "tenants export: pocketbase (default), litestream or litestream-v0.3.",
+  },
+  storage: { value: "<dir>", help: "tenants import: where the uploads are (default: storage/ in it)." },
+  generation: { value: "<name>", help: "tenants import: of a Litestream 0.3 replica (default: the newest)." },
   wait: { help: "workers drain: until it is empty." },
   scopes: { value: "<list>", help: "tokens create: read, write, tenant-admin (default read)." },
   subject: { value: "<id>", help: "platform audit: only of this tenant, worker or token." },
   action: { value: "<name>", help: "platform audit: only this action, e.g. tenant.move." },
   limit: { value: "<n>", help: "platform audit: entries to show (default 50)." },
   before: { value: "<id>", help: "platform audit: only older entries." },
+  tenants: { value: "<n>", help: "cost: of the whole platform (default 100000)." },
+  active: { value: "<percent>", help: "cost: how many of them are written to (default 20)." },
+  "writes-per-second": { value: "<n>", help: "cost: of all tenants together (default 1000)." },
+  "bytes-per-write": { value: "<n>", help: "cost: compressed, in the log (default 1400)." },
+  "db-mib": { value: "<n>", help: "cost: one tenant's database, compressed (default 5)." },
+  workers: { value: "<n>", help: "cost: how many logs there are (default 10)." },
+  "put-ms": { value: "<n>", help: "cost: how long the store takes for a PUT (default 35)." },
+  "loads-per-day": { value: "<n>", help: "cost: tenants that come back (default: each active one once)." },
+  price: {
+    value: "<name>",
+    help: "cost: s3 (default), r2, tigris, or $ per million PUT, per million GET and per GB-month: 5,0.4,0.023.",
+  },
+  from: {
+    value: "<key|none>",
+    help: "control restore: this snapshot instead of the newest readable one; none: without.",
+  },
+  "member-id": { value: "<id>", help: "control restore: the name of the first replica (default 1)." },
   json: { help: "Print JSON for machines." },
 };
 
@@ -41,7 +103,11 @@ try {
     process.exit(help ? 0 : 2);
   }
   const { command, args } = findCommand(positionals);
-  const result = await command.run(openApi(values), args, values);
+  const result = await command.run(
+    openLater(() => openApi(values)),
+    args,
+    values,
+  );
   process.stdout.write(values.json === undefined ? `${result.text}\n` : `${JSON.stringify(result.value)}\n`);
 } catch (error) {
   const known = error instanceof UserError || error instanceof SystemError;

@@ -58,12 +58,49 @@ export const limits = {
   logFooterReadBytes: 16 * 1024,
   restoreParallelGets: 8,
   restoreRangeBytes: 8 * 1024 * 1024,
+  restoreDatabasesParallel: 4, // of one tenant
+  restoreReadAttemptsMax: 3, // of one range, while the store fails
+  restoreRetryMsMin: 100,
+  // --- large files, in threads
+  bulkBytesMin: 4 * 1024 * 1024, // of LTX; less is done faster than it is handed over
+  bulkThreadsMax: 4,
+  bulkBackgroundThreadsMax: 2, // the others are for who waits for a load
+  bulkThreadIdleMs: 30_000,
+  bulkStallMs: 60_000, // without a sign of life
+  bulkWindowBytesMax: 1024 * 1024, // of each file that is merged, and as much ahead
+  bulkWindowBytesMin: 64 * 1024,
+  bulkWindowsBytesMax: 64 * 1024 * 1024, // of all files that are merged into one
+  bulkInMemoryBytesMax: 8 * 1024 * 1024, // a smaller result is sent from memory
+  snapshotImageBytesMax: 8 * 1024 * 1024, // snapshots of larger databases are merged from their objects
+  snapshotRescueBytesMax: 1024 * 1024 * 1024, // but of an image when those cannot be read
+  mergeFilesMax: 1_000,
+  // --- points in time, branches, uploads that no record names (§7)
+  pointSinglesMax: 200, // shown; the newest ones
+  pointHeadersParallel: 8,
+  pinKeysMax: 20_000,
+  pinsMax: 1_000, // branches of one tenant
+  detachCopiesParallel: 8,
+  uploadKeepMs: 31 * 24 * 60 * 60_000, // a day longer than any point that may name it: clocks differ
+  uploadOrphanMs: 24 * 60 * 60_000, // younger ones may be about to be named
+  uploadSweepMs: 24 * 60 * 60_000, // at most once in this time, and only after changes
+  droppedKeysMax: 10_000, // in one record
+  // --- encryption (§9)
+  sealedSegmentBytes: 1024 * 1024, // a part of the format, not to be tuned
+  dataKeyVersionsMax: 64,
+  keyObjectBytesMax: 64 * 1024,
+  keyringBytesMax: 64 * 1024,
+  keyServiceMs: 5_000,
+  keyServiceAttemptsMax: 3,
+  keyServiceSocketsMax: 32,
+  keyRotationsParallel: 8,
   // --- object store drivers
   storeRequestMs: 30_000,
+  storeBodyIdleMs: 5_000, // of a ranged read, which then goes on from where it was
   storeListPage: 1_000,
   storeDeleteBatch: 1_000,
   storeKeyBytesMax: 1_024,
   storeCopySingleBytesMax: 5 * 1024 * 1024 * 1024,
+  storePutSingleBytesMax: 5 * 1024 * 1024 * 1024,
   storePartBytes: 16 * 1024 * 1024,
   storePartsMax: 10_000,
   storePartsParallel: 2,
@@ -79,7 +116,13 @@ export const limits = {
   storeDirectoriesKnownMax: 20_000,
   storeDirectoriesOpenMax: 64,
   storeProbeRacers: 8,
-  tenantDomainsMax: 20,
+  tenantDomainsMax: 20, // verified and claimed together
+  domainCharactersMax: 253,
+  domainClaimMs: 72 * 60 * 60_000, // then another tenant may claim the name
+  domainLookupMs: 5_000, // of one DNS question, all servers together
+  domainLookupTries: 2,
+  domainTxtRecordsMax: 100, // looked at in one answer
+  keyReloadMs: 2_000, // between two looks at a key file
   // --- SQLite
   checkpointPages: 1_000,
   walReadBytesMax: 4 * 1024 * 1024,
@@ -97,8 +140,9 @@ export const limits = {
   tenantReleasesParallel: 64,
   controlReportsPerCall: 1_000,
   controlReportRetryMs: 1_000,
-  replaceDatabaseBytesMax: 2 * 1024 * 1024 * 1024,
+  replaceDatabaseBytesMax: 16 * 1024 * 1024 * 1024,
   tenantLoadMsMax: 30_000,
+  tenantLoadsParallel: 32,
   writeLockWaitMsMax: 30_000,
   schemaCacheMax: 10_000,
   patternCacheMax: 5_000,
@@ -110,6 +154,11 @@ export const limits = {
   ownerConfirmedMs: 250, // after saying that a tenant is its own a worker keeps it this long for the request that follows
   releaseDrainMs: 1_000, // then requests that are inside when a tenant leaves have this long to end
   releasesRemembered: 10_000,
+  prewarmedTenantsMax: 64, // fetched for a move that has not come yet
+  prewarmedBytesMax: 8 * 1024 * 1024 * 1024,
+  prewarmedKeepMs: 2 * 60_000,
+  prewarmsParallel: 4,
+  catchUpBytesMax: 64 * 1024 * 1024, // a copy that lacks more than this is fetched anew
   acquireRoundsMax: 16,
   // --- PocketBase API (pocketbase.md)
   requestBodyBytesMax: 32 * 1024 * 1024,
@@ -141,6 +190,8 @@ export const limits = {
   bodyReadMsMax: 5 * 60_000,
   batchTimeoutMsDefault: 3_000,
   batchBodyBytesMax: 128 * 1024 * 1024,
+  formFileMemoryBytesMax: 1024 * 1024, // of one file of a form; larger ones wait on disk
+  formPartsMax: 10_000,
   uploadMs: 5 * 60_000,
   uploadsParallel: 4,
   thumbSourceBytesMax: 64 * 1024 * 1024,
@@ -158,6 +209,8 @@ export const limits = {
   importBytesMax: 20 * 1024 * 1024 * 1024,
   importFilesMax: 1_000_000,
   importUploadsParallel: 16,
+  exportsParallel: 4, // in one worker: each holds a copy of its databases on disk
+  exportMs: 60 * 60_000,
   // --- SQL endpoints (pocketbase.md §1, §19)
   sqlConsoleCharactersMax: 5_000,
   sqlConsoleRowsMax: 1_000,
@@ -166,14 +219,38 @@ export const limits = {
   sqlResultBytesMax: 16 * 1024 * 1024, // of one statement
   sqlResponseBytesMax: 32 * 1024 * 1024,
   sqlBodyBytesMax: 16 * 1024 * 1024,
-  sqlStatementMs: 5_000, // looked at between rows: one step of SQLite cannot be stopped in this process
-  sqlReadMs: 10_000, // of a read in a process of its own: then that is killed
-  sqlReadProcessesMax: 2,
-  sqlReadStartMs: 10_000,
-  sqlReadParentCheckMs: 1_000,
-  sqlReadsWaitingMax: 500,
-  sqlReadIdleMs: 60_000,
-  sqlReadRoundsMax: 5, // the schema changed between judging and running
+  sqlStatementMs: 5_000, // of a write: then its process is killed
+  sqlReadMs: 10_000, // of a read: then its process is killed
+  sqlReadProcessesMax: 3,
+  sqlReadProcessesPerTenantMax: 2,
+  sqlWriteProcessesMax: 6, // an interactive transaction has one to itself
+  sqlProcessKibibytesMax: 640 * 1024, // RLIMIT_DATA: 250 MiB are Bun's own
+  sqlProcessNice: 10,
+  sqlStartMs: 10_000,
+  sqlParentCheckMs: 1_000,
+  sqlWaitingMax: 500,
+  sqlWaitMsMax: 20_000,
+  sqlIdleMs: 60_000,
+  sqlRowsPerMessage: 1_000,
+  sqlPieceCharacters: 64 * 1024,
+  sqlTransactionBytesMax: 32 * 1024 * 1024, // by which one transaction may lengthen the WAL: its capture holds up the worker
+  sqlWalLookMs: 50,
+  // --- queries whose cost is not known (worker/statements/DESIGN.md)
+  queryVisitsMax: 20_000, // estimated row visits of one statement on the main thread: about 2 ms
+  queryVisitsMin: 500,
+  querySlowMs: 10, // a statement on the main thread that took longer lowers its tenant's limit
+  querySlowForgetMs: 30_000,
+  queryCompileMs: 20,
+  viewCompileMs: 500, // in a process, which has the lowest priority
+  queryVisitsRefused: 2_000_000, // where it cannot run anywhere else
+  queryRoundsMax: 64, // statements of one request that run elsewhere
+  queryMs: 5_000, // of a list, all its statements together
+  queryMsMin: 500, // of one that has waited for a process
+  queryRuleMs: 5_000, // of the rules of a write, under its write lock
+  queryPlanMs: 2_000,
+  queryResultBytesMax: 64 * 1024 * 1024,
+  queryVerdictMs: 5_000, // after which sizes of tables are looked at again
+  queryVerdictsMax: 512, // per tenant
   sqlTransactionMs: 5_000, // an interactive transaction holds the tenant's write lock
   sqlStreamIdleMs: 10_000,
   sqlStreamsMax: 256, // per tenant
@@ -197,6 +274,16 @@ export const limits = {
   cronJobMsMax: 60 * 60_000,
   cronJobsParallel: 4,
   cronLookAheadDaysMax: 366 * 5,
+  /** A due minute that is older is skipped. */
+  cronLateMinutesMax: 60,
+  // --- control wakes tenants that are due
+  wakeSweepMs: 60_000,
+  /** The owner of a loaded tenant tells its next due time by itself within this. */
+  wakeOwnerGraceMs: 90_000,
+  wakesParallel: 16,
+  wakesPerSweep: 10_000,
+  /** Between tries for one tenant: doubled each time. */
+  wakeRetryMsMax: 60 * 60_000,
   // --- backups of a tenant
   backupNameCharactersMax: 150,
   backupsListedMax: 1_000,
@@ -282,9 +369,25 @@ export const limits = {
   tenantsPageMax: 500,
   idempotencyKeyCharactersMax: 255,
   idempotencyKeepMs: 24 * 60 * 60_000,
+  idempotencyAnswerCharactersMax: 256 * 1024, // of a tenant's request; a longer answer is known to have been given, not what it was
+  idempotencySweep: 100, // old ones removed with each new one
   auditEntriesMax: 100_000,
   goneWorkerKeepMs: 24 * 60 * 60_000,
   housekeepingMs: 60_000,
+  metadataParallel: 4,
+  metadataKept: 3, // records of one tenant
+  metadataSlice: 500, // tenants compared in one turn
+  metadataPauseMs: 200,
+  metadataRetryMs: 1_000,
+  tombstoneKeepMs: 30 * 24 * 60 * 60_000,
+  controlSnapshotEveryMs: 10 * 60_000,
+  controlSnapshotsKept: 24,
+  deadLogKeepMs: 60 * 60_000, // after the last tenant dropped it
+  deadLogPauseMs: 60_000,
+  deadLogsPerSweep: 16,
+  restoreTenantsParallel: 16,
+  restoreEpochMargin: 1_000_000, // above every epoch that is known
+  restoreRevisionsPerBlock: 2 ** 32,
   ticketMs: 5 * 60_000,
   txnIdBytesMax: 256,
   txnRememberedMax: 10_000,
@@ -330,6 +433,7 @@ export const limits = {
   mainThreadStallMsMax: 10_000, // a worker whose main thread has not ticked for this long stops beating
   mainThreadTickMs: 50,
   releaseCallMs: 60_000,
+  prewarmCallMs: 2 * 60_000, // of a source's flush and of a target's fetching; then the move goes on without
   releaseAttemptsMax: 5,
   releaseRetryMsMin: 50,
   releaseRetryMsMax: 1_000,
@@ -345,7 +449,18 @@ export const limits = {
   lifeSweepMsMax: 60_000,
   lifeListsParallel: 8,
   evictionsPerSweep: 200,
+  archivesParallel: 4,
+  archiveObjectsParallel: 8, // of one tenant
+  archiveLookMs: 1_000,
+  archiveRetryMs: 60_000, // between two looks at a tenant whose objects are not there yet
+  thawDays: 7, // how long the store keeps the readable copies, from which the objects are copied back
   purgesParallel: 2,
+  pinForgottenMs: 60 * 60_000, // a pin whose branch was not made by then goes
+  pinSweepMs: 60_000,
+  detachWaitMs: 20_000, // of whoever asked for it
+  branchCallMs: 25_000, // the parent's owner materialises and pins
+  detachRetryMs: 60_000, // of a purge that waits for branches
+  detachCallMs: 600_000, // one try; what was copied stays
   purgeRetryMs: 1_000,
   rebalanceMs: 10_000,
   rebalanceSpreadMin: 10, // tenants between the fullest and the emptiest worker
@@ -373,7 +488,7 @@ export const limits = {
   routeQuestionsMax: 20_000,
   routeCopyMs: 5_000,
   unknownTenantMs: 2_000,
-  unknownTenantsMax: 20_000,
+  unknownTenantsMax: 5_000,
   holdMsMax: 15_000,
   holdRequestsMax: 10_000,
   holdBodyBytesMax: 1024 * 1024,
@@ -382,6 +497,7 @@ export const limits = {
   upstreamIdleMs: 60_000,
   upstreamIdlePerWorkerMax: 512,
   upstreamOriginsMax: 10_000,
+  upstreamRequestsMax: 65_000, // open at a time on Bun, event streams among them
   urlCharactersMax: 16_384,
   headerBytesMax: 32 * 1024,
   headersMax: 200,
@@ -404,6 +520,12 @@ export const limits = {
   bodyWaitMsMax: 30_000, // for a client's next bytes, plus what its bytes so far earn at this rate:
   bodyBytesPerSecondMin: 256,
   bodyEarnedMsMax: 5 * 60_000,
+  readerBytesPerSecondMin: 16 * 1024, // what a client that reads an answer earns time at, beside bodyWaitMsMax
+  readerFreeBytesMax: 64 * 1024, // an answer of at most this length is in the system's buffers at once
+  tlsAsksPerSecond: 50,
+  trustedProxiesMax: 100,
+  dashboardFilesMax: 2_000,
+  dashboardBytesMax: 64 * 1024 * 1024,
   socketBufferBytesMax: 16 * 1024 * 1024,
   // --- command line
   commandMs: 60_000,

@@ -1,4 +1,6 @@
 /** The API as the official JavaScript SDK uses it, on a real tenant with its gate and store. */
+import { droppedPrefix, storagePrefix } from "../shared/objects/layout.ts";
+import { readDropped } from "./points/dropped-uploads.ts";
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { EventSource } from "eventsource";
 import PocketBase, { ClientResponseError, type RecordSubscription } from "pocketbase";
@@ -174,8 +176,16 @@ test("SDK: files are uploaded, served, protected by token and removed with their
   expect(updated["open"]).toEqual([two, expect.stringMatching(/^three_\w{10}\.txt$/)]);
   await until(async () => (await fetch(oneUrl)).status === 404);
   await root.collection("docs").delete(record.id);
-  const prefix = `tenants/${api.tenant.id}/storage/`;
-  await until(async () => (await api.tenant.objects.list({ prefix })).objects.length === 0);
+  await until(async () => (await fetch(root.files.getURL(record, two))).status === 404);
+  // They stay for as long as a restorable point may name them.
+  const { objects, id } = api.tenant;
+  const stored = (await objects.list({ prefix: storagePrefix(id) })).objects.map(({ key }) => key);
+  expect(stored.filter((key) => key.endsWith(two))).toHaveLength(1);
+  await until(async () => {
+    const records = (await objects.list({ prefix: droppedPrefix(id) })).objects;
+    const noted = await Promise.all(records.map(({ key }) => readDropped(objects, id, key, {})));
+    return stored.every((key) => noted.flat().includes(key));
+  });
 });
 
 test("SDK: a batch is one transaction", async () => {

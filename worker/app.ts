@@ -38,6 +38,7 @@ import { oauth2Services } from "./oauth2-services.ts";
 import { Network } from "./outbound/network.ts";
 import { createFrame } from "./pb/frame.ts";
 import { fileCleanup } from "./pb/records/file-cleanup.ts";
+import type { Tenant } from "./tenant/contract.ts";
 
 /** In the order in which PocketBase lists them. */
 const CRON_JOBS = [
@@ -49,17 +50,24 @@ const CRON_JOBS = [
   rateLimitersCleanupJob,
 ];
 
+/** The jobs of all tenants of a worker. @param work - see Crons */
+export function createCrons(work?: (tenant: Tenant) => () => void): Crons {
+  const log = createLog("crons");
+  return new Crons({ log, jobs: CRON_JOBS, onFailure: logJobFailure, ...(work === undefined ? {} : { work }) });
+}
+
 export interface TenantAppOptions {
   log?: Log;
+  /** Also attached to tenants that are loaded without a request; the app's own when absent. */
+  crons?: Crons;
   /** Where tenants may send this worker: to the public internet when absent. */
   network?: Network;
   mailer?: Mailer;
 }
 
 export function createTenantApp(options: TenantAppOptions = {}): TenantApp {
-  const { network = new Network(), mailer = new Mailer({ network }) } = options;
+  const { network = new Network(), mailer = new Mailer({ network }), crons = createCrons() } = options;
   const log = options.log ?? createLog("api");
-  const crons = new Crons({ log, jobs: CRON_JOBS, onFailure: logJobFailure });
   const firstFactors = [...withProviders(authRoutes), ...oauth2Routes(oauth2Services(network))];
   const frame = createFrame({
     log,

@@ -1,12 +1,13 @@
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { SystemError, UserError } from "../shared/errors.ts";
 import { limits } from "../shared/limits.ts";
 import { helpText, parseListen, parseOptions } from "../shared/options.ts";
 import { followKeys } from "../shared/protocol/follow-keys.ts";
 import { type Keyring, LiveKeyring, joinKeyrings, parseKeyring } from "../shared/protocol/keys.ts";
-import { createTenantApp } from "./app.ts";
+import { createCrons, createTenantApp } from "./app.ts";
 import { ControlClient } from "./control-client/control-client.ts";
+import { type KeyProvider, openKeyProvider } from "./encryption/key-provider.ts";
 import { startWorkerServer } from "./http/server.ts";
 import { claimDirectory } from "./claim-directory.ts";
 import { createLog } from "./log.ts";
@@ -56,6 +57,11 @@ const OPTIONS = {
     value: "<url>",
     env: "MANYBASE_STORE",
     help: "Object store: file:<dir> or s3://bucket/prefix?endpoint=… (default file:<data>/store).",
+  },
+  keys: {
+    value: "<list>",
+    env: "MANYBASE_KEYS",
+    help: "Key-encryption keys of encrypted tenants: local:<file> or kms:<key arn>, separated by commas; the first wraps (default local:<data>/keys/tenant.keys, when it is there).",
   },
   mail: {
     value: "<url>",
@@ -112,6 +118,10 @@ async function run(): Promise<void> {
     await openObjectStore(values.store ?? `file:${join(data, "store")}`, process.env),
   );
   if (values["unsafe-no-fencing"] === undefined) await probeStore(store, { signal: stopping.signal });
+  const keyProvider = openKeys(values.keys, join(data, "keys", "tenant.keys"));
+  if (keyProvider !== undefined && (await store.keepsVersions?.({ signal: stopping.signal })) === true) {
+    log.warn({ store: store.description }, VERSIONED);
+  }
 
   const asyncLag = readAsyncLag();
   const { mail } = values;
@@ -122,11 +132,12 @@ async function run(): Promise<void> {
   });
 
   let session: Session | undefined;
+  const crons = createCrons((tenant) => session?.visitors.work(tenant) ?? (() => undefined));
   const metrics = workerMetrics(() => session?.host.metrics(), store);
   const server = startWorkerServer({
     ...listen,
     keys: joinKeyrings(memberKeys, gatewayKeys),
-    app: createTenantApp({ mailer, network }),
+    app: createTenantApp({ mailer, network, crons }),
     platform: createPlatformApp({ keys: memberKeys }),
     member: createMemberApp({ keys: memberKeys, session: () => session }),
     metrics: () => metrics.text(),
@@ -153,11 +164,16 @@ async function run(): Promise<void> {
     const live = await startSession(
       {
         control,
-        beats: { url: control.url, keys: memberKeys },
+        beats: { url: control.urls, keys: memberKeys },
         store,
         directory,
         url,
-        bootstrap,
+        bootstrap: async (tenant) => {
+          await bootstrap(tenant);
+          // Here and not at the first request: who is due is loaded without one.
+          crons.attach(tenant);
+        },
+        keyProvider,
         log,
         observer: metrics.observer,
         asyncLag,
@@ -192,6 +208,15 @@ async function run(): Promise<void> {
 }
 
 /** From the environment, else from the file, which is followed: also at each SIGHUP. */
+const VERSIONED =
+  "the bucket keeps versions: what is deleted stays readable until they expire; purging a tenant removes those of its data keys";
+
+/** @param file - used when it is there, without being named */
+function openKeys(spec: string | undefined, file: string): KeyProvider | undefined {
+  if (spec !== undefined) return openKeyProvider(spec);
+  return existsSync(file) ? openKeyProvider(`local:${file}`) : undefined;
+}
+
 function readKeys(variable: string, file: string, stopping: AbortSignal): Keyring {
   const text = process.env[variable];
   if (text !== undefined && text !== "") return parseKeyring(text, variable);

@@ -1,13 +1,13 @@
-/** Joins OAuth2 sign-in to the features that it needs: what a sign-in answers, and who waits at realtime. */
-import { answerAuth } from "./features/auth/auth-response.ts";
+/** Joins OAuth2 sign-in to the features that it needs: how a sign-in ends, and who waits at realtime. */
 import type { OAuth2Services, RealtimeClients } from "./features/oauth2/services.ts";
 import { realtimeHub } from "./features/realtime/hub.ts";
 import { IdTokens } from "./oauth2/id-token.ts";
 import type { Network } from "./outbound/network.ts";
+import type { SignIn } from "./pb/sign-in.ts";
 import type { Tenant } from "./tenant/contract.ts";
 
-export function oauth2Services(network: Network): OAuth2Services {
-  return { network, idTokens: new IdTokens(network), answerAuth, realtime: waitingClients };
+export function oauth2Services(network: Network, signIn: SignIn): OAuth2Services {
+  return { network, idTokens: new IdTokens(network), signIn, realtime: waitingClients };
 }
 
 function waitingClients(tenant: Tenant): RealtimeClients {

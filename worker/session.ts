@@ -7,10 +7,12 @@ import type { ControlClient } from "./control-client/control-client.ts";
 import { startBeats } from "./control-client/beats.ts";
 import { Lease } from "./control-client/lease.ts";
 import { sharedFacts } from "./control-client/shared-facts.ts";
+import type { KeyProvider } from "./encryption/key-provider.ts";
 import type { Log } from "./log.ts";
 import { SQL_FUNCTIONS } from "./query/functions.ts";
 import { Departures } from "./member/departures.ts";
 import { Visitors } from "./member/visitors.ts";
+import { namedUploads } from "./model/records/named-uploads.ts";
 import type { AsyncLag } from "./replication/gate.ts";
 import type { ReplicationObserver } from "./replication/observer.ts";
 import { type TenantHost, createTenantHost } from "./tenant/host.ts";
@@ -28,6 +30,8 @@ export interface SessionOptions {
   url: string;
   region?: string;
   bootstrap: (tenant: Tenant) => Promise<void>;
+  /** Unwraps data keys; without it encrypted tenants are refused. */
+  keyProvider?: KeyProvider | undefined;
   log: Log;
   observer?: ReplicationObserver;
   asyncLag?: AsyncLag;
@@ -83,7 +87,9 @@ export async function startSession(options: SessionOptions, signal: AbortSignal)
     incarnation,
     nonce,
     bootstrap: options.bootstrap,
+    keyProvider: options.keyProvider,
     sqlFunctions: SQL_FUNCTIONS,
+    namedUploads,
     ...(options.observer === undefined ? {} : { observer: options.observer }),
     ...(options.asyncLag === undefined ? {} : { asyncLag: options.asyncLag }),
     onError: (error, tenant) =>

@@ -38,7 +38,7 @@ export function assignTenant(view: View, meta: Meta, id: TenantId, loads?: Loads
       ),
     };
   }
-  const worker = leastLoaded(view, loads);
+  const worker = leastLoaded(view, loads, { region: tenant.region });
   if (worker === undefined) {
     return {
       reject: new SystemError("no_worker", `Cannot assign tenant ${tenant.slug}: no worker has room`, {

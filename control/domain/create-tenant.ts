@@ -12,13 +12,15 @@ export interface CreateTenant {
   id: TenantId;
   slug: Slug;
   durability: Durability;
+  region?: string | undefined;
+  encrypted?: boolean | undefined;
   /** `key` is a digest over caller and Idempotency-Key, `request` one over what was asked. */
   idempotency?: { key: string; request: string };
 }
 
 /** Rejects with UserError `slug_taken` or `idempotency_mismatch`. A key used before gives what it made then. */
 export function createTenant(view: View, command: CreateTenant): Decision<TenantRecord> {
-  const { meta, id, slug, durability, idempotency } = command;
+  const { meta, id, slug, durability, region, encrypted, idempotency } = command;
   const memory = idempotency === undefined ? undefined : idempotencyKey(idempotency.key);
   const before = memory === undefined ? undefined : view.get(memory);
   if (before !== undefined && idempotency !== undefined) {
@@ -52,6 +54,8 @@ export function createTenant(view: View, command: CreateTenant): Decision<Tenant
     base: {},
     tails: [],
     virgin: true,
+    ...(encrypted === true ? { encrypted } : {}),
+    ...(region === undefined ? {} : { region }),
     created: at,
     updated: at,
   };
@@ -65,7 +69,10 @@ export function createTenant(view: View, command: CreateTenant): Decision<Tenant
         ...(memory === undefined || idempotency === undefined
           ? []
           : [put(memory, { request: idempotency.request, tenant: id, atMs: meta.atMs })]),
-        audit(meta, "tenant.create", id, { slug, durability }),
+        audit(meta, "tenant.create", id, {
+          ...{ slug, durability, ...(encrypted === true ? { encrypted } : {}) },
+          ...(region === undefined ? {} : { region }),
+        }),
       ],
     ),
     value: tenant,

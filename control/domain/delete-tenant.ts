@@ -1,7 +1,7 @@
 import { UserError } from "../../shared/errors.ts";
 import type { TenantId } from "../../shared/ids.ts";
 import { type Meta, audit, isoTime } from "./audit.ts";
-import { slugKey, tenantKey } from "./keys.ts";
+import { domainKey, slugKey, tenantKey } from "./keys.ts";
 import type { TenantRecord } from "./records.ts";
 import { requireTenant, withoutOwner } from "./tenant-parts.ts";
 import { transfer } from "./transfer-tenant.ts";
@@ -49,7 +49,8 @@ export function recoverTenant(view: View, meta: Meta, id: TenantId): Decision<Te
     };
   }
   const { deletion: _, ...kept } = tenant;
-  const open: TenantRecord = { ...kept, state: "active", updated: isoTime(meta.atMs) };
+  const state = tenant.archive === undefined ? "active" : "archived";
+  const open: TenantRecord = { ...kept, state, updated: isoTime(meta.atMs) };
   const next = tenant.owner === undefined ? withoutOwner(open) : open;
   return {
     draft: draft(view, [tenantKey(id)], [put(tenantKey(id), next), audit(meta, "tenant.recover", id)]),
@@ -68,6 +69,8 @@ export function beginPurge(view: View, meta: Meta, id: TenantId): Decision<boole
   const tenant = view.get(tenantKey(id));
   if (tenant?.deletion === undefined || !mayPurge(tenant, meta.atMs)) return { settled: false };
   if (tenant.deletion.purging === true) return { settled: true };
+  // None can come any more: a branch is made only of a tenant that is not deleted.
+  if (view.branchesOf(id).size > 0) return { settled: false };
   const next: TenantRecord = { ...tenant, deletion: { ...tenant.deletion, purging: true } };
   return {
     draft: draft(view, [tenantKey(id)], [put(tenantKey(id), next), audit(meta, "tenant.purge", id)]),
@@ -79,7 +82,10 @@ export function beginPurge(view: View, meta: Meta, id: TenantId): Decision<boole
 export function finishPurge(view: View, meta: Meta, id: TenantId): Decision<boolean> {
   const tenant = view.get(tenantKey(id));
   if (tenant?.deletion?.purging !== true) return { settled: false };
-  const keys = [tenantKey(id), slugKey(tenant.slug)];
+  const names = [...(tenant.domains ?? []), ...(tenant.domainClaims ?? [])];
+  // A claim that ran out may be another tenant's by now.
+  const own = names.map((name) => domainKey(name)).filter((key) => view.get(key)?.tenant === id);
+  const keys = [tenantKey(id), slugKey(tenant.slug), ...own];
   return {
     draft: draft(view, keys, [
       ...keys.map((key) => remove(key)),

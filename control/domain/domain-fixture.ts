@@ -55,7 +55,10 @@ export class Domain {
     ).id;
   }
 
-  register(nonce: string, extra: { replaces?: Incarnation; url?: string } = {}): Incarnation {
+  register(
+    nonce: string,
+    extra: { replaces?: Incarnation; url?: string; region?: string } = {},
+  ): Incarnation {
     if (this.table.revision === 0 || this.table.get("blocks" as never) === undefined) {
       this.run(intendBlock(this.table, this.meta()));
     }
@@ -64,6 +67,7 @@ export class Domain {
       nonce: nonce.padStart(32, "0"),
       version: "0.1.0",
       nowMs: NOW_MS,
+      ...(extra.region === undefined ? {} : { region: extra.region }),
       ...(extra.replaces === undefined ? {} : { replaces: extra.replaces }),
     };
     return this.run(registerWorker(this.table, { meta: this.meta(), request, block: 1 }));

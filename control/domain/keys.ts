@@ -4,7 +4,11 @@ import type {
   AuditRecord,
   BlocksRecord,
   ClusterRecord,
+  DomainRecord,
   IdempotencyRecord,
+  ReplicaRecord,
+  PinRecord,
+  MetadataRow,
   SealRecord,
   TenantRecord,
   TokenRecord,
@@ -22,6 +26,9 @@ export const PREFIXES = {
   audit: "audit/",
   token: "token/",
   idempotency: "idempotency/",
+  domain: "domain/",
+  pin: "pin/",
+  metadata: "metadata/",
 } as const;
 
 export const CLUSTER = "cluster" as Key<ClusterRecord>;
@@ -40,6 +47,17 @@ export const tokenKey = (sha256: string): Key<TokenRecord> =>
 /** `digest` covers the caller and the key that it chose. */
 export const idempotencyKey = (digest: string): Key<IdempotencyRecord> =>
   `${PREFIXES.idempotency}${digest}` as Key<IdempotencyRecord>;
+/** A custom host name, in lower case A-labels. */
+export const domainKey = (domain: string): Key<DomainRecord> =>
+  `${PREFIXES.domain}${domain}` as Key<DomainRecord>;
+/** Of the branch that a pin was made for. */
+export const pinRecordKey = (branch: TenantId): Key<PinRecord> =>
+  `${PREFIXES.pin}${branch}` as Key<PinRecord>;
 /** Sorts by time. */
 export const auditKey = (atMs: number, id: string): Key<AuditRecord> =>
   `${PREFIXES.audit}${hex16(atMs)}-${id}` as Key<AuditRecord>;
+/** What a member of control says of itself. */
+export const replicaKey = (id: string): Key<ReplicaRecord> => `replica/${id}` as Key<ReplicaRecord>;
+/** Which metadata record of a tenant is in the object store. */
+export const metadataRowKey = (id: TenantId): Key<MetadataRow> =>
+  `${PREFIXES.metadata}${id}` as Key<MetadataRow>;

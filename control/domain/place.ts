@@ -37,16 +37,34 @@ export function fullness(view: View, worker: WorkerRecord, load: WorkerLoad | un
   return tenants + Math.max(0, memoryRatio(load) - limits.workerPressureRatio);
 }
 
-/** The emptiest live worker with room for one more; the older one of equals. Draining ones take nobody. */
+export interface Wish {
+  /** Not this one. */
+  except?: Incarnation | undefined;
+  /** In this region, as long as one there has room. */
+  region?: string | undefined;
+}
+
+/** The emptiest live worker with room for one more, in the wanted region first; the older one of equals. Draining ones take nobody. */
 export function leastLoaded(
   view: View,
   loads: Loads = UNKNOWN,
-  except?: Incarnation,
+  { except, region }: Wish = {},
+): WorkerRecord | undefined {
+  const near =
+    region === undefined ? undefined : emptiest(view, loads, except, (worker) => worker.region === region);
+  return near ?? emptiest(view, loads, except, () => true);
+}
+
+function emptiest(
+  view: View,
+  loads: Loads,
+  except: Incarnation | undefined,
+  fits: (worker: WorkerRecord) => boolean,
 ): WorkerRecord | undefined {
   let best: WorkerRecord | undefined;
   let least = Number.POSITIVE_INFINITY;
   for (const worker of view.workers()) {
-    if (worker.state !== "live" || worker.incarnation === except) continue;
+    if (worker.state !== "live" || worker.incarnation === except || !fits(worker)) continue;
     const load = loads(worker.incarnation);
     if (!hasRoom(view, worker, load)) continue;
     const full = fullness(view, worker, load);

@@ -1,5 +1,6 @@
 /** What control keeps in its replicated store, by key (keys.ts). Values are JSON. */
 import type { Epoch, Incarnation, LogSeq, Slug, TenantId } from "../../shared/ids.ts";
+import type { StorageClass } from "../../shared/objects/contract.ts";
 import type { OPERATOR_SCOPES, WorkerView } from "../../shared/protocol/cp.ts";
 import type {
   Durability,
@@ -19,6 +20,7 @@ export const TRANSFER_REASONS = [
   "suspend",
   "delete",
   "update",
+  "archive",
 ] as const;
 export type TransferReason = (typeof TRANSFER_REASONS)[number];
 
@@ -44,6 +46,16 @@ export interface Deletion {
   purging?: true;
 }
 
+export interface Archive {
+  /** ISO 8601. */
+  at: string;
+  storageClass: StorageClass;
+  /** What its objects are doing: going to the class, there, or coming back. */
+  step: "freezing" | "frozen" | "thawing";
+  /** ISO 8601: when thawing was asked for. */
+  since?: string;
+}
+
 export interface TenantRecord {
   id: TenantId;
   slug: Slug;
@@ -65,17 +77,52 @@ export interface TenantRecord {
   origin?: Origin;
   /** Most bytes of databases and uploads together. */
   storageBytesMax?: number;
+  /** Unix ms: when it must be awake next, as its last owner told. */
+  dueMs?: number;
   /** What gateways enforce for it. */
   limits?: RouteLimits;
   /** Verified custom host names. */
   domains?: string[];
+  /** Custom host names that wait for their DNS record, see control/domains. */
+  domainClaims?: string[];
+  /** Over its quota of the billing period: gateways refuse its requests. */
+  overQuota?: boolean;
   /** Only while there is an owner. */
   transfer?: Transfer;
   /** Only in state `deleted`. */
   deletion?: Deletion;
+  /** In state `archived`, and in `deleted` of one that was archived before. */
+  archive?: Archive;
+  /** Where it is placed when a worker there has room. */
+  region?: string;
   /** ISO 8601. */
   created: string;
   updated: string;
+}
+
+/** A custom host name: whose it is, or who may prove that it is. */
+export interface DomainRecord {
+  /** Lower case A-labels, no dot at the end. */
+  domain: string;
+  tenant: TenantId;
+  /** What the TXT record of `_manybase.<domain>` must hold. Public. */
+  token: string;
+  /** ISO 8601. */
+  created: string;
+  /** ISO 8601; absent while it is only claimed. */
+  verified?: string;
+}
+
+/**
+ * A pin under a tenant's prefix that no branch stands for: not yet (the branch is being made), or not any more. Written before the
+ * pin, and together with the end of a branch's need for it; gone together with the branch's record, or after the pin.
+ */
+export interface PinRecord {
+  branch: TenantId;
+  parent: TenantId;
+  atMs: number;
+  /** The pin is being removed: no branch may come of it. */
+  removing?: true;
 }
 
 export type WorkerState = WorkerView["state"];
@@ -99,6 +146,20 @@ export interface WorkerRecord {
 /** The end of a log, a fact of the object store that control repeats (replication.md §5). */
 export interface SealRecord {
   endSeq: LogSeq;
+  /** ISO 8601: since when no tenant names the log. */
+  unnamed?: string;
+  /** ISO 8601: when its objects were deleted, all but what a sealer needs. */
+  cleared?: string;
+}
+
+/** What the object store holds of a tenant's metadata, so that a new leader writes only what is missing. */
+export interface MetadataRow {
+  /** Of what the newest record says. */
+  digest: string;
+  /** Names of the records that are kept, oldest first. */
+  keys: string[];
+  /** ISO 8601: the tenant was purged; the newest record says so. */
+  gone?: string;
 }
 
 /** The newest block of incarnation numbers whose claim was intended, and how many of it are given away. */
@@ -130,6 +191,12 @@ export interface AuditRecord {
   action: string;
   subject: string;
   details: Record<string, unknown>;
+}
+
+/** A member of control, by the id that its store gives it. */
+export interface ReplicaRecord {
+  /** Of the release that it ran when it started last. */
+  version: string;
 }
 
 export interface ClusterRecord {

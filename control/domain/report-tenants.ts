@@ -4,7 +4,7 @@ import type { Op } from "../store/contract.ts";
 import { type Meta, audit, isoTime } from "./audit.ts";
 import { tenantKey } from "./keys.ts";
 import type { TenantRecord } from "./records.ts";
-import { hasContent, raise, settledAt, withoutOwner } from "./tenant-parts.ts";
+import { dueAt, hasContent, raise, settledAt, withoutOwner } from "./tenant-parts.ts";
 import { type Decision, type View, draft, put } from "./view.ts";
 
 export type TenantReport = ReportRequest["reports"][number];
@@ -45,17 +45,20 @@ export function releaseTenants(
   released: readonly ReleasedTenant[],
 ): Decision<number> {
   const changed = new Map<TenantId, TenantRecord>();
-  for (const { tenant: id, epoch, base } of released) {
+  for (const { tenant: id, epoch, base, dueMs } of released) {
     const tenant = view.get(tenantKey(id));
     if (!owns(tenant, incarnation, epoch)) continue;
-    changed.set(id, withoutOwner(settledAt({ ...tenant, updated: isoTime(meta.atMs) }, base)));
+    const settled = settledAt({ ...tenant, updated: isoTime(meta.atMs) }, base);
+    changed.set(id, withoutOwner(dueAt(settled, dueMs)));
   }
   return batch(view, changed, [audit(meta, "tenant.release", [...changed.keys()].join(" "))]);
 }
 
 function reported(tenant: TenantRecord, report: TenantReport): TenantRecord {
-  if (report.kind === "serving")
-    return tenant.state === "deploying" ? { ...tenant, state: "active" } : tenant;
+  if (report.kind === "serving") {
+    const due = dueAt(tenant, report.dueMs);
+    return due.state === "deploying" ? { ...due, state: "active" } : due;
+  }
   const base = raise(tenant.base, report.base ?? {});
   const cleared = new Set(report.cleared);
   const tails = tenant.tails.filter((tail) => !cleared.has(tail.incarnation));

@@ -1,8 +1,10 @@
 import type { Incarnation, Revision, TenantId } from "../../shared/ids.ts";
 import type { TenantState } from "../../shared/protocol/internal.ts";
 import type { Change, Kv } from "../store/contract.ts";
+import { DueIndex } from "./due-index.ts";
 import { type Key, PREFIXES } from "./keys.ts";
-import type { TenantRecord, TokenRecord, WorkerRecord } from "./records.ts";
+import type { PinRecord, TenantRecord, TokenRecord, WorkerRecord } from "./records.ts";
+import { isClosed } from "./tenant-parts.ts";
 import type { View } from "./view.ts";
 
 /** What one revision did to a key; `before` and `after` are the records, undefined where there is none. */
@@ -29,6 +31,11 @@ export class Table implements View {
   readonly #owned = new Map<Incarnation, Set<TenantId>>();
   readonly #moving = new Set<TenantId>();
   readonly #deleted = new Set<TenantId>();
+  readonly #branches = new Map<TenantId, Set<TenantId>>();
+  readonly #pins = new Map<string, PinRecord>();
+  readonly #archiving = new Set<TenantId>();
+  readonly #due = new DueIndex();
+  readonly #tails = new Map<Incarnation, number>();
   readonly #byState = new Map<TenantState, number>();
   readonly #listeners = new Set<TableListener>();
   #auditEntries = 0;
@@ -76,6 +83,35 @@ export class Table implements View {
     return this.#deleted;
   }
 
+  /** Archived tenants whose objects are on their way between storage classes. */
+  archiving(): ReadonlySet<TenantId> {
+    return this.#archiving;
+  }
+
+  /** Tenants that are to be awake at that time, earliest minute first; nobody's whom nobody is to serve. */
+  due(untilMs: number): Iterable<TenantId> {
+    return this.#due.until(untilMs);
+  }
+
+  /** Tenants that still read of this one's prefix. */
+  branchesOf(id: TenantId): ReadonlySet<TenantId> {
+    return this.#branches.get(id) ?? NOBODY;
+  }
+
+  /** Whether a tenant belongs to this incarnation or may need its log. */
+  isNamed(incarnation: Incarnation): boolean {
+    return this.#owned.has(incarnation) || this.#tails.has(incarnation);
+  }
+
+  /** All rows as they are at `revision`; audit entries are not among them. */
+  rows(): [key: string, value: unknown][] {
+    return Array.from(this.#rows, ([key, { value }]) => [key, value]);
+  }
+
+  pins(): Iterable<PinRecord> {
+    return this.#pins.values();
+  }
+
   /** Live: a walk in slices over turns of the event loop sees newer records too. */
   *tenants(): Generator<TenantRecord> {
     for (const [key, row] of this.#rows) {
@@ -97,6 +133,11 @@ export class Table implements View {
     this.#owned.clear();
     this.#moving.clear();
     this.#deleted.clear();
+    this.#branches.clear();
+    this.#pins.clear();
+    this.#archiving.clear();
+    this.#due.clear();
+    this.#tails.clear();
     this.#byState.clear();
     this.#auditEntries = 0;
     for (const { key, value, modRev } of rows) this.#set(key, value, modRev);
@@ -140,6 +181,10 @@ export class Table implements View {
       if (value === undefined) this.#workers.delete(key);
       else this.#workers.set(key, value as WorkerRecord);
     }
+    if (key.startsWith(PREFIXES.pin)) {
+      if (value === undefined) this.#pins.delete(key);
+      else this.#pins.set(key, value as PinRecord);
+    }
     if (key.startsWith(PREFIXES.token)) {
       const sha256 = key.slice(PREFIXES.token.length);
       if (value === undefined) this.#tokens.delete(sha256);
@@ -156,9 +201,34 @@ export class Table implements View {
     else this.#moving.add(id);
     if (after?.deletion === undefined) this.#deleted.delete(id);
     else this.#deleted.add(id);
+    const moves = after?.state === "archived" && after.archive?.step !== "frozen";
+    if (moves) this.#archiving.add(id);
+    else this.#archiving.delete(id);
     if (before !== undefined) this.#byState.set(before.state, (this.#byState.get(before.state) ?? 1) - 1);
     if (after !== undefined) this.#byState.set(after.state, (this.#byState.get(after.state) ?? 0) + 1);
+    this.#due.set(id, after === undefined || isClosed(after) ? undefined : after.dueMs);
     this.#own(before, after);
+    this.#branch(before, after);
+    for (const { incarnation } of before?.tails ?? []) this.#countTail(incarnation, -1);
+    for (const { incarnation } of after?.tails ?? []) this.#countTail(incarnation, 1);
+  }
+
+  #countTail(incarnation: Incarnation, change: number): void {
+    const count = (this.#tails.get(incarnation) ?? 0) + change;
+    if (count === 0) this.#tails.delete(incarnation);
+    else this.#tails.set(incarnation, count);
+  }
+
+  #branch(before: TenantRecord | undefined, after: TenantRecord | undefined): void {
+    const [from, to] = [before?.origin?.tenant, after?.origin?.tenant];
+    if (from === to) return;
+    if (from !== undefined && before !== undefined) {
+      const left = this.#branches.get(from);
+      left?.delete(before.id);
+      if (left?.size === 0) this.#branches.delete(from);
+    }
+    if (to === undefined || after === undefined) return;
+    this.#branches.set(to, (this.#branches.get(to) ?? new Set()).add(after.id));
   }
 
   #own(before: TenantRecord | undefined, after: TenantRecord | undefined): void {

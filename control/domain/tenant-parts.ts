@@ -1,6 +1,6 @@
 import { UserError } from "../../shared/errors.ts";
 import type { Epoch, Incarnation, TenantId } from "../../shared/ids.ts";
-import type { Positions, Tail, TenantState } from "../../shared/protocol/internal.ts";
+import type { Due, Positions, Tail, TenantState } from "../../shared/protocol/internal.ts";
 import { tenantKey } from "./keys.ts";
 import type { SealRecord, TenantRecord } from "./records.ts";
 import type { View } from "./view.ts";
@@ -41,6 +41,13 @@ export function ownedBy(tenant: TenantRecord, incarnation: Incarnation): TenantR
   const { transfer: _, ...rest } = tenant;
   const state = tenant.state === "deleted" ? "deleted" : "deploying";
   return { ...rest, state, epoch: (tenant.epoch + 1) as Epoch, owner: { incarnation } };
+}
+
+/** What its owner says of when it must be awake. */
+export function dueAt(tenant: TenantRecord, dueMs: Due): TenantRecord {
+  if (dueMs === undefined || (dueMs ?? undefined) === tenant.dueMs) return tenant;
+  const { dueMs: _, ...rest } = tenant;
+  return dueMs === null ? rest : { ...rest, dueMs };
 }
 
 /** Nobody is to serve it. */

@@ -2,14 +2,14 @@ import { describe, expect, test } from "bun:test";
 import type { Positions } from "../../shared/protocol/internal.ts";
 import { beginPurge, deleteTenant, finishPurge, recoverTenant } from "./delete-tenant.ts";
 import { Domain, NOW_MS, refusal, seq, slug } from "./domain-fixture.ts";
+import { updateTenant } from "./update-tenant.ts";
 import { drainWorker, emptyWorker, exitWorker, removeWorker } from "./end-worker.ts";
 import { slugKey, tenantKey, workerKey } from "./keys.ts";
-import { fullness, leastLoaded } from "./place.ts";
+import { type Loads, fullness, leastLoaded } from "./place.ts";
 import { releaseTenants } from "./report-tenants.ts";
 import { routeOf } from "./route.ts";
 import { resumeTenant, suspendTenant } from "./suspend-tenant.ts";
 import { beginTransfer, finishTransfer, giveBack, leaveSealedOwner } from "./transfer-tenant.ts";
-import { updateTenant } from "./update-tenant.ts";
 
 const BASE: Positions = { "data.db": { txid: 3 as never, entryHash: "h" } };
 
@@ -176,10 +176,27 @@ describe("leastLoaded", () => {
     expect(pick(0.1, 1.9)).toBe(target);
     expect(pick(0.1, 3)).toBe(source);
     expect(pick(3.7, 3.9)).toBeUndefined();
-    expect(leastLoaded(domain.table, undefined, target)?.incarnation).toBe(source);
+    expect(leastLoaded(domain.table, undefined, { except: target })?.incarnation).toBe(source);
     domain.run(drainWorker(domain.table, domain.meta(), target));
     expect(pick(3, 0)).toBe(source);
     const worker = domain.table.get(workerKey(source));
     expect(worker && fullness(domain.table, worker, load(4))).toBeGreaterThan(0.5);
+  });
+
+  test("prefers the wanted region as long as a worker there has room", () => {
+    const domain = new Domain();
+    const [near, far] = [domain.register("1", { region: "eu" }), domain.register("2", { region: "us" })];
+    const pick = (region: string | undefined, loads?: Loads) =>
+      leastLoaded(domain.table, loads, { region })?.incarnation;
+    const id = domain.create("a");
+    domain.run(updateTenant(domain.table, { meta: domain.meta(), id, region: "us" }));
+    expect(domain.assign(id).owner?.incarnation).toBe(far);
+    expect(pick("us")).toBe(far);
+    expect(pick("eu")).toBe(near);
+    expect(pick("asia")).toBe(near);
+    expect(pick(undefined)).toBe(near);
+    expect(pick("us", (one) => load(one === far ? 3.9 : 0.1))).toBe(near);
+    domain.run(updateTenant(domain.table, { meta: domain.meta(), id, region: null }));
+    expect(domain.tenant(id)).not.toHaveProperty("region");
   });
 });

@@ -1,10 +1,10 @@
 import { SystemError, UserError } from "../../shared/errors.ts";
 import type { Incarnation, TenantId } from "../../shared/ids.ts";
-import type { Positions } from "../../shared/protocol/internal.ts";
+import type { Due, Positions } from "../../shared/protocol/internal.ts";
 import { type Meta, audit, isoTime } from "./audit.ts";
 import { sealKey, tenantKey, workerKey } from "./keys.ts";
 import type { TenantRecord, Transfer, TransferReason } from "./records.ts";
-import { isClosed, ownedBy, requireTenant, settledAt, withTail, withoutOwner } from "./tenant-parts.ts";
+import { dueAt, isClosed, ownedBy, requireTenant, settledAt, withTail, withoutOwner } from "./tenant-parts.ts";
 import { type Decision, type View, draft, put } from "./view.ts";
 import { serves } from "./worker-states.ts";
 
@@ -93,13 +93,14 @@ export function finishTransfer(
   id: TenantId,
   transferId: string,
   base: Positions,
+  dueMs?: Due,
 ): Decision<TenantRecord | undefined> {
   const tenant = view.get(tenantKey(id));
   if (tenant?.transfer?.id !== transferId || tenant.owner === undefined) return { settled: tenant };
   const source = tenant.owner.incarnation;
   const { to } = tenant.transfer;
   const target = isClosed(tenant) ? undefined : newOwner(view, source, to);
-  const settled = settledAt({ ...tenant, updated: isoTime(meta.atMs) }, base);
+  const settled = dueAt(settledAt({ ...tenant, updated: isoTime(meta.atMs) }, base), dueMs);
   const next = target === undefined ? withoutOwner(settled) : ownedBy(settled, target);
   const action = target === undefined ? "tenant.evict" : target === to ? "tenant.move" : "tenant.give-back";
   return {

@@ -1,6 +1,7 @@
 import { UserError } from "../../shared/errors.ts";
 import type { Slug, TenantId } from "../../shared/ids.ts";
-import type { Durability } from "../../shared/protocol/internal.ts";
+import type { ChangeLimits } from "../../shared/protocol/cp.ts";
+import type { Durability, RouteLimits } from "../../shared/protocol/internal.ts";
 import { type Meta, audit, isoTime } from "./audit.ts";
 import { slugKey, tenantKey } from "./keys.ts";
 import type { TenantRecord } from "./records.ts";
@@ -13,10 +14,13 @@ export interface UpdateTenant {
   id: TenantId;
   slug?: Slug;
   durability?: Durability;
+  limits?: ChangeLimits;
+  /** null: none any more. Where it is now it stays until it moves for another reason. */
+  region?: string | null;
 }
 
 /**
- * Its worker loads it anew, because a loaded tenant has both from its assignment. Rejects with UserError `tenant_not_found`,
+ * Its worker loads it anew when slug or durability change, because a loaded tenant has both from its assignment; limits are the gateways'. Rejects with UserError `tenant_not_found`,
  * `slug_taken`, or `conflict` (deleted).
  */
 export function updateTenant(view: View, command: UpdateTenant): Decision<TenantRecord> {
@@ -25,7 +29,10 @@ export function updateTenant(view: View, command: UpdateTenant): Decision<Tenant
   if ("reject" in tenant) return tenant;
   const slug = command.slug ?? tenant.slug;
   const durability = command.durability ?? tenant.durability;
-  if (slug === tenant.slug && durability === tenant.durability) return { settled: tenant };
+  const bounds = merged(tenant.limits ?? {}, command.limits);
+  const loaded = slug !== tenant.slug || durability !== tenant.durability;
+  const region = command.region === undefined ? tenant.region : (command.region ?? undefined);
+  if (!loaded && bounds === undefined && region === tenant.region) return { settled: tenant };
   if (tenant.state === "deleted") {
     return { reject: new UserError("conflict", `Cannot change tenant ${tenant.slug}: it is deleted`) };
   }
@@ -38,11 +45,15 @@ export function updateTenant(view: View, command: UpdateTenant): Decision<Tenant
     };
   }
   const { owner } = tenant;
-  const reloads = owner !== undefined && tenant.transfer === undefined && !isClosed(tenant);
+  const reloads = loaded && owner !== undefined && tenant.transfer === undefined && !isClosed(tenant);
+  const { limits: before, region: _, ...rest } = tenant;
+  const now = bounds ?? before ?? {};
   const next: TenantRecord = {
-    ...tenant,
+    ...rest,
     slug,
     durability,
+    ...(Object.keys(now).length === 0 ? {} : { limits: now }),
+    ...(region === undefined ? {} : { region }),
     ...(reloads ? { transfer: transfer(meta, "update", owner.incarnation) } : {}),
     updated: isoTime(meta.atMs),
   };
@@ -57,9 +68,20 @@ export function updateTenant(view: View, command: UpdateTenant): Decision<Tenant
         audit(meta, "tenant.update", id, {
           ...(renamed ? { slug, from: tenant.slug } : {}),
           ...(durability === tenant.durability ? {} : { durability }),
+          ...(bounds === undefined ? {} : { limits: bounds }),
+          ...(region === tenant.region ? {} : { region: region ?? null }),
         }),
       ],
     ),
     value: next,
   };
+}
+
+/** Undefined when nothing changes. */
+function merged(known: RouteLimits, change: ChangeLimits | undefined): RouteLimits | undefined {
+  const next = Object.fromEntries(
+    Object.entries({ ...known, ...change }).filter(([, value]) => value !== null && value !== undefined),
+  ) as RouteLimits;
+  const names = new Set([...Object.keys(known), ...Object.keys(next)]) as Set<keyof RouteLimits>;
+  return [...names].every((name) => known[name] === next[name]) ? undefined : next;
 }

@@ -12,6 +12,10 @@ export interface View {
   /** Tenants whose record names this owner. */
   tenantsOf(incarnation: Incarnation): ReadonlySet<TenantId>;
   workers(): Iterable<WorkerRecord>;
+  /** Whether a tenant belongs to this incarnation or may need its log. */
+  isNamed(incarnation: Incarnation): boolean;
+  /** Tenants that still read of this one's prefix. */
+  branchesOf(id: TenantId): ReadonlySet<TenantId>;
   /** Operators' tokens by hash. */
   tokens(): Iterable<[string, TokenRecord]>;
 }

@@ -1,7 +1,8 @@
 import type { Logger } from "pino";
 import { limits } from "../../shared/limits.ts";
+import type { TenantId } from "../../shared/ids.ts";
 import type { ObjectStore } from "../../shared/objects/contract.ts";
-import { backupsPrefix, tenantPrefix } from "../../shared/objects/layout.ts";
+import { backupsPrefix, dataKeysPrefix, pinKey, tenantPrefix } from "../../shared/objects/layout.ts";
 import type { Clock } from "../clock.ts";
 import { beginPurge, finishPurge, mayPurge } from "../domain/delete-tenant.ts";
 import { tenantKey } from "../domain/keys.ts";
@@ -15,6 +16,8 @@ export interface PurgerParts {
   objects: ObjectStore;
   clock: Clock;
   log: Logger;
+  /** Lets a branch stand alone. */
+  detach: (branch: TenantRecord, signal: AbortSignal) => Promise<unknown>;
 }
 
 /**
@@ -23,6 +26,8 @@ export interface PurgerParts {
  */
 export class Purger {
   readonly #parts: PurgerParts;
+  /** When its branches are asked again. */
+  readonly #detachAgainMs = new Map<TenantId, number>();
 
   constructor(parts: PurgerParts) {
     this.#parts = parts;
@@ -56,11 +61,49 @@ export class Purger {
     const { id } = tenant;
     const meta = runner.meta("control");
     if (!mayPurge(tenant, clock.nowMs())) return;
+    await this.#detachBranches(tenant, signal);
     if (!(await runner.run((view) => beginPurge(view, meta, id), signal))) return;
+    await this.#removeKeys(id, signal);
     for (const prefix of [tenantPrefix(id), backupsPrefix(id)]) await this.#removeObjects(prefix, signal);
+    // A rotation of keys that began before may have put one back.
+    await this.#removeKeys(id, signal);
+    // A branch: its parent need not keep anything for it any more.
+    if (tenant.origin !== undefined)
+      await this.#parts.objects.delete([pinKey(tenant.origin.tenant, id)], { signal });
     const last = runner.meta("control");
     await runner.run((view) => finishPurge(view, last, id), signal);
     log.info({ tenant: id }, "purged a tenant");
+  }
+
+  /** A purge waits for its branches, as long as it takes: what they read of it is nowhere else. */
+  async #detachBranches({ id, slug }: TenantRecord, signal: AbortSignal): Promise<void> {
+    const { table, clock, detach, log } = this.#parts;
+    const branches = [...table.branchesOf(id)];
+    if (branches.length === 0) {
+      this.#detachAgainMs.delete(id);
+      return;
+    }
+    if ((this.#detachAgainMs.get(id) ?? -Infinity) > clock.monotonicMs()) return;
+    this.#detachAgainMs.set(id, clock.monotonicMs() + limits.detachRetryMs);
+    for (const branch of branches) {
+      const record = table.get(tenantKey(branch));
+      if (record === undefined || signal.aborted) continue;
+      await detach(record, signal).catch((error: unknown) => {
+        if (!signal.aborted)
+          log.warn({ tenant: id, branch, error }, `cannot purge ${slug} before its branch is detached`);
+      });
+    }
+  }
+
+  /**
+   * First of all, with what the store keeps of earlier versions: from here on nothing of an encrypted tenant can be read, in
+   * whatever copies it is. The data key is nowhere else, and no worker has the tenant.
+   */
+  async #removeKeys(id: TenantId, signal: AbortSignal): Promise<void> {
+    const { objects } = this.#parts;
+    const prefix = dataKeysPrefix(id);
+    if (objects.shred === undefined) await this.#removeObjects(prefix, signal);
+    else await objects.shred(prefix, { signal });
   }
 
   async #removeObjects(prefix: string, signal: AbortSignal): Promise<void> {

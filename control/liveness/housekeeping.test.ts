@@ -5,6 +5,7 @@ import type { Clock } from "../clock.ts";
 import { audit } from "../domain/audit.ts";
 import { PREFIXES, nonceKey, sealKey, workerKey } from "../domain/keys.ts";
 import { draft } from "../domain/view.ts";
+import { DeadLogs } from "../upkeep/dead-logs.ts";
 import { sweepOnce } from "./housekeeping.ts";
 
 let running: TestControl;
@@ -33,7 +34,7 @@ test("used idempotency keys are kept for a day", async () => {
   expect((await create()).status).toBe(409);
 });
 
-test("a worker that is gone is forgotten after a day, once no tenant names it", async () => {
+test("a worker that is gone is forgotten after a day, once no tenant names it and its log is deleted", async () => {
   const { table } = running.control;
   const worker = await startTestWorker(running);
   await running.cp("POST", "/tenants", { slug: "acme" });
@@ -51,6 +52,13 @@ test("a worker that is gone is forgotten after a day, once no tenant names it", 
   await sweep();
   expect(left()).toBe(3);
   laterMs = limits.goneWorkerKeepMs + 1_000;
+  await sweep();
+  expect(left()).toBe(3); // its log is there
+  const deadLogs = new DeadLogs({ ...running.control, clock });
+  const { signal } = new AbortController();
+  await deadLogs.sweep(signal);
+  laterMs += limits.deadLogKeepMs + 1_000;
+  await deadLogs.sweep(signal);
   await sweep();
   expect(left()).toBe(0);
   expect(table.modRev(workerKey(successor.incarnation))).not.toBe(0);

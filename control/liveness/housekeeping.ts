@@ -80,7 +80,9 @@ function forgetWorker(incarnation: Incarnation): Command<void> {
     const key = workerKey(incarnation);
     const worker = view.get(key);
     const ended = worker?.state === "sealed" || worker?.state === "exited";
-    if (!ended || view.tenantsOf(incarnation).size > 0) return { settled: undefined };
+    // The sweep of dead logs finds its work by the seal.
+    const cleared = view.get(sealKey(incarnation))?.cleared !== undefined;
+    if (!ended || !cleared || view.isNamed(incarnation)) return { settled: undefined };
     const keys = [key, sealKey(incarnation), nonceKey(worker.nonce)];
     return { draft: draft(view, keys, keys.map(remove)), value: undefined };
   };

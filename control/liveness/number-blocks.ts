@@ -20,7 +20,16 @@ export interface BlockParts {
  *
  * @throws SystemError `control_rolled_back`; `store_unavailable` and the like when the store cannot be asked
  */
-export async function checkRollback({ objects, table }: BlockParts, signal: AbortSignal): Promise<void> {
+export async function checkRollback(parts: BlockParts, signal: AbortSignal): Promise<void> {
+  const unknown = await unknownBlock(parts, signal);
+  if (unknown !== undefined) throw rolledBack(unknown);
+}
+
+/** The key of a claimed block that the state does not know. */
+export async function unknownBlock(
+  { objects, table }: Pick<BlockParts, "objects" | "table">,
+  signal: AbortSignal,
+): Promise<string | undefined> {
   const known = table.get(BLOCKS)?.block ?? 0;
   const page = await objects.list({
     prefix: blockKey(0).slice(0, -8),
@@ -28,8 +37,7 @@ export async function checkRollback({ objects, table }: BlockParts, signal: Abor
     limit: 1,
     signal,
   });
-  const [unknown] = page.objects;
-  if (unknown !== undefined) throw rolledBack(unknown.key);
+  return page.objects[0]?.key;
 }
 
 /**

@@ -81,9 +81,9 @@ export class Drainer {
       if (tenant.transfer === undefined) {
         const meta = runner.meta("control");
         tenant = await runner.run((view) => {
-          const target = leastLoaded(view, loads, incarnation);
-          if (target === undefined) return { reject: noWorker(incarnation) };
           const now = here();
+          const target = leastLoaded(view, loads, { except: incarnation, region: now?.region });
+          if (target === undefined) return { reject: noWorker(incarnation) };
           const stays = now !== undefined && now.state !== "idle" && !isClosed(now);
           const to = stays ? { to: target.incarnation } : {};
           return beginTransfer(view, { meta, id, why: "drain", ...to });

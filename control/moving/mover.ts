@@ -1,7 +1,7 @@
 import type { Logger } from "pino";
 import type { TenantId } from "../../shared/ids.ts";
 import { limits } from "../../shared/limits.ts";
-import type { Positions } from "../../shared/protocol/internal.ts";
+import type { ReleaseResponse } from "../../shared/protocol/internal.ts";
 import type { Clock } from "../clock.ts";
 import { PREFIXES, sealKey, tenantKey, workerKey } from "../domain/keys.ts";
 import type { TenantRecord, Transfer, WorkerRecord } from "../domain/records.ts";
@@ -9,8 +9,10 @@ import type { Runner } from "../domain/runner.ts";
 import type { Table } from "../domain/table.ts";
 import { isClosed } from "../domain/tenant-parts.ts";
 import { finishTransfer, giveBack, leaveSealedOwner } from "../domain/transfer-tenant.ts";
+import type { View } from "../domain/view.ts";
 import type { TableWaiters } from "../domain/wait.ts";
 import { serves } from "../domain/worker-states.ts";
+import { prewarm } from "./prewarm.ts";
 import type { WorkerClient } from "./worker-client.ts";
 
 export interface MoverParts {
@@ -91,13 +93,24 @@ export class Mover {
       const reason = `its worker did not release it in ${failures} tries`;
       if (await runner.run((view) => giveBack(view, meta, id, transfer.id, reason), signal)) return;
     }
-    const base = await this.#release(source, tenant, signal);
-    const moved = await runner.run((view) => finishTransfer(view, meta, id, transfer.id, base), signal);
+    if (failures === 0 && transfer.to !== undefined && !isClosed(tenant)) {
+      await prewarm(this.#parts, tenant, transfer.to, signal);
+      // It took a while: the intent may have gone, or the owner.
+      if (this.#onItsWay(id)?.transfer.id !== transfer.id || !serves(table.get(workerKey(owner.incarnation))))
+        return;
+    }
+    const { base, dueMs } = await this.#release(source, tenant, signal);
+    const finish = (view: View) => finishTransfer(view, meta, id, transfer.id, base, dueMs);
+    const moved = await runner.run(finish, signal);
     if (moved !== undefined) this.#load(moved, signal);
   }
 
   /** While the owner is asked its death ends the wait: nobody answers any more. */
-  async #release(source: WorkerRecord, { id, epoch }: TenantRecord, signal: AbortSignal): Promise<Positions> {
+  async #release(
+    source: WorkerRecord,
+    { id, epoch }: TenantRecord,
+    signal: AbortSignal,
+  ): Promise<ReleaseResponse> {
     const { table, waiters, workers } = this.#parts;
     const answered = new AbortController();
     const gone = new AbortController();

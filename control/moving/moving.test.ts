@@ -11,7 +11,7 @@ import { workerKey } from "../domain/keys.ts";
 import type { TenantRecord } from "../domain/records.ts";
 import { suspendTenant } from "../domain/suspend-tenant.ts";
 import { beginTransfer } from "../domain/transfer-tenant.ts";
-import { type Member, RELEASED_BASE, actAsMember } from "../worker-fixture.ts";
+import { FLUSHED_BASE, type Member, RELEASED_BASE, actAsMember } from "../worker-fixture.ts";
 import { transferEnded } from "./mover.ts";
 
 let running: TestControl;
@@ -79,6 +79,38 @@ describe("a planned move", () => {
     expect(source.member.released).toEqual([{ tenant: id, epoch: 1 as Epoch }]);
     await Bun.sleep(20);
     expect(target.member.loaded).toEqual([{ tenant: id, epoch: 2 as Epoch }]);
+  });
+
+  test("the target fetches what the source has flushed before the source lets go", async () => {
+    const source = await start();
+    const id = await tenantOn("acme");
+    const target = await start();
+    source.member.refuse = () => {
+      expect(target.member.prewarmed.length).toBe(1);
+      return undefined;
+    };
+    await move(id, target.worker.incarnation);
+    expect(target.member.prewarmed).toMatchObject([
+      { tenant: id, incarnation: target.worker.incarnation, epoch: 1, base: FLUSHED_BASE, tails: [] },
+    ]);
+    expect(source.member.released.length).toBe(1);
+  });
+
+  test("a target that cannot fetch it gets it all the same; one that dies meanwhile does not hold the source up", async () => {
+    await start();
+    const id = await tenantOn("acme");
+    const target = await start();
+    const answer = target.worker.answer;
+    target.worker.answer = (request) =>
+      request.url.endsWith("/prewarm") ? new Response(null, { status: 500 }) : answer(request);
+    expect(await move(id, target.worker.incarnation)).toMatchObject({
+      owner: { incarnation: target.worker.incarnation },
+    });
+    const third = await start();
+    third.worker.answer = () => new Promise<never>(() => undefined);
+    const moving = move(id, third.worker.incarnation);
+    third.worker.isolate();
+    expect(await moving).toMatchObject({ owner: { incarnation: target.worker.incarnation }, epoch: 3 });
   });
 
   test("who was sent away by the source waits for the new route, without asking again", async () => {

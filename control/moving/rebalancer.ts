@@ -1,8 +1,8 @@
 import type { Logger } from "pino";
-import type { Incarnation, TenantId } from "../../shared/ids.ts";
+import type { TenantId } from "../../shared/ids.ts";
 import { limits } from "../../shared/limits.ts";
 import type { Clock } from "../clock.ts";
-import { tenantKey, workerKey } from "../domain/keys.ts";
+import { tenantKey } from "../domain/keys.ts";
 import { type Loads, fullness, hasRoom } from "../domain/place.ts";
 import type { WorkerRecord } from "../domain/records.ts";
 import type { Runner } from "../domain/runner.ts";
@@ -80,7 +80,7 @@ export class Rebalancer {
     const allowed = Math.min(found?.tenants ?? 0, movesPerMinute - this.#movesMs.length);
     if (found === undefined || allowed <= 0) return 0;
     const { from, to } = found;
-    const chosen = (await this.#leastUsed(from.incarnation, signal)).slice(0, allowed);
+    const chosen = (await this.#leastUsed(from, to, signal)).slice(0, allowed);
     for (const id of chosen) {
       const meta = runner.meta("control");
       await runner.run(
@@ -93,16 +93,19 @@ export class Rebalancer {
     return chosen.length;
   }
 
-  /** What is not loaded has nothing to move but its record, and comes first. */
-  async #leastUsed(incarnation: Incarnation, signal: AbortSignal): Promise<TenantId[]> {
+  /** What is not loaded has nothing to move but its record, and comes first. Nobody is moved out of the region where it belongs. */
+  async #leastUsed(from: WorkerRecord, to: WorkerRecord, signal: AbortSignal): Promise<TenantId[]> {
     const { table, workers } = this.#parts;
-    const worker = table.get(workerKey(incarnation));
-    if (worker === undefined) return [];
-    const listed = await workers.tenants(worker, signal);
+    const listed = await workers.tenants(from, signal);
     const idleMs = new Map(listed.map(({ tenant, idleMs }) => [tenant, idleMs]));
     const idle = (id: TenantId): number => idleMs.get(id) ?? Number.MAX_SAFE_INTEGER;
-    return [...table.tenantsOf(incarnation)]
-      .filter((id) => table.get(tenantKey(id))?.transfer === undefined)
+    const stays = (region: string | undefined): boolean =>
+      region !== undefined && region === from.region && region !== to.region;
+    return [...table.tenantsOf(from.incarnation)]
+      .filter((id) => {
+        const tenant = table.get(tenantKey(id));
+        return tenant?.transfer === undefined && !stays(tenant?.region);
+      })
       .toSorted((a, b) => idle(b) - idle(a));
   }
 }

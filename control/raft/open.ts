@@ -4,6 +4,7 @@ import { dirname, resolve } from "node:path";
 import { type SystemError, UserError } from "../../shared/errors.ts";
 import { limits } from "../../shared/limits.ts";
 import type { ReplicatedStore } from "../store/contract.ts";
+import { snapshotOf } from "../store/state-machine.ts";
 import { systemClock } from "./driver/clock.ts";
 import { lockDirectory } from "./driver/directory-lock.ts";
 import { nodeDisk } from "./driver/node-disk.ts";
@@ -119,6 +120,29 @@ async function found(disk: Disk, cluster: ClusterOptions | undefined): Promise<v
     membership,
     data: new Uint8Array(),
   });
+  await log.close();
+}
+
+/**
+ * Makes the directory of a member that is alone in a new cluster, with this state at this revision; `openRaftStore` goes on from there.
+ * @throws UserError `invalid_directory` when the directory holds a log already
+ */
+export async function foundRaftStore(
+  directory: string,
+  memberId: string,
+  rows: Iterable<[key: string, value: unknown]>,
+  revision: number,
+): Promise<void> {
+  await createDirectory(directory);
+  const disk = nodeDisk(directory);
+  if (await LogStore.exists(disk)) {
+    throw new UserError("invalid_directory", `Cannot found a cluster in ${directory}: it holds one`);
+  }
+  const position = { index: 1, term: 1 };
+  const data = await new SnapshotStore(disk).save(position, snapshotOf(rows, revision));
+  const membership = { voters: [memberId], learners: [] };
+  const identity = { clusterId: crypto.randomUUID(), memberId };
+  const log = await LogStore.create(disk, identity, { ...position, membership, data });
   await log.close();
 }
 

@@ -127,6 +127,16 @@ export class StateMachine {
   }
 }
 
+/** A snapshot of a state made elsewhere, at a revision of the caller's. @param rows - in any order, each key once */
+export function snapshotOf(
+  rows: Iterable<[key: string, value: unknown]>,
+  revision: number,
+): Iterable<Uint8Array> {
+  const cells = emptyCells();
+  for (const [key, value] of rows) cells.set(key, { text: JSON.stringify(value), modRev: revision });
+  return chunks({ version: 1, revision, keys: cells.size }, cells, []);
+}
+
 function emptyCells(): BTree<string, Cell> {
   return new BTree<string, Cell>(undefined, compareByteOrder);
 }

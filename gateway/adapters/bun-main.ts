@@ -1,4 +1,6 @@
 import { runGateway } from "../run.ts";
+import { allowManyRequests } from "./bun-requests.ts";
 import { bunRuntime } from "./bun.ts";
 
+allowManyRequests();
 await runGateway(bunRuntime());

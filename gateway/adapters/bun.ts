@@ -1,5 +1,14 @@
-import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from "node:fs";
-import { dirname } from "node:path";
+import {
+  closeSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  writeSync,
+} from "node:fs";
+import { dirname, relative, resolve } from "node:path";
 import type { Server, ServerWebSocket } from "bun";
 import { limits } from "../../shared/limits.ts";
 import type { Handler, Listening, Runtime } from "../runtime.ts";
@@ -18,6 +27,8 @@ export function bunRuntime(): Runtime {
     decodesBodies: false,
     readText: (path) => readFileSync(path, "utf8"),
     replaceText,
+    readFolder,
+    onReload: (look) => void process.on("SIGHUP", look),
     serve,
     metrics: async (gauges) => (await import("./prometheus.ts")).prometheus(gauges),
     print: (line) => console.log(line),
@@ -42,6 +53,8 @@ function serve(
       const answer = await handler(request, {
         client: { address: bun.requestIP(request)?.address ?? "", protocol: "http" },
         upgrade: (target) => upgrade(bun, request, target),
+        // Its socket takes nothing any more, so that it is idle from now on.
+        hangUp: () => bun.timeout(request, 1),
       });
       return answer === UPGRADED ? undefined : answer;
     },
@@ -120,6 +133,16 @@ function replaceText(path: string, text: string): Promise<void> {
   }
   renameSync(next, path);
   return Promise.resolve();
+}
+
+function* readFolder(folder: string, filesMax: number): Generator<[string, Uint8Array<ArrayBuffer>]> {
+  let left = filesMax;
+  for (const entry of readdirSync(folder, { recursive: true, withFileTypes: true })) {
+    if (!entry.isFile()) continue;
+    if (left-- <= 0) throw new Error(`it has over ${filesMax} files`);
+    const path = resolve(entry.parentPath, entry.name);
+    yield [relative(folder, path).replaceAll("\\", "/"), new Uint8Array(readFileSync(path))];
+  }
 }
 
 /** Our standard input is a pipe from the supervisor: it closes when that one dies, however it dies. */

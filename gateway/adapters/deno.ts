@@ -5,7 +5,7 @@ import { VARIABLES } from "../options.ts";
 import type { Handler, Listening, Runtime } from "../runtime.ts";
 import { type SocketTarget, joinSockets, openUpstream } from "./join-sockets.ts";
 
-/** The gateway's view of Deno. Needs --allow-net, --allow-env=MANYBASE_*, and to read <data> and write <data>/gateway. */
+/** The gateway's view of Deno. Needs --allow-net, its variables, to read <data>/keys/gateway.key and to read and write <data>/gateway. */
 export function denoRuntime(): Runtime {
   const stopping = new AbortController();
   for (const name of ["SIGINT", "SIGTERM"] as const) Deno.addSignalListener(name, () => stopping.abort());
@@ -21,6 +21,8 @@ export function denoRuntime(): Runtime {
     decodesBodies: true,
     readText: (path) => Deno.readTextFileSync(path),
     replaceText,
+    readFolder,
+    onReload: (look) => Deno.addSignalListener("SIGHUP", look),
     serve,
     metrics: async (gauges) => (await import("./prometheus.ts")).prometheus(gauges),
     print: (line) => console.log(line),
@@ -71,6 +73,20 @@ async function upgrade(request: Request, target: SocketTarget): Promise<Response
   socket.addEventListener("open", () => joinSockets(socket, upstream));
   socket.addEventListener("error", () => upstream.socket.close());
   return response;
+}
+
+function* readFolder(folder: string, filesMax: number): Generator<[string, Uint8Array<ArrayBuffer>]> {
+  const folders = [""];
+  let left = filesMax;
+  for (let inside = folders.pop(); inside !== undefined; inside = folders.pop()) {
+    for (const { name, isFile, isDirectory } of Deno.readDirSync(`${folder}/${inside}`)) {
+      const path = `${inside}${name}`;
+      if (isDirectory) folders.push(`${path}/`);
+      if (!isFile) continue;
+      if (left-- <= 0) throw new Error(`it has over ${filesMax} files`);
+      yield [path, Deno.readFileSync(`${folder}/${path}`)];
+    }
+  }
 }
 
 async function replaceText(path: string, text: string): Promise<void> {

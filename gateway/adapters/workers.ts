@@ -1,3 +1,4 @@
+import type { DashboardFiles } from "../dashboards/serve-file.ts";
 import { asciiHost } from "../host.ts";
 import { type Gateway, createGateway } from "../app.ts";
 import { parseRate } from "../options.ts";
@@ -15,6 +16,8 @@ export interface WorkersEnvironment {
   MANYBASE_GATEWAY_TENANT_RATE?: string;
   MANYBASE_GATEWAY_CLIENT_RATE?: string;
   MANYBASE_GATEWAY_ALLOW_TENANT_HEADER?: string;
+  /** The dashboards' built files, in folders operators, customers and tenant. */
+  ASSETS?: { fetch: (request: Request) => Promise<Response> };
 }
 
 /** What the Web's types do not say of a response that is a WebSocket's. */
@@ -59,6 +62,7 @@ function create(environment: WorkersEnvironment): Gateway {
     fetch: send,
     ...(tenantRate === undefined ? {} : { tenantRate }),
     ...(clientRate === undefined ? {} : { clientRate }),
+    ...(environment.ASSETS === undefined ? {} : { dashboards: filesOf(environment.ASSETS) }),
     bodiesAreBounded: true,
     timersEndWithRequests: true,
     turns: { totalMax: Number.POSITIVE_INFINITY, tenantMax: Number.POSITIVE_INFINITY },
@@ -73,6 +77,16 @@ function create(environment: WorkersEnvironment): Gateway {
         }),
       ),
   });
+}
+
+/** The binding knows caching and codings by itself. */
+function filesOf(assets: NonNullable<WorkersEnvironment["ASSETS"]>): DashboardFiles {
+  return async (dashboard, path, { method, headers }) => {
+    if (method !== "GET" && method !== "HEAD") return new Response(null, { status: 204 });
+    const url = new URL(`/${dashboard}/${path}`, "https://assets.local");
+    const found = await assets.fetch(new Request(url, { method, headers }));
+    return found.ok || found.status === 304 ? found : undefined;
+  };
 }
 
 /** Joins the client with the worker by handing on the runtime's own end of the connection. */

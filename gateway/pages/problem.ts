@@ -6,6 +6,7 @@ const TITLES: Partial<Record<string, string>> = {
   tenant_deleted: "This application is gone",
   invalid_host: "This is not an address of this platform",
   tenant_suspended: "This application is suspended",
+  tenant_over_quota: "This application is over its quota",
   tenant_stopped: "This application is in the archive",
   tenant_moving: "One moment",
   tenant_loading: "One moment",

@@ -9,6 +9,7 @@ import type { Keyring } from "../../shared/protocol/keys.ts";
  */
 export class GrantSigner {
   readonly #keys: Keyring;
+  #signing: Keyring["signing"];
   readonly #signed = new LRUCache<string, { grant: string; freshUntilMs: number }>({
     max: limits.signedGrantsMax,
     // Addresses that differ in every request are not worth keeping.
@@ -18,9 +19,15 @@ export class GrantSigner {
 
   constructor(keys: Keyring) {
     this.#keys = keys;
+    this.#signing = keys.signing;
   }
 
   sign(grant: Grant, method: string, path: string): string {
+    if (this.#signing !== this.#keys.signing) {
+      // Who rotates keys may take the old one away next.
+      this.#signed.clear();
+      this.#signing = this.#keys.signing;
+    }
     const name = `${grant.tenant} ${grant.epoch} ${grant.incarnation} ${method} ${path}`;
     const nowMs = Date.now();
     const known = this.#signed.get(name);

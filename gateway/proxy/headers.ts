@@ -29,7 +29,7 @@ const OURS = [
   HEADERS.forwardedProto,
   HEADERS.forwardedHost,
   "forwarded",
-  "x-real-ip",
+  HEADERS.realIp,
   "x-forwarded-port",
   "x-forwarded-server",
   "x-forwarded-prefix",
@@ -58,6 +58,7 @@ export function requestFields(request: Request, exchange: Exchange, identity = f
   }
   fields.push(
     [HEADERS.forwardedFor, exchange.client.address],
+    [HEADERS.realIp, exchange.client.address],
     [HEADERS.forwardedProto, exchange.client.protocol],
     [HEADERS.forwardedHost, headers.get("host") ?? ""],
     [HEADERS.requestId, exchange.requestId],

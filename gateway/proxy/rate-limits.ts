@@ -33,8 +33,9 @@ export class RateLimiter {
     this.#nowMs = nowMs;
   }
 
-  take(name: string): Allowance {
-    const { perSecond, burst } = this.#rate;
+  /** @param rate another one than everybody's */
+  take(name: string, rate: Rate = this.#rate): Allowance {
+    const { perSecond, burst } = rate;
     const nowMs = this.#nowMs();
     let bucket = this.#buckets.get(name);
     if (bucket === undefined) {

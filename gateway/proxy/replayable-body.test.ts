@@ -49,3 +49,25 @@ test("one that does not come is given up, held or streamed", async () => {
   await expect(new Response(body.take() as ReadableStream).text()).rejects.toThrow();
   expect(body.trouble).toMatchObject({ code: "client_too_slow" });
 });
+
+test.each(["5", undefined])(
+  "a client that leaves ends a body of length %p at once, and not as if it were whole",
+  async (length) => {
+    const leaving = new AbortController();
+    const body = new ReadableStream<Uint8Array>({
+      start: (controller) => controller.enqueue(new Uint8Array(2)),
+    });
+    const request = new Request("http://x/", {
+      method: "POST",
+      body,
+      signal: leaving.signal,
+      ...(length === undefined ? {} : { headers: { "content-length": length } }),
+    });
+    setTimeout(() => leaving.abort(), 20);
+    const read = async () => {
+      const taken = (await replayableBody(request, 100, 5_000)).take();
+      return new Response(taken).arrayBuffer();
+    };
+    await expect(read()).rejects.toMatchObject({ code: "invalid_body" });
+  },
+);

@@ -25,6 +25,7 @@ export async function replayableBody(
   const length = Number(request.headers.get("content-length") ?? Number.NaN);
   if (length > bytesMax) throw tooLarge(bytesMax);
   const reader = new BodyReader(request.body.getReader(), bytesMax, waitMsMax);
+  request.signal.addEventListener("abort", () => reader.abandon(), { once: true });
   if (!(length <= limits.holdBodyBytesMax)) return new StreamedBody(reader);
   const bytes = new Uint8Array(length);
   let filled = 0;
@@ -73,6 +74,7 @@ class BodyReader {
   readonly #waitMsMax: number;
   #bytes = 0;
   #waitedMs = 0;
+  #abandoned = false;
 
   constructor(reader: ReadableStreamDefaultReader<Uint8Array>, bytesMax: number, waitMsMax: number) {
     this.#reader = reader;
@@ -91,6 +93,8 @@ class BodyReader {
     );
     try {
       const { done, value } = await Promise.race([this.#reader.read(), slow.promise]);
+      // Cut off is not the end, although a cancelled read says so.
+      if (this.#abandoned) throw unreadable();
       if (done) return undefined;
       this.#bytes += value.length;
       if (this.#bytes > this.#bytesMax) throw tooLarge(this.#bytesMax);
@@ -102,6 +106,12 @@ class BodyReader {
       clearTimeout(timer);
       this.#waitedMs += performance.now() - startedMs;
     }
+  }
+
+  /** The client has left: some runtimes would let a read wait for it. */
+  abandon(): void {
+    this.#abandoned = true;
+    void this.#reader.cancel().catch(() => undefined);
   }
 
   cancel(reason: unknown): Promise<void> {

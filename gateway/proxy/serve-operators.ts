@@ -1,5 +1,6 @@
 import { SystemError } from "../../shared/errors.ts";
 import { limits } from "../../shared/limits.ts";
+import { type DashboardFiles, serveDashboard } from "../dashboards/serve-file.ts";
 import { pathOf } from "../host.ts";
 import { page } from "../pages/page.ts";
 import type { Exchange } from "./exchange.ts";
@@ -7,12 +8,14 @@ import { requestFields, responseHeaders } from "./headers.ts";
 
 /** The operators' API is control's; the gateway adds nothing but where the request came from. */
 export async function serveOperators(
-  { fetch: send = fetch, controlUrl, decodesBodies }: ControlProxy,
+  { fetch: send = fetch, controlUrl, decodesBodies, files }: ControlProxy,
   request: Request,
   exchange: Exchange,
 ): Promise<Response> {
   const { pathname, search } = pathOf(request);
   if (!pathname.startsWith("/api/cp/") && pathname !== "/api/cp") {
+    const file = await serveDashboard(files, "operators", pathname, request);
+    if (file !== undefined) return file;
     return page(200, "Platform operators", [
       "The operators' dashboard is not part of this release yet.",
       "The API is here: /api/cp/tenants, /api/cp/workers (Authorization: Bearer <operator token>).",
@@ -40,4 +43,6 @@ export interface ControlProxy {
   controlUrl: string;
   fetch?: typeof fetch;
   decodesBodies?: boolean;
+  /** The operators' dashboard. */
+  files?: DashboardFiles | undefined;
 }

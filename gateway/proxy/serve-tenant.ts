@@ -107,7 +107,9 @@ async function oneTry(
 ): Promise<Response | NotRun> {
   let route = known;
   if (route?.worker === undefined || failed !== undefined) {
-    if (route?.suspended !== true) {
+    // Control would say the same of these: it tells the table when that ends.
+    const closed = route?.suspended === true || route?.overQuota === true || route?.state === "archived";
+    if (!closed || route === undefined) {
       try {
         route = await proxy.source.resolve(slug, failed);
       } catch (error) {
@@ -128,24 +130,36 @@ async function oneTry(
   return tryWorker(proxy, one);
 }
 
-function refuseByState(route: Route, slug: Slug): void {
+/** @throws UserError or SystemError for a tenant that nobody is to serve now */
+export function refuseByState(route: Route, slug: Slug): void {
   if (route.suspended) {
     throw new UserError("tenant_suspended", `Cannot serve ${slug}: it is suspended`, {
       hint: "Ask whoever runs this application.",
     });
   }
+  if (route.overQuota === true) {
+    throw new UserError("tenant_over_quota", `Cannot serve ${slug}: it has used up its quota`, {
+      hint: "It serves again with a larger quota or in its next billing period. Ask whoever runs this application.",
+    });
+  }
   if (route.state === "deleted") {
     throw new UserError("tenant_deleted", `Cannot serve ${slug}: it was deleted`);
   }
+  if (route.state === "archived" && route.thawing !== true) {
+    throw new SystemError("tenant_stopped", `Cannot serve ${slug}: it is in the archive`, {
+      hint: "Ask whoever runs this application to fetch it from there.",
+    });
+  }
   if (route.state === "archived") {
-    throw new SystemError(
-      "tenant_stopped",
-      `Cannot serve ${slug} yet: it is being fetched from the archive`,
-      {
-        hint: "This can take minutes to hours. The page may be opened again later.",
-        retryAfterMs: 60_000,
-      },
-    );
+    throw route.thawing === true
+      ? new SystemError("tenant_stopped", `Cannot serve ${slug} yet: it is being fetched from the archive`, {
+          hint: "This can take minutes to hours. The page may be opened again later.",
+          retryAfterMs: 60_000,
+        })
+      : new SystemError("tenant_stopped", `Cannot serve ${slug}: it is in the archive`, {
+          hint: "Its return has to be asked for first; then it takes minutes to hours.",
+          retryAfterMs: 60_000,
+        });
   }
 }
 

@@ -3,6 +3,7 @@ import { parseEpoch } from "../../shared/ids.ts";
 import { limits } from "../../shared/limits.ts";
 import type { Grant } from "../../shared/protocol/grant.ts";
 import { HEADERS } from "../../shared/protocol/headers.ts";
+import { isRemembered } from "../../shared/protocol/idempotency.ts";
 import type { ResolveRequest, Route } from "../../shared/protocol/internal.ts";
 import { pathOf } from "../host.ts";
 import type { Exchange } from "./exchange.ts";
@@ -69,6 +70,10 @@ export async function tryWorker(proxy: TenantProxyState, one: Try): Promise<Resp
   proxy.breakers.worked(grant.incarnation);
   const notRun = await readNotRun(route, grant, upstream);
   if (notRun !== undefined) return body.again ? notRun : { ...notRun, final: true };
+  if (isOpen(upstream) && body.again && isRepeatable(request)) {
+    await dropAnswer(upstream);
+    return { why: leftOpen(route), failed: failedRoute(grant, "broken") };
+  }
   return new Response(upstream.body, {
     status: upstream.status,
     headers: responseHeaders(upstream.fields),
@@ -97,6 +102,29 @@ export async function confirmOwner(proxy: TenantProxyState, one: Try): Promise<N
   }
 }
 
+/**
+ * It changes nothing, or runs once however often it is sent: the worker finds what it answered in the tenant's own database.
+ */
+function isRepeatable(request: Request): boolean {
+  const { method, headers } = request;
+  if (method === "GET" || method === "HEAD") return true;
+  const key = headers.get(HEADERS.idempotencyKey);
+  return key !== null && isRemembered(method, pathOf(request).pathname, key);
+}
+
+/** The worker ran it and lost the tenant, or the object store, before it knew whether what was seen or written stays. */
+function isOpen({ status, fields }: UpstreamAnswer): boolean {
+  return status === 503 && [...fields].some(([name]) => name === HEADERS.commitState);
+}
+
+function leftOpen({ slug }: Route): SystemError {
+  return new SystemError(
+    "commit_unknown",
+    `Cannot answer for ${slug} now: its worker could not make sure that what it answered stays`,
+    { retryAfterMs: 1000 },
+  );
+}
+
 function granted(route: Route): { grant: Grant; url: string } {
   const { worker, tenant, epoch } = route;
   if (worker === undefined) {
@@ -119,12 +147,12 @@ function lost(proxy: TenantProxyState, one: Try, grant: Grant, cause: unknown, s
   if (body.trouble !== undefined) throw body.trouble;
   proxy.breakers.failed(grant.incarnation);
   const refused = wasRefused(cause);
-  const reads = request.method === "GET" || request.method === "HEAD";
-  if (refused || reads || safe) {
+  const repeats = isRepeatable(request);
+  if (refused || repeats || safe) {
     return {
       why: unreachable(route, cause),
       failed: failedRoute(grant, refused ? "refused" : "broken"),
-      final: !body.again && !safe && !reads,
+      final: !body.again && !safe && !repeats,
     };
   }
   throw new SystemError("worker_lost", "Cannot say whether this was kept: the worker was lost while it ran", {

@@ -54,7 +54,11 @@ test("one that leaves its queue takes nobody's turn; ending twice counts once", 
     first();
   }
   await last;
-  expect(turns.take("d", never)).toBeInstanceOf(Promise);
+  const gone = new AbortController();
+  const waits = turns.take("d", gone.signal);
+  expect(waits).toBeInstanceOf(Promise);
+  gone.abort(new Error("gone"));
+  await expect(Promise.resolve(waits)).rejects.toThrow("gone");
 });
 
 test("a full queue refuses", async () => {
@@ -67,5 +71,17 @@ test("a full queue refuses", async () => {
   expect(() => turns.take("a", never)).toThrow("too many at a time");
   gone.abort();
   await Promise.all(waiting);
+  expect(turns.waiting).toBe(0);
+});
+
+test("a tenant's own bound counts instead of everybody's", async () => {
+  const turns = new Turns({ totalMax: 10, tenantMax: 1 });
+  const [first, second] = [turns.take("a", never, 2), turns.take("a", never, 2)];
+  expect([typeof first, typeof second]).toEqual(["function", "function"]);
+  const third = turns.take("a", never, 2);
+  expect(third).toBeInstanceOf(Promise);
+  if (typeof first === "function") first();
+  expect(typeof (await third)).toBe("function");
+  expect(typeof turns.take("b", never)).toBe("function");
   expect(turns.waiting).toBe(0);
 });

@@ -10,6 +10,8 @@ export interface TurnsOptions {
 
 interface Queue {
   running: number;
+  /** As its newest request had it. */
+  max: number;
   waiting: (() => void)[];
 }
 
@@ -38,15 +40,21 @@ export class Turns {
   /**
    * A function that ends the turn, at once when there is room.
    *
+   * @param tenantMax another bound than every tenant's
    * @throws SystemError `overloaded` when the tenant's queue is full or its turn does not come in time
    */
-  take(tenant: string, signal: AbortSignal): (() => void) | Promise<() => void> {
+  take(
+    tenant: string,
+    signal: AbortSignal,
+    tenantMax: number = this.#options.tenantMax,
+  ): (() => void) | Promise<() => void> {
     let queue = this.#queues.get(tenant);
     if (queue === undefined) {
-      queue = { running: 0, waiting: [] };
+      queue = { running: 0, max: tenantMax, waiting: [] };
       this.#queues.set(tenant, queue);
     }
-    const { tenantMax, totalMax } = this.#options;
+    queue.max = tenantMax;
+    const { totalMax } = this.#options;
     if (queue.waiting.length === 0 && queue.running < tenantMax && this.#running < totalMax) {
       this.#start(queue);
       return this.#ender(tenant, queue);
@@ -105,7 +113,7 @@ export class Turns {
   /** The tenant that has waited longest for a turn has it, and goes to the end of the line. */
   #next(): void {
     for (const [tenant, queue] of this.#line) {
-      if (queue.running >= this.#options.tenantMax) continue;
+      if (queue.running >= queue.max) continue;
       const start = queue.waiting.shift();
       this.#line.delete(tenant);
       if (queue.waiting.length > 0) this.#line.set(tenant, queue);

@@ -1,7 +1,12 @@
 import { SystemError } from "../../shared/errors.ts";
 import { limits } from "../../shared/limits.ts";
 import { InternalClient } from "../../shared/protocol/internal-client.ts";
-import { type ResolveRequest, type Route, routeSchema } from "../../shared/protocol/internal.ts";
+import {
+  type FindRequest,
+  type ResolveRequest,
+  type Route,
+  routeSchema,
+} from "../../shared/protocol/internal.ts";
 import type { Keyring } from "../../shared/protocol/keys.ts";
 
 export interface ControlOptions {
@@ -45,6 +50,15 @@ export class HedgedControl {
 
   /** @throws the first error that another replica would give as well, or the last one when none answered */
   resolve(request: ResolveRequest): Promise<Route> {
+    return this.#ask("/v1/routes/resolve", request);
+  }
+
+  /** Whose a name is, without a worker being assigned. @throws as `resolve` */
+  find(request: FindRequest): Promise<Route> {
+    return this.#ask("/v1/routes/find", request);
+  }
+
+  #ask(path: string, request: ResolveRequest | FindRequest): Promise<Route> {
     const order = this.#order();
     const settled = new AbortController();
     return new Promise((resolve, reject) => {
@@ -60,7 +74,7 @@ export class HedgedControl {
         if (index === undefined || client === undefined) return;
         asked += 1;
         open += 1;
-        client.call("POST", "/v1/routes/resolve", routeSchema, request, settled.signal).then(
+        client.call("POST", path, routeSchema, request, settled.signal).then(
           (route) => {
             finish();
             this.#preferred = index;

@@ -4,6 +4,7 @@ import { SystemError, UserError } from "../../shared/errors.ts";
 import { type Slug, parseRevision } from "../../shared/ids.ts";
 import { limits } from "../../shared/limits.ts";
 import {
+  type FindRequest,
   type ResolveRequest,
   type Route,
   routeChangeSchema,
@@ -23,7 +24,7 @@ export class RouteSource {
   readonly #table: RouteTable;
   readonly #asked = new Map<string, Promise<Route>>();
   /** Slugs that control does not know, for a moment: a crowd that asks for nothing must not become control's. */
-  readonly #unknown = new LRUCache<Slug, UserError>({
+  readonly #unknown = new LRUCache<string, Unknown>({
     max: limits.unknownTenantsMax,
     ttl: limits.unknownTenantMs,
     // Without it the cache keeps a timer, which some runtimes end with the request that started it.
@@ -58,9 +59,31 @@ export class RouteSource {
     // Only while control is heard: a tenant that was just made is in the table then, and "unknown" is still what control says.
     const heard = this.#following || this.#onDemand;
     if (unknown !== undefined && heard && this.#table.find(slug) === undefined) {
-      return Promise.reject(unknown);
+      return Promise.reject(asError(unknown));
     }
     const question = `${slug} ${failed?.incarnation ?? ""} ${failed?.epoch ?? ""} ${failed?.reason ?? ""}`;
+    return this.#shared(question, slug, () =>
+      this.#control.resolve({ slug, ...(failed === undefined ? {} : { failed }) }).catch((error: unknown) => {
+        if (isUnknown(error)) this.#table.drop(slug);
+        throw error;
+      }),
+    );
+  }
+
+  /**
+   * Whose a name is, without a worker being assigned to it: for names that the table does not have.
+   *
+   * @throws as `resolve`
+   */
+  find(request: FindRequest): Promise<Route> {
+    const name = "slug" in request ? request.slug : `host ${request.host}`;
+    const unknown = this.#unknown.get(name);
+    if (unknown !== undefined && (this.#following || this.#onDemand)) return Promise.reject(asError(unknown));
+    return this.#shared(`find ${name}`, name, () => this.#control.find(request));
+  }
+
+  /** Callers with the same question share one call; `name` is what is unknown when control says so. */
+  #shared(question: string, name: string, ask: () => Promise<Route>): Promise<Route> {
     const running = this.#asked.get(question);
     if (running !== undefined && !this.#onDemand) return running;
     if (this.#asked.size >= limits.routeQuestionsMax) {
@@ -70,18 +93,14 @@ export class RouteSource {
         }),
       );
     }
-    const asked = this.#control
-      .resolve({ slug, ...(failed === undefined ? {} : { failed }) })
+    const asked = ask()
       .then(
         (route) => {
           this.#table.learn(route);
           return route;
         },
         (error: unknown) => {
-          if (error instanceof UserError && error.status === 404) {
-            this.#table.drop(slug);
-            this.#unknown.set(slug, error);
-          }
+          if (isUnknown(error)) this.#unknown.set(name, { code: error.code, message: error.message });
           throw error;
         },
       )
@@ -148,4 +167,15 @@ export class RouteSource {
       idle.abort();
     }
   }
+}
+
+/** What control said of a name; not the error itself, whose stack is many times as large. */
+type Unknown = Pick<UserError, "code" | "message">;
+
+function asError({ code, message }: Unknown): UserError {
+  return new UserError(code, message);
+}
+
+function isUnknown(error: unknown): error is UserError {
+  return error instanceof UserError && error.status === 404;
 }

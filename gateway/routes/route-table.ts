@@ -15,6 +15,8 @@ export interface RouteTableOptions {
 export class RouteTable {
   #routes = new Map<string, Route>();
   #slugs = new Map<string, Slug>();
+  /** Verified custom host names. */
+  #hosts = new Map<string, Slug>();
   #revision = 0 as Revision;
   #changes = 0;
   readonly #lifeMs: number | undefined;
@@ -56,6 +58,17 @@ export class RouteTable {
     return this.#slugs.get(tenant);
   }
 
+  /** The tenant whose own host name this is, as far as its route is believed. */
+  findHost(host: string): Slug | undefined {
+    const slug = this.#hosts.get(host);
+    return slug === undefined || this.find(slug) === undefined ? undefined : slug;
+  }
+
+  /** As `findHost`, also past its life. */
+  findStaleHost(host: string): Slug | undefined {
+    return this.#hosts.get(host);
+  }
+
   /** Also a route that is past its life: better than none while control cannot be asked. */
   findStale(slug: Slug): Route | undefined {
     return this.#routes.get(slug);
@@ -65,6 +78,8 @@ export class RouteTable {
     this.#changes += 1;
     this.#routes = new Map(routes.slice(0, limits.routesMax).map((route) => [route.slug, route]));
     this.#slugs = new Map(routes.slice(0, limits.routesMax).map(({ tenant, slug }) => [tenant, slug]));
+    this.#hosts = new Map();
+    for (const route of this.#routes.values()) this.#addHosts(route);
     this.#revision = revision;
   }
 
@@ -91,6 +106,7 @@ export class RouteTable {
     if (route === undefined) return;
     this.#routes.delete(slug);
     this.#slugs.delete(route.tenant);
+    this.#removeHosts(route);
     this.#changes += 1;
   }
 
@@ -100,12 +116,23 @@ export class RouteTable {
     if (known !== undefined && known.revision > route.revision) return;
     this.#changes += 1;
     this.#routes.delete(route.slug);
+    if (known !== undefined) this.#removeHosts(known);
     if (this.#routes.size >= limits.routesMax) {
       const [oldest] = this.#routes.keys();
       if (oldest !== undefined) this.drop(oldest as Slug);
     }
     this.#routes.set(route.slug, route);
     this.#slugs.set(route.tenant, route.slug);
+    this.#addHosts(route);
     if (this.#lifeMs !== undefined) this.#learnedMs.set(route, this.#nowMs());
+  }
+
+  #addHosts({ slug, domains }: Route): void {
+    for (const host of domains ?? []) this.#hosts.set(host, slug);
+  }
+
+  /** A name that went to another tenant stays that one's, whichever change came first. */
+  #removeHosts({ slug, domains }: Route): void {
+    for (const host of domains ?? []) if (this.#hosts.get(host) === slug) this.#hosts.delete(host);
   }
 }

@@ -20,6 +20,8 @@ export interface Api {
     body: ReadableStream<Uint8Array>,
     schema: Schema,
   ): Promise<z.infer<Schema>>;
+  /** GETs a stream from a tenant's own host with a ticket. */
+  receive(slug: string, path: string, ticket: string): Promise<Response>;
 }
 
 /**
@@ -29,14 +31,16 @@ export interface Api {
  */
 export function openApi(options: { control?: string; token?: string; data?: string }): Api {
   const data = options.data ?? "./data";
-  const admin = new URL(options.control ?? localAdmin(data));
+  const replicas = (options.control ?? localAdmin(data)).split(",").map((url) => new URL(url.trim()));
+  let admin = replicas[0] as URL;
   const token = options.token ?? localToken(data);
-  const ask = async (
+  const tenantHost = (slug: string): string => admin.hostname.replace(/^admin\./, `${slug}.`);
+  const askOne = async (
     host: string,
     path: string,
     init: Omit<RequestInit, "headers">,
     headers: Record<string, string>,
-  ) => {
+  ): Promise<Response> => {
     const url = new URL(path, admin);
     // Not every resolver knows *.localhost, and Host decides anyway.
     url.hostname = host === "localhost" || host.endsWith(".localhost") ? "127.0.0.1" : host;
@@ -49,12 +53,13 @@ export function openApi(options: { control?: string; token?: string; data?: stri
         "control_unreachable",
         `Cannot reach ${admin.protocol}//${host}${port}: ${(cause as Error).message}`,
         {
+          cause,
           hint: "Is the platform running? `npm start` runs one on this machine.",
         },
       );
     }
+    if (response.ok) return response;
     const text = await response.text();
-    if (response.ok) return JSON.parse(text) as unknown;
     const error = parseErrorBody(text);
     throw new SystemError(
       (error?.code ?? "internal") as SystemErrorCode,
@@ -65,6 +70,19 @@ export function openApi(options: { control?: string; token?: string; data?: stri
       },
     );
   };
+  /** The next replica only when this one certainly did nothing. */
+  const ask = async (path: string, init: Omit<RequestInit, "headers">, headers: Record<string, string>) => {
+    for (const [i, replica] of replicas.entries()) {
+      admin = replica;
+      try {
+        return await askOne(admin.hostname, path, init, headers);
+      } catch (error) {
+        const last = i === replicas.length - 1;
+        if (last || !(error instanceof SystemError) || !didNothing(error, init.method)) throw error;
+      }
+    }
+    throw new SystemError("internal", "Cannot ask control: no address was given");
+  };
   return {
     async call(method, path, schema, body) {
       const json = body === undefined ? {} : { "content-type": "application/json" };
@@ -73,15 +91,39 @@ export function openApi(options: { control?: string; token?: string; data?: stri
         signal: AbortSignal.timeout(limits.commandMs),
         ...(body === undefined ? {} : { body: JSON.stringify(body) }),
       };
-      return schema.parse(
-        await ask(admin.hostname, path, init, { authorization: `Bearer ${token}`, ...json }),
-      );
+      const response = await ask(path, init, { authorization: `Bearer ${token}`, ...json });
+      return schema.parse(await response.json());
     },
     async send(slug, path, ticket, body, schema) {
       const init = { method: "POST", body, signal: AbortSignal.timeout(limits.importMs) };
       const headers = { authorization: `Ticket ${ticket}`, "content-type": "application/x-tar" };
-      return schema.parse(await ask(admin.hostname.replace(/^admin\./, `${slug}.`), path, init, headers));
+      const response = await askOne(tenantHost(slug), path, init, headers);
+      return schema.parse(await response.json());
     },
+    receive(slug, path, ticket) {
+      const init = { method: "GET", signal: AbortSignal.timeout(limits.exportMs) };
+      return askOne(tenantHost(slug), path, init, { authorization: `Ticket ${ticket}` });
+    },
+  };
+}
+
+/** A connection that was refused, or a replica that says that it cannot; a read may be asked anywhere. */
+function didNothing({ code, cause }: SystemError, method: string | undefined): boolean {
+  if (code === "control_no_leader") return true;
+  if (method === "GET") return code.startsWith("control_");
+  if (code !== "control_unreachable") return false;
+  const why = (cause as { code?: unknown } | undefined)?.code;
+  return why === "ConnectionRefused" || why === "ECONNREFUSED" || why === "ENOTFOUND";
+}
+
+/** For commands that may need no platform at all: it is looked for at the first call. */
+export function openLater(open: () => Api): Api {
+  let opened: Api | undefined;
+  const api = (): Api => (opened ??= open());
+  return {
+    call: (...words) => api().call(...words),
+    send: (...words) => api().send(...words),
+    receive: (...words) => api().receive(...words),
   };
 }
 

@@ -11,8 +11,19 @@ export interface CommandResult {
 /** Options of the tool, as text; a command takes what it knows. */
 export interface CommandOptions {
   durability?: string;
+  from?: string;
+  "member-id"?: string;
+  encrypted?: string;
+  store?: string;
+  keys?: string;
+  data?: string;
+  region?: string;
+  class?: string;
   search?: string;
   slug?: string;
+  "requests-per-second"?: string;
+  "concurrent-requests"?: string;
+  "body-bytes"?: string;
   scopes?: string;
   limit?: string;
   before?: string;
@@ -21,6 +32,21 @@ export interface CommandOptions {
   "retain-seconds"?: string;
   force?: string;
   wait?: string;
+  logs?: string;
+  at?: string;
+  as?: string;
+  layout?: string;
+  storage?: string;
+  generation?: string;
+  tenants?: string;
+  active?: string;
+  "writes-per-second"?: string;
+  "bytes-per-write"?: string;
+  "db-mib"?: string;
+  workers?: string;
+  "put-ms"?: string;
+  "loads-per-day"?: string;
+  price?: string;
 }
 
 export interface Command {

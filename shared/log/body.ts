@@ -2,7 +2,7 @@ import { parseDatabaseName, parseEpoch, parseLogSeq, parseTenantId, parseTxid } 
 import type { Positions } from "../protocol/internal.ts";
 import { base64Url } from "../protocol/mac.ts";
 import { ByteReader, ByteWriter, logCorrupt } from "./bytes.ts";
-import { decodeHash } from "./entry-hash.ts";
+import { decodeHash, hashedBody } from "./entry-hash.ts";
 import { checked, logMisuse, readFooter, writeFooter } from "./footer.ts";
 import type { DirectoryDatabase, LogEntry, LogFooter } from "./log.ts";
 
@@ -10,13 +10,13 @@ import type { DirectoryDatabase, LogEntry, LogFooter } from "./log.ts";
 const FOOTERS_VERSION = 1;
 const DIRECTORY_VERSION = 1;
 
-/** The body of an entry; for DATA the LTX file itself, not a copy. */
+/** The body of an entry; for DATA the LTX file itself or what stands for it, not a copy. */
 export function encodeBody(entry: LogEntry): Uint8Array {
-  if (entry.kind === "data") return entry.ltx;
+  if (entry.kind === "data") return hashedBody(entry);
   const out = new ByteWriter(256);
   switch (entry.kind) {
     case "ref":
-      out.raw(decodeHash(entry.sha256)).uvarint(entry.length).text(entry.key);
+      out.raw(hashedBody(entry)).uvarint(entry.length).text(entry.key);
       break;
     case "release":
       writePositions(out, entry.positions);

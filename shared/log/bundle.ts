@@ -2,6 +2,7 @@ import type { Txid } from "../ids.ts";
 import { ByteReader, ByteWriter, logCorrupt } from "./bytes.ts";
 import { decodeLogEntry } from "./decode.ts";
 import { encodeLogEntry } from "./encode.ts";
+import { hashedBody } from "./entry-hash.ts";
 import { logMisuse, tooNew } from "./footer.ts";
 import { LOG_CRC_BYTES, LOG_FOOTER_LENGTH_BYTES, type DataEntry } from "./log.ts";
 
@@ -30,7 +31,7 @@ export function encodeBundle(flushes: readonly { entry: DataEntry; timestampMs: 
   const [first] = flushes;
   const last = flushes.at(-1);
   if (first === undefined || last === undefined) throw logMisuse("a bundle of nothing");
-  const out = new ByteWriter(flushes.reduce((sum, { entry }) => sum + entry.ltx.length + 256, 256));
+  const out = new ByteWriter(flushes.reduce((sum, { entry }) => sum + hashedBody(entry).length + 256, 256));
   out.u32(MAGIC).u16(VERSION).u16(0).u64(first.entry.txid).u64(last.entry.txid);
   for (let i = 0; i < 4; i++) out.u64(0);
   out.crc(0);

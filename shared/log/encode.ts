@@ -92,7 +92,7 @@ const DATA_META_BYTES_MAX = 1 + 15 + 8 + 1 + 35 + 8 + 32;
 export function logEntryBytes(entry: LogEntry): number {
   const inFooter = 2 + 2 + 8 + 8;
   const isData = entry.kind === "data";
-  const body = isData ? entry.ltx.length : encodeBody(entry).length;
+  const body = encodeBody(entry).length;
   const meta = isData ? DATA_META_BYTES_MAX : encodeMeta(entry).length;
   return LOG_ENTRY_HEADER_BYTES + LOG_CRC_BYTES + inFooter + meta * 2 + body;
 }

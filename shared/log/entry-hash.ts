@@ -23,11 +23,11 @@ export function nextEntryHash(previous: string, body: Uint8Array, sha256: Sha256
   return base64Url(previous === "" ? sha256(body) : sha256(decodeHash(previous), body));
 }
 
-/** What the chain covers: the LTX file of a DATA entry, the 32 bytes of the SHA-256 of a REF's object. */
+/** What the chain covers, as it stands in the log: the body of a DATA entry, the 32 bytes of a REF's digest. */
 export function hashedBody(
-  entry: Pick<DataEntry, "kind" | "ltx"> | Pick<RefEntry, "kind" | "sha256">,
+  entry: Pick<DataEntry, "kind" | "ltx" | "stored"> | Pick<RefEntry, "kind" | "sha256" | "storedDigest">,
 ): Uint8Array {
-  return entry.kind === "data" ? entry.ltx : decodeHash(entry.sha256);
+  return entry.kind === "data" ? (entry.stored ?? entry.ltx) : decodeHash(entry.storedDigest ?? entry.sha256);
 }
 
 /** @throws SystemError `internal` when it is not 43 characters of base64url */

@@ -37,9 +37,11 @@ interface ChangeFacts extends TenantFacts {
 /** One flush of one database: a complete LTX file. */
 export interface DataEntry extends ChangeFacts {
   kind: "data";
-  /** A view into the object when decoded; ciphertext when `encrypted`. */
+  /** A view into the object when decoded; of an encrypted entry the body as it stands there, until its room has opened it. */
   ltx: Uint8Array;
   encrypted?: true;
+  /** Of an encrypted entry whose `ltx` is the LTX file: its body in the log. */
+  stored?: Uint8Array;
 }
 
 /** A flush too large for the log: the LTX file is an object of its own, durable before this entry is written. */
@@ -51,6 +53,8 @@ export interface RefEntry extends ChangeFacts {
   /** Bytes of the object. */
   length: number;
   encrypted?: true;
+  /** Of an encrypted entry whose `sha256` is the LTX file's: what the log says in its place. */
+  storedDigest?: string;
 }
 
 /** The tenant has left this worker; its databases end here. */

@@ -13,9 +13,11 @@ import {
   ltxCorrupt,
 } from "./ltx.ts";
 import { lz4Block } from "./lz4-block.ts";
+import { readU32, readU64, readUvarint } from "./read.ts";
 
 const NO_CHECKSUM = 2;
 const SIZE_FOLLOWS = 1;
+const LTX1 = 0x4c54_5831;
 
 /**
  * The facts in the first 100 bytes. The header has no checksum of its own: only `decodeLtx` proves them.
@@ -24,7 +26,16 @@ const SIZE_FOLLOWS = 1;
  */
 export function decodeLtxHeader(bytes: Uint8Array): LtxHeader {
   if (bytes.length < LTX_HEADER_BYTES) throw ltxCorrupt(`${bytes.length} bytes are less than a header`);
-  if (readU32(bytes, 0) !== 0x4c54_5831) throw ltxCorrupt("it does not begin with LTX1");
+  const magic = readU32(bytes, 0);
+  if (magic !== LTX1) {
+    // LTX and another digit: what comes after 1.
+    if (magic >>> 8 === LTX1 >>> 8 && magic > LTX1 && (magic & 255) <= 0x39) {
+      throw new SystemError("object_version", `Cannot read LTX file: it is of format ${magic & 15}`, {
+        hint: "Use the version of this program that wrote it, or a newer one.",
+      });
+    }
+    throw ltxCorrupt("it does not begin with LTX1");
+  }
   const flags = readU32(bytes, 4);
   if (flags !== NO_CHECKSUM) {
     throw new SystemError("object_version", `Cannot read LTX file: its flags are ${flags}`, {
@@ -205,38 +216,4 @@ function decompress(lz4: Lz4, block: Uint8Array, size: number, pgno: number): Ui
   }
   if (data.length !== size) throw ltxCorrupt(`page ${pgno} has ${data.length} bytes`);
   return data;
-}
-
-function readU32(bytes: Uint8Array, at: number): number {
-  return (
-    (((bytes[at] as number) << 24) |
-      ((bytes[at + 1] as number) << 16) |
-      ((bytes[at + 2] as number) << 8) |
-      (bytes[at + 3] as number)) >>>
-    0
-  );
-}
-
-/** Above 2^53 a number would be rounded: no file of ours or of a real database gets there. */
-function readU64(bytes: Uint8Array, at: number): number {
-  const value = readU32(bytes, at) * 0x1_0000_0000 + readU32(bytes, at + 4);
-  if (value > Number.MAX_SAFE_INTEGER) throw ltxCorrupt("a number is out of range");
-  return value;
-}
-
-function readUvarint(bytes: Uint8Array, cursor: { at: number }): number {
-  let value = 0;
-  let scale = 1;
-  for (let i = 0; i < 8; i++) {
-    const byte = bytes[cursor.at++];
-    if (byte === undefined) throw ltxCorrupt("its index is cut off");
-    value += (byte & 127) * scale;
-    if (byte < 128) {
-      // One number has one spelling, so that equal files are equal bytes.
-      if ((byte === 0 && i > 0) || value > Number.MAX_SAFE_INTEGER) break;
-      return value;
-    }
-    scale *= 128;
-  }
-  throw ltxCorrupt("a number in its index is out of range");
 }

@@ -1,4 +1,3 @@
-import { SystemError } from "../errors.ts";
 import { Crc64 } from "./crc64.ts";
 import {
   LTX_HEADER_BYTES,
@@ -11,11 +10,17 @@ import {
   lockPage,
 } from "./ltx.ts";
 import { lz4Block } from "./lz4-block.ts";
+import {
+  SIZE_FOLLOWS,
+  UVARINT_BYTES_MAX,
+  following,
+  misuse,
+  writeHeader,
+  writeU32,
+  writeU64,
+  writeUvarint,
+} from "./write.ts";
 
-/** Flags of every file that we write: no checksums of the database before and after, only one of the file. */
-const NO_CHECKSUM = 2;
-const SIZE_FOLLOWS = 1;
-const UVARINT_BYTES_MAX = 8;
 const SCRATCH_BYTES_MAX = 1024 * 1024;
 
 /** Encoding is one synchronous step, and each commit would pay for clearing a new buffer. */
@@ -89,48 +94,9 @@ export function encodeLtx(
   return target.slice(0, out + 8);
 }
 
-function writeHeader(target: Uint8Array, header: LtxHeader): void {
-  target.set([0x4c, 0x54, 0x58, 0x31]); // LTX1
-  writeU32(target, 4, NO_CHECKSUM);
-  writeU32(target, 8, header.pageSize);
-  writeU32(target, 12, header.commit);
-  writeU64(target, 16, header.minTxid);
-  writeU64(target, 24, header.maxTxid);
-  writeU64(target, 32, header.timestampMs);
-  writeU64(target, 48, header.walOffset);
-  writeU64(target, 56, header.walSize);
-  writeU32(target, 64, header.salt1);
-  writeU32(target, 68, header.salt2);
-  writeU64(target, 72, header.epoch);
-}
-
-const following = (pgno: number, lock: number): number => (pgno + 1 === lock ? pgno + 2 : pgno + 1);
-
 function ensure(target: Uint8Array<ArrayBuffer>, used: number, more: number): Uint8Array<ArrayBuffer> {
   if (used + more <= target.length) return target;
   const grown = new Uint8Array(Math.max(target.length * 2, used + more));
   grown.set(target.subarray(0, used));
   return grown;
 }
-
-function writeU32(target: Uint8Array, at: number, value: number): void {
-  target[at] = value >>> 24;
-  target[at + 1] = value >>> 16;
-  target[at + 2] = value >>> 8;
-  target[at + 3] = value;
-}
-
-function writeU64(target: Uint8Array, at: number, value: number): void {
-  writeU32(target, at, Math.floor(value / 0x1_0000_0000));
-  writeU32(target, at + 4, value >>> 0);
-}
-
-function writeUvarint(target: Uint8Array, at: number, value: number): number {
-  let out = at;
-  let rest = value;
-  for (; rest >= 128; rest = Math.floor(rest / 128)) target[out++] = (rest % 128) | 128;
-  target[out++] = rest;
-  return out;
-}
-
-const misuse = (state: string): SystemError => new SystemError("internal", `Cannot write LTX file: ${state}`);

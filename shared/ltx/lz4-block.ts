@@ -26,7 +26,7 @@ export const lz4Block: Lz4 = {
 
   decompressBlock(source, size) {
     const target = new Uint8Array(size);
-    decompressInto(source, target);
+    decompressLz4Into(source, target);
     return target;
   },
 };
@@ -120,7 +120,7 @@ function writeLength(target: Uint8Array, at: number, length: number): number {
 }
 
 /** Fills `target` exactly. @throws RangeError when the block is damaged or of another size */
-function decompressInto(source: Uint8Array, target: Uint8Array): void {
+export function decompressLz4Into(source: Uint8Array, target: Uint8Array): void {
   const end = source.length;
   const size = target.length;
   let position = 0;

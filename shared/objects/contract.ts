@@ -92,5 +92,12 @@ export interface ObjectStore {
   copy(from: string, to: string, options?: PutOptions): Promise<void>;
   /** Starts (or extends) a readable copy of an archived object; a no-op for readable ones. */
   thaw(key: string, days: number, options?: RequestOptions): Promise<void>;
+  /** Whether it keeps what is overwritten or deleted; undefined when it does not tell. A store without this keeps nothing. */
+  keepsVersions?(options?: RequestOptions): Promise<boolean | undefined>;
+  /**
+   * Deletes everything under a prefix with all that the store keeps of earlier versions. A store that does not let us see
+   * versions deletes what can be seen.
+   */
+  shred?(prefix: string, options?: RequestOptions): Promise<void>;
   close(): Promise<void>;
 }

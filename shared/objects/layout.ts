@@ -40,6 +40,15 @@ export const condemnedPrefix = (tenant: TenantId): string => `${tenantPrefix(ten
 export const condemnedKey = (tenant: TenantId, epoch: Epoch, nonce: string): string =>
   `${condemnedPrefix(tenant)}${hex16(epoch)}-${nonce}.json`;
 
+/** Lists of uploads that no record names any more. They go when no restorable point can name them. */
+export const droppedPrefix = (tenant: TenantId): string => `${tenantPrefix(tenant)}dropped/`;
+export const droppedKey = (tenant: TenantId, nonce: string): string =>
+  `${droppedPrefix(tenant)}${nonce}.json`;
+/** Written when all records were replaced: what was dropped before may have been named again until then. */
+export const replacedKey = (tenant: TenantId): string => `${droppedPrefix(tenant)}replaced`;
+/** Written when all uploads were compared with what records name. */
+export const sweptKey = (tenant: TenantId): string => `${droppedPrefix(tenant)}swept`;
+
 export const SNAPSHOT_LEVEL = 9;
 
 export const largeKey = (tenant: TenantId, incarnation: Incarnation, nonce: string): string =>
@@ -70,5 +79,16 @@ export const metadataKey = (tenant: TenantId, block: number, revision: number): 
 
 /** Copies of control's whole state, newest last. */
 export const controlSnapshotsPrefix = "control/snapshots/";
+export const controlSnapshotKey = (block: number, revision: number): string =>
+  `${controlSnapshotsPrefix}${block.toString(16).padStart(8, "0")}-${hex16(revision)}.jsonl.zst`;
+
+/** One folder per incarnation that was ever given away. */
+export const workersPrefix = "workers/";
+/** Written before a worker hears its number: who lists `workers/` finds every log that can ever be written. */
+export const registeredKey = (incarnation: Incarnation): string =>
+  `${workersPrefix}${hex16(incarnation)}/registered`;
+/** Nobody needs anything of this dead log any more: its objects may be gone, or going. */
+export const retiredKey = (incarnation: Incarnation): string =>
+  `${workersPrefix}${hex16(incarnation)}/retired`;
 
 export const blockKey = (block: number): string => `control/blocks/${block.toString(16).padStart(8, "0")}`;

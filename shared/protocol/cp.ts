@@ -17,8 +17,18 @@
  *   POST   /api/cp/tenants/<slug>/suspend, resume, recover  → TenantView
  *   POST   /api/cp/tenants/<slug>/move  MoveTenant          → TenantView; 202 while it is still on its way
  *   POST   /api/cp/tenants/<slug>/evict                     → TenantView; 202 as above
+ *   POST   /api/cp/tenants/<slug>/archive {storageClass?}   → TenantView; its objects move in the background
+ *   POST   /api/cp/tenants/<slug>/thaw                      → TenantView; evicted when all its objects are back
+ *   GET    /api/cp/tenants/<slug>/points                    → Points
+ *   POST   /api/cp/tenants/<slug>/restore RestoreRequest    → RestoreReport
+ *   POST   /api/cp/tenants/<slug>/branches CreateBranch     → 201 {tenant: TenantView, point, exact, next?}
+ *   POST   /api/cp/tenants/<slug>/detach                    → TenantView
  *   POST   /api/cp/tenants/<slug>/tickets {action}          → {ticket, expiresMs, path}
  *   POST   /api/cp/tenants/<slug>/superusers {email, password} → {id, email, created}
+ *   GET    /api/cp/tenants/<slug>/domains                   → {domains: DomainView[]}
+ *   POST   /api/cp/tenants/<slug>/domains {domain}          → 201 DomainView: the TXT record to set
+ *   POST   /api/cp/tenants/<slug>/domains/<domain>/verify   → DomainView
+ *   DELETE /api/cp/tenants/<slug>/domains/<domain>          → DomainView
  *   GET    /api/cp/workers                                  → {workers: WorkerView[]}
  *   GET    /api/cp/workers/<incarnation>                    → WorkerView
  *   POST   /api/cp/workers/<incarnation>/drain              → WorkerView
@@ -35,25 +45,53 @@ import {
   TICKET_ACTIONS,
   durabilitySchema,
   incarnationSchema,
+  routeLimitsSchema,
   slugSchema,
   tenantIdSchema,
   tenantStateSchema,
 } from "./internal.ts";
+import { restorablePointSchema } from "./points.ts";
+
+/** As workers name theirs by `--region`. */
+const regionSchema = z.string().trim().min(1).max(64);
 
 export const createTenantSchema = z.object({
   slug: slugSchema,
   durability: durabilitySchema.default("durable"),
+  /** At rest in object storage, from its creation on or never; absent: as control's --encrypt-tenants says. */
+  encrypted: z.boolean().optional(),
+  /** Where it is placed as long as a worker there has room. */
+  region: regionSchema.optional(),
 });
 export type CreateTenant = z.infer<typeof createTenantSchema>;
 
+/** Bounds to set; null takes one away, so that the gateway's own counts again. What is not named stays. */
+export const changeLimitsSchema = z.strictObject({
+  requestsPerSecond: z.number().positive().max(1_000_000).nullable().optional(),
+  concurrentRequests: z.number().int().positive().max(1_000_000).nullable().optional(),
+  bodyBytes: z.number().int().positive().max(limits.importBytesMax).nullable().optional(),
+});
+export type ChangeLimits = z.infer<typeof changeLimitsSchema>;
+
 export const updateTenantSchema = z
-  .object({ slug: slugSchema.optional(), durability: durabilitySchema.optional() })
-  .refine((change) => change.slug !== undefined || change.durability !== undefined, {
-    message: "nothing to change: give slug or durability",
+  .object({
+    slug: slugSchema.optional(),
+    durability: durabilitySchema.optional(),
+    limits: changeLimitsSchema.optional(),
+    /** null: none any more. */
+    region: regionSchema.nullable().optional(),
+  })
+  .refine((change) => Object.values(change).some((value) => value !== undefined), {
+    message: "nothing to change: give slug, durability, limits or region",
   });
 
 /** Without a worker: to the emptiest other one. */
 export const moveTenantSchema = z.object({ worker: incarnationSchema.optional() });
+
+/** Cold storage classes, from dear and near to cheap and far. */
+export const ARCHIVE_CLASSES = ["STANDARD_IA", "GLACIER_IR", "GLACIER", "DEEP_ARCHIVE"] as const;
+/** Without a class: the platform's default one. */
+export const archiveTenantSchema = z.object({ storageClass: z.enum(ARCHIVE_CLASSES).optional() });
 
 export const tenantViewSchema = z.object({
   id: tenantIdSchema,
@@ -61,17 +99,55 @@ export const tenantViewSchema = z.object({
   state: tenantStateSchema,
   suspended: z.boolean(),
   durability: durabilitySchema,
+  /** Present when its objects are encrypted. */
+  encrypted: z.literal(true).optional(),
   epoch: z.number(),
   /** Who serves it now. */
   worker: incarnationSchema.optional(),
   /** On its way to another worker, or without `to` to nobody. */
   moving: z.object({ to: incarnationSchema.optional(), why: z.string(), since: z.string() }).optional(),
+  /** A branch that still reads of this tenant's files. */
+  origin: tenantIdSchema.optional(),
   /** Recoverable until then, unless it is being purged. */
   deleted: z.object({ at: z.string(), until: z.string(), purging: z.boolean() }).optional(),
+  /** Its objects are in a cold storage class, or on their way there or back. */
+  archive: z
+    .object({
+      at: z.string(),
+      storageClass: z.string(),
+      step: z.enum(["freezing", "frozen", "thawing"]),
+      since: z.string().optional(),
+    })
+    .optional(),
+  region: z.string().optional(),
+  /** What gateways enforce for it where it differs from their own. */
+  limits: routeLimitsSchema.optional(),
+  /** Verified custom host names. */
+  domains: z.array(z.string()).optional(),
   created: z.string(),
   updated: z.string(),
 });
 export type TenantView = z.infer<typeof tenantViewSchema>;
+
+/** A new branch and where it begins; without the point when the same request had made it before. */
+export const branchViewSchema = z.object({
+  tenant: tenantViewSchema,
+  point: restorablePointSchema.optional(),
+  /** False: the state at the asked time is not kept any more, `point` is the newest kept one before it, `next` the one after. */
+  exact: z.boolean().optional(),
+  next: restorablePointSchema.optional(),
+});
+
+export const addDomainSchema = z.object({ domain: z.string().min(1).max(1_024) });
+/** `record` is what its owner sets in DNS; a pending domain serves nobody. */
+export const domainViewSchema = z.object({
+  domain: z.string(),
+  state: z.enum(["pending", "verified"]),
+  record: z.object({ name: z.string(), type: z.literal("TXT"), value: z.string() }),
+  created: z.string(),
+  verified: z.string().optional(),
+});
+export type DomainView = z.infer<typeof domainViewSchema>;
 
 export const workerViewSchema = z.object({
   incarnation: incarnationSchema,
@@ -105,6 +181,10 @@ export const healthSchema = z.object({
   tenants: z.record(z.string(), z.number()),
   moving: z.number(),
   workers: z.record(z.string(), z.number()),
+  /** The release of the replica that answers. */
+  version: z.string(),
+  /** The lowest release among control's members and serving workers. */
+  oldest: z.object({ version: z.string(), who: z.string() }),
   wanted: z.object({ workers: z.number(), reason: z.string() }).optional(),
 });
 export type Health = z.infer<typeof healthSchema>;
@@ -141,7 +221,8 @@ export type TokenView = z.infer<typeof tokenViewSchema>;
 /** The token itself is in the answer that made it and nowhere else. */
 export const newTokenSchema = tokenViewSchema.extend({ token: z.string() });
 
-export const ticketRequestSchema = z.object({ action: z.enum(TICKET_ACTIONS) });
+/** Pinning is control's alone: nobody would know of the pin. */
+export const ticketRequestSchema = z.object({ action: z.enum(TICKET_ACTIONS).exclude(["branch"]) });
 /** `path` is where to send the ticket, on the tenant's own host. */
 export const ticketResponseSchema = z.object({ ticket: z.string(), expiresMs: z.number(), path: z.string() });
 

@@ -19,6 +19,8 @@ export const HEADERS = {
   commitState: "commit-state",
   /** Gateway → worker: the client's address as the gateway saw it. */
   forwardedFor: "x-forwarded-for",
+  /** The same, under the other name that a tenant's `trustedProxy` setting may have. */
+  realIp: "x-real-ip",
   /** Control → control: passed on to the leader already. */
   forwardedBy: "x-manybase-forwarded-by",
   forwardedProto: "x-forwarded-proto",

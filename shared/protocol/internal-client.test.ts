@@ -41,7 +41,8 @@ test("asks the next replica when one is gone or has no leader, and stays with th
   const member = client("http://127.0.0.1:1/", leaderless.url, good.url);
   for (let i = 0; i < 3; i++) expect(await member.call("GET", "/v1/x", schema)).toEqual({ from: "good" });
   expect([leaderless.asked(), good.asked()]).toEqual([1, 3]);
-  expect(member.url).toBe(good.url);
+  // What a client in another thread is made of: it must know them all.
+  expect(member.urls).toBe(`${good.url},http://127.0.0.1:1,${leaderless.url}`);
 });
 
 test("does not wait long for one that hangs while there is another", async () => {

@@ -49,6 +49,11 @@ export class InternalClient {
     return this.#urls[this.#preferred] ?? "";
   }
 
+  /** All replicas, the one that answered last first, as `url` of another client. */
+  get urls(): string {
+    return [...this.#urls.slice(this.#preferred), ...this.#urls.slice(0, this.#preferred)].join(",");
+  }
+
   async call<Schema extends z.ZodType>(
     method: "GET" | "POST",
     path: string,

@@ -3,6 +3,8 @@
  * The member key may call everything; the gateway key only the `routes` calls. Errors are `errorResponse` bodies.
  *
  *   POST /v1/routes/resolve                         ResolveRequest  → Route            gateway, member
+ *   POST /v1/routes/find                            FindRequest     → Route            gateway, member
+ *        as it is, without assigning a worker; 404 for what is nobody's
  *   GET  /v1/routes                                                 → RouteSnapshot    gateway, member
  *   GET  /v1/routes/stream?from=<revision>                          → SSE              gateway, member
  *        `id: <revision>` `event: routes`   `data: RouteChange[]`
@@ -18,6 +20,8 @@
  *   POST /v1/tenants/<tenant>/release               OwnershipRequest → ReleaseResponse
  *        drains, logs RELEASE, materialises; the same epoch again gives the same answer; 421 when it is not its own at that epoch
  *   POST /v1/tenants/<tenant>/load                  OwnershipRequest → {}                loads it before its first request
+ *   POST /v1/tenants/<tenant>/flush                 OwnershipRequest → ReleaseResponse   brings what is durable under the prefix, serves on
+ *   POST /v1/tenants/<tenant>/prewarm               PrewarmRequest → {}                  fetches a tenant that is about to move here
  *   GET  /v1/tenants                                                 → LoadedTenants
  */
 import { z } from "zod";
@@ -93,6 +97,8 @@ export const routeSchema = z.object({
   domains: z.array(z.string().max(253)).max(limits.tenantDomainsMax).optional(),
   /** Bounds of the tenant's own, where they differ from the gateway's. */
   limits: routeLimitsSchema.optional(),
+  /** Of an archived one: its objects are on their way back. */
+  thawing: z.boolean().optional(),
   /** Over its quota of the billing period: answered with a page that says so. */
   overQuota: z.boolean().optional(),
   /** Revision of control at which this was true. */
@@ -125,6 +131,13 @@ export const resolveRequestSchema = z.object({
     .optional(),
 });
 export type ResolveRequest = z.infer<typeof resolveRequestSchema>;
+
+/** By slug, or by verified custom host name (lower-case A-labels). */
+export const findRequestSchema = z.union([
+  z.object({ slug: slugSchema }),
+  z.object({ host: z.string().min(1).max(limits.domainCharactersMax) }),
+]);
+export type FindRequest = z.infer<typeof findRequestSchema>;
 
 export const registerRequestSchema = z.object({
   /** Where gateways and control reach this worker, e.g. `http://127.0.0.1:7500`. */
@@ -173,6 +186,13 @@ export type Position = z.infer<typeof positionSchema>;
 export const positionsSchema = z.record(z.string(), positionSchema);
 export type Positions = z.infer<typeof positionsSchema>;
 
+/**
+ * When the tenant must be awake next for a job that may not be skipped, Unix ms; null: never. Absent: the worker does not say, and
+ * what control knows stands.
+ */
+export const dueSchema = z.number().int().min(0).nullable().optional();
+export type Due = z.infer<typeof dueSchema>;
+
 /** A sealed log that still holds entries of the tenant that are not in its own prefix. Entries at or above endSeq are void. */
 export const tailSchema = z.object({ incarnation: incarnationSchema, endSeq: logSeqSchema });
 export type Tail = z.infer<typeof tailSchema>;
@@ -208,6 +228,8 @@ export const assignmentSchema = z.object({
   origin: originSchema.optional(),
   /** Most bytes of databases and uploads together; absent: no quota. */
   storageBytesMax: z.number().int().positive().optional(),
+  /** As the owner before told it: a due time that has passed is this one's to make up for (worker/crons). */
+  dueMs: z.number().int().min(0).optional(),
 });
 export type Assignment = z.infer<typeof assignmentSchema>;
 
@@ -222,6 +244,8 @@ export const reportRequestSchema = z.object({
         kind: z.enum(["serving", "materialised"]),
         base: positionsSchema.optional(),
         cleared: z.array(incarnationSchema).optional(),
+        /** With `serving`; told again whenever it changes. */
+        dueMs: dueSchema,
       }),
     )
     .max(1000),
@@ -231,7 +255,9 @@ export type ReportRequest = z.infer<typeof reportRequestSchema>;
 /** Clean exit: the worker sealed its own log at endSeq and these tenants are fully under their prefix. */
 export const exitRequestSchema = z.object({
   endSeq: logSeqSchema,
-  released: z.array(z.object({ tenant: tenantIdSchema, epoch: epochSchema, base: positionsSchema })),
+  released: z.array(
+    z.object({ tenant: tenantIdSchema, epoch: epochSchema, base: positionsSchema, dueMs: dueSchema }),
+  ),
 });
 export type ExitRequest = z.infer<typeof exitRequestSchema>;
 
@@ -239,8 +265,16 @@ export type ExitRequest = z.infer<typeof exitRequestSchema>;
 export const ownershipRequestSchema = z.object({ incarnation: incarnationSchema, epoch: epochSchema });
 export type OwnershipRequest = z.infer<typeof ownershipRequestSchema>;
 
-/** Everything of the tenant lies under its prefix up to `base`, and nothing is written under that epoch any more. */
-export const releaseResponseSchema = z.object({ base: positionsSchema });
+/** The tenant as its owner has it now, with what lies under its prefix; `incarnation` is the one that is asked, which does not own it yet. */
+export const prewarmRequestSchema = z.object({
+  incarnation: incarnationSchema,
+  assignment: assignmentSchema,
+});
+export type PrewarmRequest = z.infer<typeof prewarmRequestSchema>;
+
+/** Everything of the tenant lies under its prefix up to `base`; of a release: and nothing is written under that epoch any more. */
+export const releaseResponseSchema = z.object({ base: positionsSchema, dueMs: dueSchema });
+export type ReleaseResponse = z.infer<typeof releaseResponseSchema>;
 
 export const loadedTenantsSchema = z.object({
   tenants: z.array(
@@ -274,7 +308,7 @@ export const notOwnerSchema = z.object({
  *   GET  /_manybase/points       what can be restored                     → Points
  *   POST /_manybase/restore      RestoreRequest: in place, as a new TXID  → RestoreReport
  *   POST /_manybase/branches     BranchRequest: pins, for control only    → BranchPoint
- *   POST /_manybase/detach       a branch copies what it still reads of its origin → {}
+ *   POST /_manybase/detach       a branch copies what it still reads of its origin → {uploads}
  *   GET  /_manybase/usage                                                 → Usage
  * A ticket is made by control for one tenant and one action, is valid for minutes and signed with the member key.
  */

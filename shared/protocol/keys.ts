@@ -36,3 +36,42 @@ export interface Keyring {
   signing: MacKey;
   byId: ReadonlyMap<string, MacKey>;
 }
+
+/** A keyring whose keys change while it is in use: whoever holds it signs and verifies with the newest ones. */
+export class LiveKeyring implements Keyring {
+  #now: Keyring;
+
+  constructor(first: Keyring) {
+    this.#now = first;
+  }
+
+  get signing(): MacKey {
+    return this.#now.signing;
+  }
+
+  get byId(): ReadonlyMap<string, MacKey> {
+    return this.#now.byId;
+  }
+
+  replace(next: Keyring): void {
+    this.#now = next;
+  }
+}
+
+/** Signs with the first one's key and verifies with any of both, as they are at that moment. */
+export function joinKeyrings(first: Keyring, second: Keyring): Keyring {
+  let parts: readonly ReadonlyMap<string, MacKey>[] = [];
+  let all: ReadonlyMap<string, MacKey> = new Map();
+  return {
+    get signing() {
+      return first.signing;
+    },
+    get byId() {
+      if (parts[0] !== first.byId || parts[1] !== second.byId) {
+        parts = [first.byId, second.byId];
+        all = new Map([...first.byId, ...second.byId]);
+      }
+      return all;
+    },
+  };
+}

@@ -3,14 +3,17 @@
  * Rates are of uncompressed pages; absolute numbers are printed only to read the ratios by.
  */
 import { Database } from "bun:sqlite";
+import { randomBytes } from "node:crypto";
 import { compressSync, uncompressSync } from "lz4-napi";
-import type { Txid } from "../../shared/ids.ts";
+import type { TenantId, Txid } from "../../shared/ids.ts";
 import { Crc64 } from "../../shared/ltx/crc64.ts";
 import { decodeLtx } from "../../shared/ltx/decode.ts";
 import { encodeLtx } from "../../shared/ltx/encode.ts";
 import { type LtxHeader, type LtxPage, type Lz4, ltxPages } from "../../shared/ltx/ltx.ts";
 import { lz4Block } from "../../shared/ltx/lz4-block.ts";
 import { mergeLtx } from "../../shared/ltx/merge.ts";
+import { DataKeys } from "../../worker/encryption/data-key.ts";
+import { openBytes, sealBytes } from "../../worker/encryption/sealed.ts";
 
 const PAGE = 4_096;
 const ROUNDS = 7;
@@ -63,6 +66,21 @@ const blocks = pages.map(({ data }) => lz4Block.compressBlock(data).slice());
 const nativeBlocks = pages.map(({ data }) => new Uint8Array(native.compressBlock(data)));
 const copy = new Uint8Array(pages.length * PAGE);
 
+/** What an encrypted tenant pays on top: bodies of log entries, and objects. */
+const keys = new DataKeys("benchbenchbench" as TenantId);
+keys.add(1, crypto.getRandomValues(new Uint8Array(32)));
+const as = { kind: "entry", name: "benchbenchbench/data.db/1/1" };
+const whole = new Uint8Array(pages.length * PAGE);
+pages.forEach(({ data }, i) => whole.set(data, i * PAGE));
+const pieces = (bytes: number): Uint8Array[] =>
+  Array.from({ length: Math.ceil(whole.length / bytes) }, (_, i) =>
+    whole.subarray(i * bytes, (i + 1) * bytes),
+  );
+const entries = pieces(16 * 1024);
+const seal = (content: Uint8Array): Uint8Array => sealBytes(keys, as, content, randomBytes);
+const sealedEntries = entries.map(seal);
+const sealedWhole = seal(whole);
+
 const works = {
   memcpy: () => pages.forEach(({ data }, i) => copy.set(data, i * PAGE)),
   crc64: () => pages.reduce((crc, { data }) => crc.update(data), new Crc64()),
@@ -74,6 +92,10 @@ const works = {
   "encodeLtx, native": () => encodeLtx(header, pages, { lz4: native }),
   decodeLtx: () => decodeLtx(file),
   "decodeLtx, native": () => decodeLtx(file, { lz4: native }),
+  "seal, 16 KiB each": () => entries.forEach(seal),
+  "open, 16 KiB each": () => sealedEntries.forEach((sealed) => openBytes(keys, as, sealed)),
+  "seal, whole": () => seal(whole),
+  "open, whole": () => openBytes(keys, as, sealedWhole),
   "mergeLtx and encode": () => {
     const merged = mergeLtx([decoded, decoded]);
     return encodeLtx(merged.header, ltxPages(merged.pages));
@@ -116,4 +138,12 @@ for (const name of Object.keys(works) as Work[]) {
 for (const name of ["lz4 compress", "lz4 decompress", "encodeLtx", "decodeLtx"] as const) {
   const ratio = median(name) / median(`${name}, native`);
   console.log(`${name.padEnd(24)} ${ratio.toFixed(2)} of the same with lz4-napi`);
+}
+for (const [sealing, work] of [
+  ["seal, 16 KiB each", "encodeLtx"],
+  ["open, 16 KiB each", "decodeLtx"],
+] as const) {
+  // Of pages: an LTX file of them has fewer bytes to seal.
+  const share = (median(work) / median(sealing)) * (file.length / 1e6 / megabytes);
+  console.log(`${sealing.padEnd(24)} adds ${(share * 100).toFixed(0)} % to ${work}`);
 }

@@ -7,7 +7,7 @@ import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { parseOptions } from "../../shared/options.ts";
 import { temporaryDirectory } from "../e2e/all-in-one.ts";
-import { bin, killAll, run } from "../e2e/process.ts";
+import { type Running, bin, killAll, run } from "../e2e/process.ts";
 
 const OPTIONS = {
   tenants: {
@@ -19,6 +19,8 @@ const OPTIONS = {
   rate: { value: "<n>", default: "200", help: "Requests a second to the moved tenant." },
   moves: { value: "<n>", default: "6", help: "Moves of it." },
 };
+const PAUSE_MS_MAX = 300;
+const FAILOVER_MS = { p50: 2_000, p99: 3_000 };
 const { values } = parseOptions(OPTIONS, process.argv.slice(2), {});
 const tenants = Number(values.tenants);
 const data = temporaryDirectory();
@@ -38,13 +40,16 @@ async function main(): Promise<void> {
     MANYBASE_OPERATOR_TOKEN: token,
   });
   const controlUrl = await control.line("control ready on ");
-  const startWorker = (name: string): Promise<string> =>
-    run([
+  const workers = new Map<string, Running>();
+  const startWorker = async (name: string): Promise<void> => {
+    const worker = run([
       bin("bun"),
       "worker/main.ts",
       ...["--data", data, "--worker-data", join(data, name), "--listen", "127.0.0.1:0"],
       ...["--control", controlUrl],
-    ]).line("worker ready on ");
+    ]);
+    workers.set(await worker.line("worker ready on "), worker);
+  };
   await startWorker("a");
   const key = await Bun.file(join(data, "keys/gateway.key")).text();
   const gatewayUrl = await run(
@@ -73,14 +78,29 @@ async function main(): Promise<void> {
   const big = await tenant("big");
   await big.fill(Number(values.mebibytes));
   await startWorker("b");
+  const pausesMs: number[] = [];
   await big.load(Number(values.rate), async () => {
+    await Bun.sleep(1_000);
+    const quietSinceMs = performance.now();
+    await Bun.sleep(3_000);
+    const quietMs = big.longestSince(quietSinceMs);
+    process.stdout.write(`  no move for 3 s: longest request ${Math.round(quietMs)} ms\n`);
     for (let i = 0; i < Number(values.moves); i++) {
       const startedMs = performance.now();
       await cp("POST", "/tenants/big/move");
-      process.stdout.write(`  move ${i + 1}: ${Math.round(performance.now() - startedMs)} ms\n`);
+      const tookMs = performance.now() - startedMs;
       await Bun.sleep(1_500);
+      const pauseMs = big.longestSince(startedMs);
+      pausesMs.push(pauseMs);
+      process.stdout.write(
+        `  move ${i + 1}: ${Math.round(tookMs)} ms, longest request ${Math.round(pauseMs)} ms\n`,
+      );
     }
   });
+  process.stdout.write(
+    `  longest pause of a move: ${Math.round(Math.max(...pausesMs))} ms, ` +
+      `${(Math.max(...pausesMs) / PAUSE_MS_MAX).toFixed(2)} of the ${PAUSE_MS_MAX} ms it may be\n`,
+  );
   big.report(`planned moves of ${values.mebibytes} MiB at ${values.rate} requests/s`);
 
   const clients: Client[] = [];
@@ -90,10 +110,9 @@ async function main(): Promise<void> {
       for (const name of names) clients.push(await tenant(name));
     }),
   );
-  const { workers } = (await cp("GET", "/workers")) as {
-    workers: { incarnation: number; tenants: number }[];
-  };
-  const [full] = workers.toSorted((a, b) => b.tenants - a.tenants);
+  const views = async (): Promise<WorkerRow[]> =>
+    ((await cp("GET", "/workers")) as unknown as { workers: WorkerRow[] }).workers;
+  const [full] = (await views()).toSorted((a, b) => b.tenants - a.tenants);
   let drainMs = 0;
   const drain = async (): Promise<void> => {
     await Bun.sleep(1_000);
@@ -107,6 +126,32 @@ async function main(): Promise<void> {
   await Promise.all(clients.map((client) => client.load(1, () => draining)));
   const all = Client.together(clients);
   all.report(`drain of ${full?.tenants} tenants in ${Math.round(drainMs)} ms, 1 request/s each`);
+  await startWorker("c");
+  const [victim] = (await views()).toSorted((a, b) => b.tenants - a.tenants);
+  const dying = workers.get(victim?.url ?? "");
+  if (dying !== undefined) await failover(clients, dying);
+}
+
+interface WorkerRow {
+  incarnation: number;
+  tenants: number;
+  url: string;
+}
+
+/** All tenants are on one worker, which dies; another is there. Each tenant's client writes at once, and again until it is acknowledged. */
+async function failover(clients: readonly Client[], victim: Running): Promise<void> {
+  victim.kill("SIGKILL");
+  const killedMs = performance.now();
+  const times = await Promise.all(clients.map((client) => client.untilWritten(killedMs)));
+  const sorted = times.toSorted((a, b) => a - b);
+  const at = (share: number): number => Math.round(sorted[Math.floor((sorted.length - 1) * share)] ?? 0);
+  let lost = 0;
+  for (const client of clients) lost += await client.lost();
+  process.stdout.write(
+    `failover of ${clients.length} tenants: first acknowledged write elsewhere p50 ${at(0.5)} ms ` +
+      `(${(at(0.5) / FAILOVER_MS.p50).toFixed(2)} of ${FAILOVER_MS.p50}), p99 ${at(0.99)} ms ` +
+      `(${(at(0.99) / FAILOVER_MS.p99).toFixed(2)} of ${FAILOVER_MS.p99}), longest ${at(1)} ms; ${lost} acknowledged writes lost\n`,
+  );
 }
 
 /** Requests at a fixed rate, half of them writes, with what became of them. */
@@ -115,6 +160,8 @@ class Client {
   readonly #host: string;
   #authorization = "";
   timesMs: number[] = [];
+  /** When each of them began. */
+  begunMs: number[] = [];
   failures: string[] = [];
   acknowledged = 0;
   kept = 0;
@@ -172,6 +219,30 @@ class Client {
     this.kept = Number(totalItems);
   }
 
+  /** Of requests that began since then. */
+  longestSince(sinceMs: number): number {
+    return Math.max(0, ...this.timesMs.filter((_, i) => (this.begunMs[i] ?? 0) >= sinceMs - 1_000));
+  }
+
+  /** @returns how long after `sinceMs` a write was acknowledged */
+  async untilWritten(sinceMs: number): Promise<number> {
+    for (;;) {
+      try {
+        await this.#send("POST", "/api/collections/marks/records", { text: "after" });
+        this.acknowledged++;
+        return performance.now() - sinceMs;
+      } catch {
+        await Bun.sleep(25);
+      }
+    }
+  }
+
+  /** Acknowledged writes that are not there. */
+  async lost(): Promise<number> {
+    const { totalItems } = await this.#send("GET", "/api/collections/marks/records?perPage=1");
+    return Math.max(0, this.acknowledged - Number(totalItems));
+  }
+
   report(title: string): void {
     const sorted = this.timesMs.toSorted((a, b) => a - b);
     const at = (share: number): number => Math.round(sorted[Math.floor((sorted.length - 1) * share)] ?? 0);
@@ -194,6 +265,7 @@ class Client {
       this.failures.push(String(error));
     }
     this.timesMs.push(performance.now() - startedMs);
+    this.begunMs.push(startedMs);
   }
 
   async #send(method: string, path: string, body?: unknown): Promise<Record<string, unknown>> {

@@ -47,7 +47,8 @@ export function violation({ from, target }: Import): string | undefined {
     (here === "gateway" && from !== "gateway/main.ts" && !under(from, "gateway/adapters/"));
   if (neutral && there === undefined && !NEUTRAL.test(target)) return `${target} is not of the Web platform`;
   if (target === "bun:sqlite" && !under(from, "worker/sqlite/")) return "bun:sqlite belongs to worker/sqlite";
-  if (target.startsWith("@aws-sdk/") && !under(from, "worker/objects/"))
+  const isKms = target === "@aws-sdk/client-kms" && under(from, "worker/encryption/");
+  if (target.startsWith("@aws-sdk/") && !isKms && !under(from, "worker/objects/"))
     return "the S3 client belongs to worker/objects";
   const feature = /^worker\/features\/([^/]+)\//.exec(from)?.[1];
   const other = /^worker\/features\/([^/]+)\//.exec(target)?.[1];
@@ -60,6 +61,7 @@ export function violation({ from, target }: Import): string | undefined {
     "worker/tenant/",
     "worker/replication/",
     "worker/sqlite/",
+    "worker/encryption/",
     "worker/objects/",
     "worker/auth/",
   );

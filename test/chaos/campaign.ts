@@ -16,7 +16,7 @@ export interface Outcome {
 
 const KEYS = ["a", "b", "c", "d", "e"];
 const CLIENTS = 6;
-const CALM_MS = 6_000;
+const CALM_MS = 30_000; // a busy machine is no broken promise; it ends as soon as there is progress
 
 /** Torments the target for a while, lets it heal, and checks everything that clients saw. @throws when a promise was broken */
 export async function torment(target: ChaosTarget, random: Random, stormMs: number): Promise<Outcome> {

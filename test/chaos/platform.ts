@@ -85,6 +85,21 @@ export class Platform {
     return worker;
   }
 
+  /** At the address where it was, if there was one. */
+  async startControl(): Promise<void> {
+    const listen = this.#controlUrl === "" ? [] : ["--listen", new URL(this.#controlUrl).host];
+    this.#control = run([bin("bun"), "control/main.ts", ...this.#common(), ...listen], {
+      ...this.#environment(),
+      MANYBASE_OPERATOR_TOKEN: TOKEN,
+    });
+    this.#controlUrl = await this.#control.line("control ready on ");
+  }
+
+  async killControl(): Promise<void> {
+    this.#control?.kill("SIGKILL");
+    await this.#control?.exited;
+  }
+
   async stop(): Promise<void> {
     const processes = [this.#gateway, ...this.seats.map(({ process }) => process), this.#control];
     const running = processes.filter((process) => process !== undefined);
@@ -95,11 +110,7 @@ export class Platform {
 
   async #start(): Promise<void> {
     mkdirSync(this.#data, { recursive: true });
-    this.#control = run([bin("bun"), "control/main.ts", ...this.#common()], {
-      ...this.#environment(),
-      MANYBASE_OPERATOR_TOKEN: TOKEN,
-    });
-    this.#controlUrl = await this.#control.line("control ready on ");
+    await this.startControl();
     for (let i = 0; i < this.#options.workers; i++) {
       const name = `worker-${i}`;
       this.seats.push({ name, process: await this.startWorker(name) });

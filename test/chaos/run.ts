@@ -2,28 +2,55 @@ import { join } from "node:path";
 import { helpText, parseOptions } from "../../shared/options.ts";
 import { describeCoverage, describeFailure, runCampaign } from "../simulation/replication/campaign.ts";
 import { killAll } from "../e2e/process.ts";
-import { type KillReport, killCampaign, openS3, outageCampaign } from "./replication.ts";
+import { Random } from "../simulation/random.ts";
+import { badInput } from "./bad-input.ts";
+import { controlOutage } from "./control-outage.ts";
+import { edgeCampaign } from "./edge.ts";
+import { killCampaign, openS3, outageCampaign } from "./replication.ts";
 
 const OPTIONS = {
-  only: { value: "<part>", help: "simulation, kills, outages or control; all without it." },
+  only: {
+    value: "<part>",
+    help: "simulation, kills, outages, control, control-outage, edge or bad-input; all without it.",
+  },
   seeds: { value: "<n>", default: "10000", help: "Seeds of the replication simulator." },
   "first-seed": { value: "<n>", default: "1000001", help: "The first of them." },
   kills: { value: "<n>", default: "200", help: "Workers to kill: half on a file store, half on S3." },
   outages: { value: "<n>", default: "5", help: "Times to stop the object store." },
+  "control-seconds": { value: "<n>", default: "60", help: "How long control is away in control-outage." },
+  "edge-kills": {
+    value: "<n>",
+    default: "12",
+    help: "Processes to kill under a client's load, per gateway runtime.",
+  },
+  rate: { value: "<n>", default: "500", help: "Requests a second of that load." },
+  "bad-requests": { value: "<n>", default: "100000", help: "Bad requests per round and gateway runtime." },
   seed: { value: "<n>", default: "1", help: "For the order of kills and of control's faults." },
   engine: { value: "<name>", help: "Of control's part: raft, etcd or both." },
   runs: { value: "<n>", help: "Of control's part." },
   seconds: { value: "<n>", help: "Of each of control's runs." },
+  parallel: { value: "<n>", help: "Of control's runs at a time." },
   members: { value: "<n>", help: "Of control's clusters." },
 };
-const CONTROL_OPTIONS = ["engine", "runs", "seconds", "members", "seed"] as const;
+const CONTROL_OPTIONS = ["engine", "runs", "seconds", "members", "parallel", "seed"] as const;
 
 const { values, help } = parseOptions(OPTIONS, process.argv.slice(2), process.env);
 if (help) {
   process.stdout.write(helpText("npm run test:chaos -- [options]", "Long campaigns of faults.", OPTIONS));
   process.exit(0);
 }
-const number = (name: "seeds" | "first-seed" | "kills" | "outages" | "seed"): number => Number(values[name]);
+const number = (
+  name:
+    | "seeds"
+    | "first-seed"
+    | "kills"
+    | "outages"
+    | "seed"
+    | "edge-kills"
+    | "control-seconds"
+    | "rate"
+    | "bad-requests",
+): number => Number(values[name]);
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
 const failed: string[] = [];
 
@@ -44,7 +71,7 @@ async function part(name: string, work: () => Promise<boolean>): Promise<void> {
   }
 }
 
-function judge(report: Pick<KillReport, "violations">): boolean {
+function judge(report: { violations: string[] }): boolean {
   say(Bun.inspect({ ...report, violations: report.violations.length }));
   for (const violation of report.violations) say(`VIOLATION: ${violation}`);
   return report.violations.length === 0;
@@ -85,6 +112,26 @@ await part("control", async () => {
     stderr: "inherit",
   });
   return (await child.exited) === 0;
+});
+
+await part("control-outage", async () => judge(await controlOutage(number("control-seconds"))));
+
+await part("edge", async () => {
+  let good = true;
+  for (const runtime of ["bun", "deno"] as const) {
+    const options = { runtime, perSecond: number("rate"), kills: number("edge-kills"), pauseMs: 4_000 };
+    good = judge(await edgeCampaign(options, new Random(number("seed")), say)) && good;
+  }
+  return good;
+});
+
+await part("bad-input", async () => {
+  let good = true;
+  for (const runtime of ["bun", "deno"] as const) {
+    const options = { runtime, perRound: number("bad-requests"), rounds: 3, connections: 64 };
+    good = judge(await badInput(options, say)) && good;
+  }
+  return good;
 });
 
 s3?.server.close();

@@ -29,6 +29,8 @@ beforeAll(() => {
   control.set("xn--bcher-kva", worker);
   control.set("shut", worker, { suspended: true });
   control.set("cold", undefined, { state: "archived" });
+  control.set("thawing", undefined, { state: "archived", thawing: true });
+  control.set("full", worker, { overQuota: true });
 });
 
 afterAll(async () => {
@@ -106,7 +108,7 @@ describe.each(PROCESSES)("at the edge on %s", (runtime) => {
     expect(text).toMatch(/manybase_gateway_requests_total\{kind="tenant",method="GET",status="500"\} [1-9]/);
     expect(text).toMatch(/manybase_gateway_upstream_seconds_count [1-9]/);
     expect(text).toMatch(/manybase_gateway_route_lookups_total\{known="true"\} [1-9]/);
-    expect(text).toMatch(/manybase_gateway_routes 5/);
+    expect(text).toMatch(/manybase_gateway_routes 7/);
     expect(await (await fetch(`http://localhost:${gateway.port}/metrics`)).text()).not.toContain("_total");
   });
 
@@ -176,7 +178,9 @@ describe.each(PROCESSES)("at the edge on %s", (runtime) => {
 
   test.each([
     ["shut", 403, "This application is suspended"],
-    ["cold", 503, "This application is in the archive"],
+    ["cold", 503, "Cannot serve cold: it is in the archive"],
+    ["thawing", 503, "is being fetched from the archive"],
+    ["full", 402, "This application is over its quota"],
     ["nobody", 404, "There is nothing here"],
   ])("%s has a page of its own", async (name, status, title) => {
     const answer = await fetch(gateway.url(name), { headers: { accept: "text/html" } });

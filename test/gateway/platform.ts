@@ -6,7 +6,7 @@ import { UserError, errorResponse } from "../../shared/errors.ts";
 import { verifyGrant } from "../../shared/protocol/grant.ts";
 import { HEADERS } from "../../shared/protocol/headers.ts";
 import { type Keyring, parseKeyring } from "../../shared/protocol/keys.ts";
-import { type Running, bin, run } from "../e2e/process.ts";
+import { type Running, bin, eventually, run } from "../e2e/process.ts";
 import { startWorkerd } from "./workerd.ts";
 
 export const KEY = `g1:${"A".repeat(44)}`;
@@ -65,6 +65,7 @@ export function startWorker(incarnation: number, answer: Answer, port = 0): Fake
 export class FakeControl {
   readonly routes = new Map<string, object>();
   resolves = 0;
+  finds = 0;
   /** Before a resolve is answered. */
   onResolve: ((body: { slug: string; failed?: object }) => Promise<void> | void) | undefined;
   server: Server<undefined>;
@@ -137,6 +138,15 @@ export class FakeControl {
             ? errorResponse(new UserError("tenant_not_found", `Cannot find tenant ${body.slug}`))
             : Response.json(route);
         }
+        if (pathname === "/v1/routes/find") {
+          this.finds += 1;
+          const { slug, host = "" } = (await request.json()) as { slug?: string; host?: string };
+          const all = [...this.routes.values()] as { slug: string; domains?: string[] }[];
+          const route = all.find((one) => one.slug === slug || one.domains?.includes(host) === true);
+          return route === undefined
+            ? errorResponse(new UserError("tenant_not_found", "Cannot find tenant"))
+            : Response.json(route);
+        }
         if (pathname === "/v1/routes") {
           return Response.json({ revision: this.#revision, routes: [...this.routes.values()] });
         }
@@ -171,6 +181,8 @@ export interface GatewayProcess {
   /** `http://<name>.localhost:<port><path>` */
   url(name: string, path?: string): string;
   rssBytes(): number;
+  /** The same after a forced collection; only of one started with `collects`. */
+  collectedBytes(): Promise<number>;
 }
 
 export async function startGateway(
@@ -178,24 +190,28 @@ export async function startGateway(
   controlUrl: string,
   options: readonly string[] = [],
   data = makeData(),
+  collects = false,
 ): Promise<GatewayProcess> {
   if (runtime === "workers") {
-    const { process, port } = await startWorkerd(data, {
+    const variables = {
       MANYBASE_CONTROL_URL: controlUrl,
       MANYBASE_DOMAIN: "localhost",
       MANYBASE_GATEWAY_KEY: KEY,
-    });
+    };
+    const dashboards = options.find((option) => option.startsWith("--dashboards="))?.split("=")[1];
+    const { process, port } = await startWorkerd(data, variables, dashboards);
     return handle(process, port, data);
   }
   const main =
     runtime === "bun"
-      ? [bin("bun"), "gateway/adapters/bun-main.ts"]
+      ? [bin("bun"), ...(collects ? ["--preload", COLLECT] : []), "gateway/adapters/bun-main.ts"]
       : [
           bin("deno"),
           "run",
           "--no-prompt",
           "--allow-net",
           "--allow-env=MANYBASE_*",
+          ...(collects ? ["--v8-flags=--expose-gc", `--preload=${COLLECT}`] : []),
           `--allow-read=${data}`,
           `--allow-write=${join(data, "gateway")}`,
           "gateway/main.ts",
@@ -205,12 +221,24 @@ export async function startGateway(
   return handle(process, Number(new URL(await process.line("gateway ready on ")).port), data);
 }
 
+const COLLECT = "./test/gateway/collect.ts";
+
 function handle(process: Running, port: number, data: string): GatewayProcess {
   return {
     process,
     port,
     data,
     url: (name, path = "/") => `http://${name}.localhost:${port}${path}`,
+    async collectedBytes() {
+      const before = process.output().length;
+      process.kill("SIGUSR2");
+      const [, bytes] = await eventually(() => {
+        const found = /collected (\d+)/.exec(process.output().slice(before));
+        if (found === null) throw new Error("not collected yet");
+        return found;
+      });
+      return Number(bytes);
+    },
     rssBytes: () =>
       Number(Bun.spawnSync(["ps", "-o", "rss=", "-p", String(process.pid)]).stdout.toString()) * 1024,
   };

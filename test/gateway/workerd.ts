@@ -7,6 +7,8 @@ import { type Running, bin, eventually, run } from "../e2e/process.ts";
 export async function startWorkerd(
   directory: string,
   variables: Record<string, string>,
+  /** A folder of the dashboards' built files, bound as ASSETS. */
+  assets?: string,
 ): Promise<{ process: Running; port: number }> {
   const folder = mkdtempSync(join(directory, "workerd-"));
   await buildForWorkers(folder);
@@ -16,13 +18,15 @@ export async function startWorkerd(
   const bindings = Object.entries(variables).map(
     ([name, text]) => `(name = ${JSON.stringify(name)}, text = ${JSON.stringify(text)})`,
   );
+  const files = assets === undefined ? "" : `(name = "assets", disk = ${JSON.stringify(assets)}),`;
+  if (assets !== undefined) bindings.push(`(name = "ASSETS", service = "assets")`);
   const config = join(folder, "config.capnp");
   writeFileSync(
     config,
     `using Workerd = import "/workerd/workerd.capnp";
 const config :Workerd.Config = (
   services = [
-    (name = "gateway", worker = .gateway),
+    (name = "gateway", worker = .gateway), ${files}
     (name = "internet", network = (allow = ["public", "private"])),
   ],
   sockets = [(name = "http", address = "127.0.0.1:${port}", http = (), service = "gateway")],

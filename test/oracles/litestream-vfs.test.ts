@@ -9,7 +9,7 @@ import { type LtxFile, type Lz4, completePages, ltxPages } from "../../shared/lt
 import { mergeLtx } from "../../shared/ltx/merge.ts";
 import { hydrate, writeByLitestream } from "./litestream-vfs.ts";
 import { runSteps } from "./page-steps.ts";
-import { writeLitestreamTree } from "./write-litestream-tree.ts";
+import { writeLtxTree } from "../../scripts/manybase/litestream/ltx-tree.ts";
 
 const root = await mkdtemp(join(tmpdir(), "manybase-litestream-"));
 afterAll(() => rm(root, { recursive: true, force: true }));
@@ -61,7 +61,7 @@ describe("stock Litestream reads our files", () => {
       const directory = await newDirectory();
       const { files, database } = runSteps(join(directory, "source.db"), pageSize, STEPS);
       expect(files[3]?.header.commit).toBeLessThan(files[2]?.header.commit ?? 0);
-      await writeLitestreamTree(join(directory, "tree"), levels(files, lz4));
+      await writeLtxTree(join(directory, "tree"), levels(files, lz4));
       const found = await hydrate(
         join(directory, "tree"),
         join(directory, "hydrated.db"),
@@ -80,12 +80,12 @@ describe("stock Litestream reads our files", () => {
     const first = files[0] as LtxFile;
     const { pageSize, commit } = first.header;
     const flushes = [{ ...first, pages: completePages(first.pages, pageSize, commit) }, ...files.slice(1)];
-    await writeLitestreamTree(
+    await writeLtxTree(
       join(directory, "flushes"),
       flushes.map(({ header, pages }) => ({ level: 0, ltx: encodeLtx(header, ltxPages(pages)) })),
     );
     const whole = mergeLtx(files);
-    await writeLitestreamTree(join(directory, "snapshot"), [
+    await writeLtxTree(join(directory, "snapshot"), [
       { level: 9, ltx: encodeLtx(whole.header, ltxPages(whole.pages)) },
     ]);
     for (const tree of ["flushes", "snapshot"]) {

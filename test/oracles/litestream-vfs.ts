@@ -5,12 +5,12 @@ const CHILD_MS_MAX = 30_000;
 
 /** The stock Litestream VFS, in a process of its own because it takes its settings from the environment when it is loaded. */
 async function run(
-  tree: string,
+  url: string,
   action: { kind: "hydrate" | "write"; sql: string },
   environment: Record<string, string>,
 ): Promise<string> {
   const child = Bun.spawn([process.execPath, CHILD, JSON.stringify(action)], {
-    env: { PATH: process.env["PATH"] ?? "", LITESTREAM_REPLICA_URL: `file://${tree}`, ...environment },
+    env: { PATH: process.env["PATH"] ?? "", LITESTREAM_REPLICA_URL: url, ...environment },
     stdout: "pipe",
     stderr: "pipe",
     timeout: CHILD_MS_MAX,
@@ -27,10 +27,20 @@ async function run(
 
 /** Has stock Litestream write the whole database of a tree to `target`; returns the rows of `sql` as it reads them, as JSON lines. */
 export async function hydrate(tree: string, target: string, sql = "SELECT 1"): Promise<string[]> {
+  return hydrateFrom(`file://${tree}`, target, { sql });
+}
+
+/** As `hydrate`, from any place that stock Litestream knows. */
+export async function hydrateFrom(
+  url: string,
+  target: string,
+  { sql = "SELECT 1", environment = {} }: { sql?: string; environment?: Record<string, string> } = {},
+): Promise<string[]> {
   const output = await run(
-    tree,
+    url,
     { kind: "hydrate", sql },
     {
+      ...environment,
       LITESTREAM_HYDRATION_ENABLED: "true",
       LITESTREAM_HYDRATION_PATH: target,
       LITESTREAM_LOG_LEVEL: "DEBUG",
@@ -51,7 +61,7 @@ export async function writeByLitestream(
 ): Promise<void> {
   for (const sql of statements) {
     await run(
-      tree,
+      `file://${tree}`,
       { kind: "write", sql },
       { LITESTREAM_WRITE_ENABLED: "true", LITESTREAM_SYNC_INTERVAL: "20ms", LITESTREAM_BUFFER_PATH: buffer },
     );

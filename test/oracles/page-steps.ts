@@ -11,13 +11,20 @@ export interface Steps {
 }
 
 /** Runs the steps on a real database at `path` and takes what each one changed from the file itself, not from the WAL. */
-export function runSteps(path: string, pageSize: number, steps: readonly string[]): Steps {
+export function runSteps(
+  path: string,
+  pageSize: number,
+  steps: readonly string[],
+  journalMode: "DELETE" | "WAL" = "DELETE",
+): Steps {
   const files: LtxFile[] = [];
   let before: Uint8Array = new Uint8Array(0);
   const db = new Database(path);
   db.run(`PRAGMA page_size = ${pageSize}`);
+  db.run(`PRAGMA journal_mode = ${journalMode}`);
   for (const [i, sql] of steps.entries()) {
     db.run(sql);
+    if (journalMode === "WAL") db.run("PRAGMA wal_checkpoint(TRUNCATE)");
     const after = new Uint8Array(readFileSync(path));
     const pages = new Map<number, Uint8Array>();
     for (let pgno = 1; pgno * pageSize <= after.length; pgno++) {

@@ -10,7 +10,7 @@ import type { Tenant } from "../../worker/tenant/contract.ts";
 import type { LoadedTenant } from "../../worker/tenant/loaded-tenant.ts";
 import { type TestHost, TestWorld, putNote } from "../../worker/tenant/test-world.ts";
 import { hydrate } from "./litestream-vfs.ts";
-import { type LitestreamFile, writeLitestreamTree } from "./write-litestream-tree.ts";
+import { type LtxTreeFile, writeLtxTree } from "../../scripts/manybase/litestream/ltx-tree.ts";
 
 let world: TestWorld;
 let directory: string;
@@ -42,8 +42,8 @@ async function move(): Promise<void> {
   tenant = await world.at(host, id);
 }
 
-async function exported(): Promise<LitestreamFile[]> {
-  const files: LitestreamFile[] = [];
+async function exported(): Promise<LtxTreeFile[]> {
+  const files: LtxTreeFile[] = [];
   const prefix = ltxPrefix(id, DATA_DB);
   for await (const { key } of listAll(world.store, { prefix })) {
     const ltx = await getBytes(world.store, key);
@@ -57,7 +57,7 @@ async function expectRestored(name: string): Promise<void> {
   const image = await (tenant as LoadedTenant).database(DATA_DB).image();
   const tree = join(directory, name);
   mkdirSync(tree);
-  await writeLitestreamTree(tree, await exported());
+  await writeLtxTree(tree, await exported());
   const target = join(directory, `${name}.db`);
   await hydrate(tree, target);
   expect(Buffer.compare(readFileSync(target), image?.image ?? new Uint8Array())).toBe(0);

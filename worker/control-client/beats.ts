@@ -51,7 +51,10 @@ export function startBeats(options: BeatsOptions): Beats {
   };
   tick();
   const timer = setInterval(tick, limits.mainThreadTickMs);
-  const data: BeatThreadData = { memory: facts.memory, url, keys, incarnation, leaseMs, beatMs };
+  // As plain data: a keyring with behaviour does not arrive in a thread.
+  const { signing, byId } = keys;
+  const plain = { memory: facts.memory, url, incarnation, leaseMs, beatMs };
+  const data: BeatThreadData = { ...plain, keys: { signing, byId } };
   const thread = new Worker(new URL("./beat-thread.ts", import.meta.url), { workerData: data });
   const over = (cause?: unknown): void => {
     if (stopped) return;

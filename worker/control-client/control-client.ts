@@ -25,8 +25,9 @@ export class ControlClient {
     this.#client = new InternalClient(options);
   }
 
-  get url(): string {
-    return this.#client.url;
+  /** All its replicas. */
+  get urls(): string {
+    return this.#client.urls;
   }
 
   register(request: RegisterRequest, signal?: AbortSignal): Promise<RegisterResponse> {

@@ -3,7 +3,7 @@ import { SystemError } from "../../shared/errors.ts";
 import { STATE_DB } from "../../shared/ids.ts";
 import { limits } from "../../shared/limits.ts";
 import type { Log } from "../log.ts";
-import { settingsOf } from "../pb/settings.ts";
+import { onSettings, settingsOf } from "../pb/settings.ts";
 import { type Clock, systemClock } from "../replication/clock.ts";
 import type { Observation, Tenant } from "../tenant/contract.ts";
 import type { CronJob } from "./job.ts";
@@ -22,41 +22,58 @@ const RUNS =
   "CREATE TABLE IF NOT EXISTS _mb_cron_runs (id TEXT PRIMARY KEY NOT NULL, minute INTEGER NOT NULL)";
 
 /**
- * The rule for minutes that pass while a tenant is not loaded or this process is held up: they are skipped, never made up for.
- * A due time that must not be skipped wakes the tenant before it: `nextDue` is what control has to know for that.
+ * The rule for minutes that pass while a tenant is not loaded or this process is held up: harmless jobs skip them. A job that must
+ * run once runs late, once for all the minutes that it missed, as long as the newest of them is not older than
+ * `cronLateMinutesMax`; older ones are skipped. So that it is not late by much, control wakes the tenant (`Tenant.wakeAt`).
  */
 export class Crons {
   readonly #jobs: readonly CronJob[];
   readonly #log: Log;
   readonly #clock: Clock;
   readonly #onFailure: (tenant: Tenant, job: string, error: unknown) => void;
+  readonly #work: (tenant: Tenant) => () => void;
   readonly #tenants = new Set<Tenant>();
   readonly #queue: Run[] = [];
   /** Queued or running, as tenant and job: what is still there when it is due again is not queued twice. */
   readonly #pending = new Set<string>();
+  /** Of jobs that run once: queued, and not noted as run yet. */
+  readonly #unclaimed = new Set<Run>();
   #running = 0;
   #cancelSweep: (() => void) | undefined;
   #sweptMinute = -1;
 
-  /** @param options.onFailure - tells the tenant's own people that a job of theirs failed */
+  /**
+   * @param options.onFailure - tells the tenant's own people that a job of theirs failed
+   * @param options.work - told when a job begins; what it returns is called at its end: a tenant at work is not idle
+   */
   constructor(options: {
     jobs: readonly CronJob[];
     log: Log;
     clock?: Clock;
     onFailure?: (tenant: Tenant, job: string, error: unknown) => void;
+    work?: (tenant: Tenant) => () => void;
   }) {
     this.#jobs = options.jobs;
     this.#log = options.log;
     this.#clock = options.clock ?? systemClock;
     this.#onFailure = options.onFailure ?? (() => undefined);
+    this.#work = options.work ?? (() => () => undefined);
   }
 
-  /** From now on, until it leaves, the tenant's jobs run here. Cheap when it is known already. */
+  /** From now on, until it leaves, the tenant's jobs run here, and first what its owner before missed. Cheap when it is known already. */
   attach(tenant: Tenant): void {
     if (this.#tenants.has(tenant) || tenant.gone.aborted) return;
+    if (this.#tenants.size === 0) this.#sweptMinute = minuteOf(this.#clock.nowMs());
     this.#tenants.add(tenant);
     tenant.gone.addEventListener("abort", () => this.#detach(tenant), { once: true });
     this.#cancelSweep ??= this.#sweepLater();
+    const { dueMs } = tenant;
+    if (dueMs !== undefined) {
+      this.#queueMissed(tenant, minuteOf(dueMs), this.#sweptMinute);
+      this.#next();
+    }
+    onSettings(tenant, () => this.#tellDue(tenant));
+    this.#tellDue(tenant);
   }
 
   /** Every job of the tenant, in the order in which PocketBase lists them: its own last. */
@@ -88,14 +105,17 @@ export class Crons {
     return first;
   }
 
-  /** Queues what is due in the minute of `nowMs`, once per minute. */
+  /** Queues what is due in the minute of `nowMs`, and what must not be skipped of those since the last sweep. */
   sweep(nowMs: number): void {
-    const minute = Math.floor(nowMs / MINUTE_MS);
+    const minute = minuteOf(nowMs);
     if (minute <= this.#sweptMinute) return;
+    const first = this.#sweptMinute < 0 ? minute : this.#sweptMinute + 1;
     this.#sweptMinute = minute;
     for (const tenant of this.#tenants) {
       try {
         this.#queueDue(tenant, minute);
+        this.#queueMissed(tenant, first, minute);
+        this.#tellDue(tenant);
       } catch (error) {
         this.#log.warn({ tenant: tenant.id, err: error }, "cannot look for due jobs");
       }
@@ -111,12 +131,46 @@ export class Crons {
   #queueDue(tenant: Tenant, minute: number): void {
     const settings = settingsOf(tenant, tenant.observe());
     for (const job of this.#jobs) {
+      if (job.kind === "once") continue;
       const schedule = parseSchedule(job.expression(settings) ?? "");
-      if (schedule === undefined || !isDue(schedule, minute * MINUTE_MS)) continue;
-      const key = keyOf(tenant, job);
-      if (this.#pending.has(key)) continue;
-      this.#pending.add(key);
-      this.#queue.push({ tenant, job, minute });
+      if (schedule !== undefined && isDue(schedule, minute * MINUTE_MS)) this.#add({ tenant, job, minute });
+    }
+  }
+
+  /** Of each job that must run once the newest due minute of these, both included. */
+  #queueMissed(tenant: Tenant, first: number, last: number): void {
+    const settings = settingsOf(tenant, tenant.observe());
+    const from = Math.max(first, last - limits.cronLateMinutesMax);
+    for (const job of this.#jobs) {
+      const schedule = job.kind === "once" ? parseSchedule(job.expression(settings) ?? "") : undefined;
+      if (schedule === undefined) continue;
+      for (let minute = last; minute >= from; minute--) {
+        if (!isDue(schedule, minute * MINUTE_MS)) continue;
+        this.#add({ tenant, job, minute });
+        break;
+      }
+    }
+  }
+
+  #add(run: Run): void {
+    const key = keyOf(run.tenant, run.job);
+    if (this.#pending.has(key)) return;
+    this.#pending.add(key);
+    if (run.job.kind === "once") this.#unclaimed.add(run);
+    this.#queue.push(run);
+  }
+
+  /** A run that waits here is due until it is noted: should the tenant leave now, its next owner makes up for it. */
+  #tellDue(tenant: Tenant): void {
+    if (tenant.gone.aborted) return;
+    try {
+      let dueMs = this.nextDue(tenant, tenant.observe(), this.#sweptMinute * MINUTE_MS);
+      for (const run of this.#unclaimed) {
+        if (run.tenant === tenant) dueMs = Math.min(dueMs ?? Infinity, run.minute * MINUTE_MS);
+      }
+      tenant.wakeAt(dueMs);
+    } catch (error) {
+      this.#log.warn({ tenant: tenant.id, err: error }, "cannot tell when a tenant is due");
     }
   }
 
@@ -136,18 +190,35 @@ export class Crons {
     }
   }
 
-  async #runOnce({ tenant, job, minute }: Run): Promise<void> {
-    if (tenant.gone.aborted) return;
-    try {
-      if (job.kind === "once" && !(await claimMinute(tenant, job.id, minute))) return;
-    } catch (error) {
-      this.#log.warn(
-        { tenant: tenant.id, job: job.id, err: error },
-        "skipped a job: its mark cannot be made durable",
-      );
+  async #runOnce(run: Run): Promise<void> {
+    const { tenant, job, minute } = run;
+    if (tenant.gone.aborted) {
+      this.#unclaimed.delete(run);
       return;
     }
-    await this.#perform(tenant, job);
+    const done = this.#work(tenant);
+    try {
+      const isOurs = job.kind === "harmless" || (await this.#claim(run));
+      if (job.kind === "once") this.#tellDue(tenant);
+      if (!isOurs) return;
+      await this.#perform(tenant, job);
+    } catch (error) {
+      this.#log.warn(
+        { tenant: tenant.id, job: job.id, minute, err: error },
+        "skipped a job: its mark cannot be made durable",
+      );
+    } finally {
+      done();
+    }
+  }
+
+  /** When it fails the tenant stays due: if that is because it leaves, its next owner makes up for it, else the next sweep goes on. */
+  async #claim(run: Run): Promise<boolean> {
+    try {
+      return await claimMinute(run.tenant, run.job.id, run.minute);
+    } finally {
+      this.#unclaimed.delete(run);
+    }
   }
 
   async #perform(tenant: Tenant, job: CronJob): Promise<void> {
@@ -182,6 +253,8 @@ export class Crons {
     });
   }
 }
+
+const minuteOf = (timeMs: number): number => Math.floor(timeMs / MINUTE_MS);
 
 const keyOf = (tenant: Tenant, job: CronJob): string => `${tenant.id} ${job.id}`;
 

@@ -20,17 +20,7 @@ export interface SqlSession {
   readonly isAutocommit: boolean;
   /** One statement, transaction control included. @throws what SQLite says, SqlRefused, SystemError */
   execute(sql: string, params: readonly SqlValue[]): Promise<SessionResult>;
-  describe(sql: string): SessionDescription;
+  describe(sql: string): Promise<SessionDescription>;
   /** Rolls an open transaction back. */
   close(): Promise<void>;
-}
-
-/** A statement that this session must not run, or whose answer is larger than its bounds. */
-export class SqlRefused extends Error {
-  override readonly name = "SqlRefused";
-  readonly code: string;
-  constructor(code: string, message: string) {
-    super(message);
-    this.code = code;
-  }
 }

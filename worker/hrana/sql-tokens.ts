@@ -72,11 +72,12 @@ function isTrigger(words: readonly string[]): boolean {
   return kind === "TRIGGER";
 }
 
-/** The first words of a statement, upper case: what kind it is. */
+/** The first words of a statement, upper case: what kind it is. SQLite passes over semicolons before it. */
 export function firstWords(sql: string, count: number): string[] {
   const words: string[] = [];
   for (const token of sqlTokens(sql)) {
     if (words.length === count) break;
+    if (token.kind === "semicolon" && words.length === 0) continue;
     words.push(token.text.toUpperCase());
   }
   return words;

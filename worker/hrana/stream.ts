@@ -9,9 +9,11 @@ import type {
   HranaResult,
   HranaStatement,
 } from "./messages.ts";
-import { type SqlSession, SqlRefused } from "./session.ts";
+import { SqlRefused } from "../statements/refused.ts";
+import type { SqlSession } from "./session.ts";
 import { parameterNames, splitStatements } from "./sql-tokens.ts";
-import { decodeValue, encodeValue } from "./value.ts";
+import { encodeRows } from "./json-pieces.ts";
+import { decodeValue } from "./value.ts";
 
 export interface BatchResult {
   step_results: (HranaResult | null)[];
@@ -58,7 +60,7 @@ export class HranaStream {
         for (const sql of splitStatements(this.#text(request))) await this.session.execute(sql, []);
         return {};
       case "describe":
-        return { result: this.#describe(this.#text(request)) };
+        return { result: await this.#describe(this.#text(request)) };
       case "store_sql":
         if (this.#texts.size >= limits.sqlStoredTextsMax)
           throw new SqlRefused("SQL_STORE_FULL", `A stream keeps at most ${limits.sqlStoredTextsMax} texts`);
@@ -122,12 +124,13 @@ export class HranaStream {
 
   async #execute(stmt: HranaStatement): Promise<HranaResult> {
     const sql = this.#text(stmt);
+    checkSingle(sql);
     const startMs = performance.now();
     const result = await this.session.execute(sql, bindValues(sql, stmt));
     const wantsRows = stmt.want_rows !== false;
     const answer: HranaResult = {
       cols: result.columns.map(({ name, declaredType }) => ({ name, decltype: declaredType })),
-      rows: wantsRows ? result.rows.map((row) => row.map(encodeValue)) : [],
+      rows: wantsRows ? await encodeRows(result.rows) : [],
       affected_row_count: result.affectedRows,
       last_insert_rowid: result.lastInsertRowid?.toString() ?? null,
       rows_read: result.rows.length,
@@ -140,8 +143,9 @@ export class HranaStream {
     return answer;
   }
 
-  #describe(sql: string): unknown {
-    const { parameters, columns, isExplain, isReadonly } = this.session.describe(sql);
+  async #describe(sql: string): Promise<unknown> {
+    checkSingle(sql);
+    const { parameters, columns, isExplain, isReadonly } = await this.session.describe(sql);
     return {
       params: parameters.map((name) => ({ name })),
       cols: columns.map(({ name, declaredType }) => ({ name, decltype: declaredType })),
@@ -151,6 +155,8 @@ export class HranaStream {
   }
 
   #text({ sql, sql_id }: { sql?: string | null | undefined; sql_id?: number | null | undefined }): string {
+    if (typeof sql === "string" && typeof sql_id === "number")
+      throw new SqlRefused("SQL_AMBIGUOUS", "The request has both an SQL text and a stored one");
     const text = sql ?? (sql_id === null || sql_id === undefined ? undefined : this.#texts.get(sql_id));
     if (text === undefined)
       throw new SqlRefused("SQL_MISSING", "The request has no SQL text, or an unknown stored one");
@@ -158,18 +164,38 @@ export class HranaStream {
   }
 }
 
-/** Positional values first, then named ones, whose `:`, `@` or `$` may be left out. */
+/** Positional values first, then named ones, whose `:`, `@` or `$` may be left out. Every parameter needs one, and no more. */
 function bindValues(sql: string, { args, named_args }: HranaStatement): SqlValue[] {
-  const values: SqlValue[] = (args ?? []).map(decodeValue);
-  if (named_args === null || named_args === undefined || named_args.length === 0) return values;
+  const values: (SqlValue | undefined)[] = (args ?? []).map(decodeValue);
   const names = parameterNames(sql);
-  while (values.length < names.length) values.push(null);
-  for (const { name, value } of named_args) {
+  if (values.length > names.length)
+    throw new SqlRefused(
+      "ARGS_INVALID",
+      `The statement has ${names.length} parameters, not ${values.length}`,
+    );
+  for (const { name, value } of named_args ?? []) {
     const index = names.findIndex((known) => known !== null && (known === name || known.slice(1) === name));
     if (index < 0) throw new SqlRefused("ARGS_INVALID", `The statement has no parameter ${name}`);
     values[index] = decodeValue(value);
   }
-  return values;
+  return names.map((name, index) => {
+    const value = values[index];
+    // A number that no `?N` of the statement uses is a parameter of SQLite's, but nobody's to give.
+    if (value !== undefined || isSkipped(names, index)) return value ?? null;
+    throw new SqlRefused("ARGS_INVALID", `The parameter ${name ?? index + 1} has no value`);
+  });
+}
+
+/** In `?1, ?3` there is no second one. */
+function isSkipped(names: readonly (string | null)[], index: number): boolean {
+  return names[index] === null && names.slice(index + 1).some((later) => later?.startsWith("?") === true);
+}
+
+/** @throws SqlRefused for none or several: only the first would run */
+function checkSingle(sql: string): void {
+  const statements = splitStatements(sql).length;
+  if (statements === 0) throw new SqlRefused("SQL_NO_STATEMENT", "The SQL text has no statement");
+  if (statements > 1) throw new SqlRefused("SQL_MANY_STATEMENTS", "The SQL text has more than one statement");
 }
 
 export function toHranaError(error: unknown): HranaError {

@@ -1,10 +1,12 @@
+import type { z } from "zod";
 import { SystemError, UserError } from "../../shared/errors.ts";
 import { type TenantId, parseTenantId } from "../../shared/ids.ts";
 import { limits } from "../../shared/limits.ts";
 import { HEADERS } from "../../shared/protocol/headers.ts";
-import { type OwnershipRequest, ownershipRequestSchema } from "../../shared/protocol/internal.ts";
+import { ownershipRequestSchema, prewarmRequestSchema } from "../../shared/protocol/internal.ts";
 import type { Keyring } from "../../shared/protocol/keys.ts";
 import { verifyCall } from "../../shared/protocol/signature.ts";
+import type { TenantHost } from "../tenant/host.ts";
 import type { Departures } from "./departures.ts";
 import type { Visitors } from "./visitors.ts";
 
@@ -13,6 +15,7 @@ export interface MemberSession {
   readonly incarnation: number;
   readonly visitors: Visitors;
   readonly departures: Departures;
+  readonly host: Pick<TenantHost, "flush" | "prewarm">;
 }
 
 export interface MemberAppOptions {
@@ -22,7 +25,7 @@ export interface MemberAppOptions {
   nowMs?: () => number;
 }
 
-const ONE_TENANT = /^\/v1\/tenants\/([^/?]+)\/(release|load)$/;
+const ONE_TENANT = /^\/v1\/tenants\/([^/?]+)\/(release|load|flush|prewarm)$/;
 
 /**
  * What control asks of a worker, below `/v1/` (shared/protocol/internal.ts). Errors are thrown: the server answers them.
@@ -48,9 +51,16 @@ export function createMemberApp(
       throw new UserError("not_found", `Cannot ${request.method} ${path}: no such path`);
     }
     const tenant = parseTenantId(id);
-    const { epoch } = ownership(session, tenant, body);
+    if (action === "prewarm") {
+      const { assignment } = meant(session, tenant, parsed(body, prewarmRequestSchema));
+      if (assignment.tenant !== tenant) throw badBody("it names another tenant");
+      await session.host.prewarm(assignment);
+      return Response.json({});
+    }
+    const { epoch } = meant(session, tenant, parsed(body, ownershipRequestSchema));
+    if (action === "flush") return Response.json({ base: await session.host.flush(tenant, epoch) });
     if (action === "release") {
-      return Response.json({ base: await session.departures.release(tenant, epoch) });
+      return Response.json(await session.departures.release(tenant, epoch));
     }
     const visit = await session.visitors.enter(tenant, epoch);
     visit.end();
@@ -58,28 +68,28 @@ export function createMemberApp(
   };
 }
 
-function ownership(session: MemberSession, tenant: TenantId, body: Uint8Array): OwnershipRequest {
+function parsed<Schema extends z.ZodType>(body: Uint8Array, schema: Schema): z.infer<Schema> {
   let raw: unknown;
   try {
     raw = JSON.parse(new TextDecoder().decode(body));
   } catch (cause) {
-    throw new UserError("invalid_body", "Cannot read request: its body is not JSON", { cause });
+    throw badBody("its body is not JSON", cause);
   }
-  const parsed = ownershipRequestSchema.safeParse(raw);
-  if (!parsed.success) {
-    throw new UserError(
-      "invalid_body",
-      `Cannot read request: ${parsed.error.issues[0]?.message ?? "bad body"}`,
-    );
-  }
-  if (parsed.data.incarnation !== session.incarnation) {
-    throw new UserError(
-      "not_owner",
-      `Cannot act on tenant ${tenant}: this is incarnation ${session.incarnation}`,
-      { details: { incarnation: session.incarnation } },
-    );
-  }
-  return parsed.data;
+  const result = schema.safeParse(raw);
+  if (!result.success) throw badBody(result.error.issues[0]?.message ?? "bad body");
+  return result.data;
+}
+
+const badBody = (what: string, cause?: unknown): UserError =>
+  new UserError("invalid_body", `Cannot read request: ${what}`, { cause });
+
+function meant<T extends { incarnation: number }>(session: MemberSession, tenant: TenantId, request: T): T {
+  if (request.incarnation === session.incarnation) return request;
+  throw new UserError(
+    "not_owner",
+    `Cannot act on tenant ${tenant}: this is incarnation ${session.incarnation}`,
+    { details: { incarnation: session.incarnation } },
+  );
 }
 
 async function readSigned(

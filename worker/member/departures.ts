@@ -1,13 +1,13 @@
 import { LRUCache } from "lru-cache";
 import type { Epoch, TenantId } from "../../shared/ids.ts";
 import { limits } from "../../shared/limits.ts";
-import type { Positions } from "../../shared/protocol/internal.ts";
+import type { ReleaseResponse } from "../../shared/protocol/internal.ts";
 import type { TenantHost } from "../tenant/host.ts";
 import type { Visitors } from "./visitors.ts";
 
 interface Departure {
   epoch: Epoch;
-  base: Promise<Positions>;
+  answer: Promise<ReleaseResponse>;
 }
 
 /**
@@ -30,19 +30,19 @@ export class Departures {
    *
    * @throws UserError `not_owner`; what `TenantHost.release` and a load throw, and then the tenant has not left
    */
-  release(id: TenantId, epoch: Epoch): Promise<Positions> {
+  release(id: TenantId, epoch: Epoch): Promise<ReleaseResponse> {
     const before = this.#departures.get(id);
-    if (before?.epoch === epoch) return before.base;
-    const base = this.#release(id, epoch);
-    const departure = { epoch, base };
+    if (before?.epoch === epoch) return before.answer;
+    const answer = this.#release(id, epoch);
+    const departure = { epoch, answer };
     this.#departures.set(id, departure);
-    base.catch(() => {
+    answer.catch(() => {
       if (this.#departures.peek(id) === departure) this.#departures.delete(id);
     });
-    return base;
+    return answer;
   }
 
-  async #release(id: TenantId, epoch: Epoch): Promise<Positions> {
+  async #release(id: TenantId, epoch: Epoch): Promise<ReleaseResponse> {
     // Before anyone is kept out: another epoch's tenant is none of this call's business.
     await this.#host.acquire(id, epoch);
     const door = await this.#visitors.close(id);
@@ -50,7 +50,10 @@ export class Departures {
       for (;;) {
         const acquired = this.#host.acquire(id, epoch);
         // In the turn in which it is here at this epoch, so that no other ownership can be released by mistake.
-        if (!(acquired instanceof Promise)) return await this.#host.release(id);
+        if (!(acquired instanceof Promise)) {
+          const base = await this.#host.release(id);
+          return { base, dueMs: acquired.dueMs ?? null };
+        }
         await acquired;
       }
     } finally {

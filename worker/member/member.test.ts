@@ -32,7 +32,7 @@ describe("Visitors", () => {
   test("a tenant leaves when those inside have ended; who comes meanwhile is told that it is not here", async () => {
     const visit = await visitors.enter(id, epoch(1));
     const order: string[] = [];
-    const left = departures.release(id, epoch(1)).then((base) => {
+    const left = departures.release(id, epoch(1)).then(({ base }) => {
       order.push("left");
       return base;
     });
@@ -101,12 +101,12 @@ describe("Departures", () => {
     expect(b).toEqual(a);
     expect(host.metrics()["tenant_releases"]).toBe(1);
     const next = world.host();
-    world.give(id, a, next);
+    world.give(id, a.base, next);
     expect(notes(await world.at(next, id))).toEqual(["kept"]);
   });
 
   test("a tenant that is not loaded is loaded first: what its log holds goes under the prefix", async () => {
-    expect(await departures.release(id, epoch(1))).toEqual({});
+    expect(await departures.release(id, epoch(1))).toEqual({ base: {}, dueMs: null });
     expect(host.metrics()["tenant_loads"]).toBe(1);
   });
 
@@ -132,7 +132,7 @@ describe("createMemberApp", () => {
   ): Promise<unknown> => {
     const app = createMemberApp({
       keys,
-      session: () => (live ? { incarnation: host.incarnation, visitors, departures } : undefined),
+      session: () => (live ? { incarnation: host.incarnation, visitors, departures, host } : undefined),
     });
     const bytes = body === undefined ? new Uint8Array() : new TextEncoder().encode(JSON.stringify(body));
     const request = new Request(`http://worker${path}`, {

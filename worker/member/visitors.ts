@@ -17,6 +17,8 @@ class Room {
   readonly loadedMs: number;
   readonly inside = new Set<Visit>();
   requests = 0;
+  /** What the tenant does by itself: it is in use, and may be moved all the same. */
+  jobs = 0;
   busyMs = 0;
   changedMs: number;
   readonly #watchers = new Set<() => void>();
@@ -40,6 +42,18 @@ class Room {
       this.changedMs = nowMs;
     }
     for (const watcher of this.#watchers) watcher();
+  }
+
+  /** @returns how to end it */
+  work(nowMs: () => number): () => void {
+    this.jobs += 1;
+    let over = false;
+    return () => {
+      if (over) return;
+      over = true;
+      this.jobs -= 1;
+      if (this.inside.size === 0) this.changedMs = nowMs();
+    };
   }
 
   /** Resolves when `left` holds, looked at whenever somebody leaves, or after `ms`. */
@@ -86,6 +100,11 @@ export class Visitors {
     return acquired instanceof Promise ? this.#enterLater(id, epoch, acquired) : this.#visit(acquired);
   }
 
+  /** A job of the tenant's own runs: it is not idle until that is over. @returns how to end it */
+  work(tenant: Tenant): () => void {
+    return this.#room(tenant).work(this.#monotonicMs);
+  }
+
   /** As `close`, for all loaded tenants at once: before this worker stops. */
   async closeAll(): Promise<{ open: () => void }> {
     const doors = await Promise.all([...this.#rooms.keys()].map((id) => this.close(id)));
@@ -117,7 +136,7 @@ export class Visitors {
     return [...this.#rooms].map(([tenant, room]) => ({
       tenant,
       epoch: room.tenant.epoch,
-      idleMs: room.inside.size > 0 ? 0 : nowMs - room.changedMs,
+      idleMs: room.inside.size > 0 || room.jobs > 0 ? 0 : nowMs - room.changedMs,
       loadedMs: nowMs - room.loadedMs,
       requests: room.requests,
       busyMs: room.busyMs + (room.inside.size > 0 ? nowMs - room.changedMs : 0),
@@ -164,18 +183,22 @@ export class Visitors {
   }
 
   #visit(tenant: Tenant): Visit {
-    let room = this.#rooms.get(tenant.id);
-    if (room?.tenant !== tenant) {
-      room = this.#furnish(tenant);
-      this.#rooms.set(tenant.id, room);
-    }
-    const entered = room;
+    const entered = this.#room(tenant);
     const visit: Visit = {
       tenant,
       end: () => entered.leave(visit, this.#monotonicMs()),
     };
     entered.enter(visit, this.#monotonicMs());
     return visit;
+  }
+
+  #room(tenant: Tenant): Room {
+    let room = this.#rooms.get(tenant.id);
+    if (room?.tenant !== tenant) {
+      room = this.#furnish(tenant);
+      this.#rooms.set(tenant.id, room);
+    }
+    return room;
   }
 
   #furnish(tenant: Tenant): Room {

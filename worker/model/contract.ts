@@ -3,7 +3,7 @@
  * worker/model implements it, worker/query turns filters into SQL, worker/features/* add rules and HTTP.
  */
 import type { Collection, Field, Schema } from "../../shared/schema/collection.ts";
-import type { SqlReader } from "../sqlite/contract.ts";
+import type { SqlReader, SqlRow } from "../sqlite/contract.ts";
 import type { Tenant, WriteTransaction } from "../tenant/contract.ts";
 
 /** Canonical values by field name: string, number, boolean, string[], parsed JSON, `{lon, lat}`; "" is an empty text or date. */
@@ -82,6 +82,7 @@ export type CollectionChangeListener = (tx: WriteTransaction, change: Collection
 
 /** One per loaded tenant: `modelOf(tenant)` in worker/model/model.ts. */
 export interface TenantModel {
+  readonly tenant: Tenant;
   /** The newest committed schema (inside a transaction that changed it: `schemaIn(tx)`). */
   readonly schema: Schema;
   schemaIn(tx: WriteTransaction): Schema;
@@ -129,8 +130,12 @@ export interface TenantModel {
     inputs: readonly Readonly<Record<string, unknown>>[],
     deleteMissing: boolean,
   ): void;
-  /** Fields and sample rows of a view with this query; the caller rolls the transaction back. */
-  dryRunView(tx: WriteTransaction, query: string): { fields: Field[]; sample: RecordData[] };
+  /** Fields of a view with this query, and its first `rows` as records; the caller rolls the transaction back. */
+  dryRunView(
+    tx: WriteTransaction,
+    query: string,
+    rows: readonly SqlRow[],
+  ): { fields: Field[]; sample: RecordData[] };
 }
 
 /** Makes an empty data.db a PocketBase one (system collections, `users`, settings), or upgrades an imported one; idempotent. */

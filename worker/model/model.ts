@@ -52,6 +52,7 @@ function createModel(tenant: Tenant): TenantModel {
   };
 
   return {
+    tenant,
     get schema() {
       return state.committed;
     },
@@ -92,7 +93,7 @@ function createModel(tenant: Tenant): TenantModel {
         if (rows.length === 0) return;
       }
     },
-    dryRunView: (tx, query) => dryRunView(tx, state, query),
+    dryRunView: (tx, query, rows) => dryRunView(tx, state, query, rows),
     importCollections(tx, inputs, deleteMissing) {
       const before = state.in(tx);
       importCollections(tx, state, inputs, deleteMissing, (collection) => remove(tx, collection, false));

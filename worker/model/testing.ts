@@ -9,7 +9,13 @@ import type { Collection } from "../../shared/schema/collection.ts";
 import type { Connection } from "../sqlite/connection.ts";
 import type { SqlReader } from "../sqlite/contract.ts";
 import { openReader, openWriter } from "../sqlite/open.ts";
-import type { Observation, Tenant, TenantDatabase, WriteTransaction } from "../tenant/contract.ts";
+import type {
+  Observation,
+  Tenant,
+  TenantDatabase,
+  WriteTransaction,
+  TenantHistory,
+} from "../tenant/contract.ts";
 import { isThenable, Transaction } from "../tenant/transaction.ts";
 import { bootstrap } from "./bootstrap.ts";
 import { ValidationFailure, type RecordData, type TenantModel } from "./contract.ts";
@@ -42,7 +48,10 @@ export async function openTestTenant(from?: string): Promise<TestTenant> {
     database,
     observe: () => seen,
     objects: undefined as unknown as ObjectStore,
+    history: undefined as unknown as TenantHistory,
     gone: new AbortController().signal,
+    dueMs: undefined,
+    wakeAt: () => undefined,
     replaceDatabases: () => Promise.reject(new Error("Cannot replace databases: this is a test tenant")),
     onReplaced: () => undefined,
     slot<T>(key: { readonly create: (tenant: Tenant) => T }): T {
@@ -60,11 +69,13 @@ export async function openTestTenant(from?: string): Promise<TestTenant> {
 
 class TestDatabase implements TenantDatabase {
   readonly name: DatabaseName;
+  readonly path: string;
   readonly #writer: Connection;
   readonly #reader: Connection;
 
   constructor(name: DatabaseName, path: string) {
     this.name = name;
+    this.path = path;
     this.#writer = openWriter(path);
     this.#reader = openReader(path);
   }
@@ -90,6 +101,10 @@ class TestDatabase implements TenantDatabase {
     for (const effect of afterCommit) effect();
     for (const effect of afterDurable) void effect();
     return result;
+  }
+
+  lend(): Promise<never> {
+    return Promise.reject(new Error("Cannot lend: this is a test tenant"));
   }
 
   image(): Uint8Array {

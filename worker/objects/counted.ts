@@ -92,6 +92,8 @@ export function countedStore(store: ObjectStore, purpose: (key: string) => strin
       count("thaw", key);
       return store.thaw(key, days, options);
     },
+    ...(store.keepsVersions === undefined ? {} : { keepsVersions: store.keepsVersions.bind(store) }),
+    ...(store.shred === undefined ? {} : { shred: store.shred.bind(store) }),
     close: () => store.close(),
     counts: () => structuredClone([...lines.values()]),
     requests: (filter = {}) =>

@@ -5,6 +5,7 @@ import { ApiError, badRequest } from "./api-error.ts";
 import { inferValues } from "./form-values.ts";
 import { sniffBlob } from "./mime.ts";
 import type { BoundBody } from "./route.ts";
+import { type SpooledForm, spoolForm } from "./spooled-form.ts";
 
 export const EMPTY_BODY: BoundBody = { values: {}, files: new Map() };
 
@@ -100,33 +101,45 @@ async function bindForm(
   length: string | null,
   bytesMax: number,
 ): Promise<BoundBody> {
-  let form: FormData;
+  let form: Form;
   try {
-    form =
-      length === null
-        ? await new Response(await readBounded(request, bytesMax), {
-            headers: { "content-type": type },
-          }).formData()
-        : await request.formData();
+    const isSmall = length !== null && Number(length) <= limits.formFileMemoryBytesMax;
+    form = isSmall ? inMemory(await request.formData()) : await spoolForm(request, type, bytesMax);
   } catch (cause) {
     if (cause instanceof ApiError) throw cause;
     throw badRequest("", undefined, cause);
   }
-  const texts: [string, string][] = [];
-  const files = new Map<string, UploadedFile[]>();
-  for (const [key, value] of form) {
-    if (typeof value === "string") {
-      texts.push([key, value]);
-    } else if (value.name === "" && value.size === 0) {
-      texts.push([key, ""]);
-    } else {
-      const file = { name: value.name, size: value.size, mime: await sniffBlob(value), blob: value };
+  const { texts, discard } = form;
+  try {
+    const files = new Map<string, UploadedFile[]>();
+    for (const { key, name, blob } of form.files) {
+      // A file input that was left empty.
+      if (name === "" && blob.size === 0) {
+        texts.push([key, ""]);
+        continue;
+      }
+      const file = { name, size: blob.size, mime: await sniffBlob(blob), blob };
       const known = files.get(key);
       if (known === undefined) files.set(key, [file]);
       else known.push(file);
     }
+    return { values: inferOrFail(texts), files, ...(discard === undefined ? {} : { discard }) };
+  } catch (error) {
+    await discard?.();
+    throw error;
   }
-  return { values: inferOrFail(texts), files };
+}
+
+type Form = Omit<SpooledForm, "discard"> & Partial<Pick<SpooledForm, "discard">>;
+
+function inMemory(form: FormData): Form {
+  const texts: [string, string][] = [];
+  const files: Form["files"] = [];
+  for (const [key, value] of form) {
+    if (typeof value === "string") texts.push([key, value]);
+    else files.push({ key, name: value.name, blob: value });
+  }
+  return { texts, files };
 }
 
 async function readText(request: Request, length: string | null, bytesMax: number): Promise<string> {

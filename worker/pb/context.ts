@@ -84,6 +84,12 @@ export class RequestContextState implements PbContext {
     return this.#bound;
   }
 
+  /** The request is answered: nothing of its body is needed any more. */
+  async discard(): Promise<void> {
+    const bound = await this.#bound?.catch(() => undefined);
+    await bound?.discard?.();
+  }
+
   requireAuth(): AuthState {
     if (this.auth === undefined) throw unauthorized();
     return this.auth;

@@ -2,6 +2,7 @@
 import { SystemError, UserError } from "../../shared/errors.ts";
 import { ValidationFailure } from "../model/contract.ts";
 import { FilterError } from "../../shared/filter/error.ts";
+import { StatementFailure } from "../statements/failure.ts";
 import { ApiError, badRequest, forbidden } from "./api-error.ts";
 import { encodeGo, sortedKeys } from "./go-json.ts";
 
@@ -15,6 +16,8 @@ export function toApiError(error: unknown): ApiError | undefined {
   if (error instanceof FilterError) {
     return error.kind === "forbidden" ? forbidden(error.message) : badRequest("", undefined, error);
   }
+  // A query that was stopped in its process: PocketBase answers so when its own time-out is over.
+  if (error instanceof StatementFailure) return badRequest("", undefined, error);
   if (error instanceof UserError || error instanceof SystemError) {
     const wait = error.retryAfterMs;
     const headers = wait === undefined ? {} : { "retry-after": String(Math.max(1, Math.ceil(wait / 1000))) };

@@ -36,7 +36,10 @@ export function createFrame(options: FrameOptions): TenantApp {
     if (auth?.isSuperuser === true) checkSuperuserAddress(from);
     const context = new RequestContextState(from, url, match.params, auth, match.route.bodyBytesMax);
     checkRateLimit(context, match.route);
-    return match.route.handle(context);
+    const answered = match.route.handle(context);
+    return answered instanceof Promise && isForm(from.request)
+      ? answered.finally(() => context.discard())
+      : answered;
   }
 
   function failure(from: TenantRequest, error: unknown): Response | Promise<Response> {
@@ -75,6 +78,10 @@ function noRoute(method: string, { path, search }: SplitUrl): Response {
     });
   }
   throw method === "GET" || method === "HEAD" ? notFound("File not found.") : notFound();
+}
+
+function isForm({ headers }: Request): boolean {
+  return headers.get("content-type")?.startsWith("multipart/form-data") === true;
 }
 
 /** What a client's own input causes. */

@@ -21,6 +21,8 @@ export interface BoundBody {
   readonly values: Readonly<Record<string, unknown>>;
   /** Multipart files by form key, in order. */
   readonly files: ReadonlyMap<string, readonly UploadedFile[]>;
+  /** For files that wait on disk: the frame calls it when the request has been answered. */
+  discard?(): Promise<void>;
 }
 
 /** Who asks: the record of a valid token. */

@@ -20,8 +20,8 @@ function defaultSettings(): SettingsObject {
 
 /** Tenant slot: the settings as last read; forgotten when they are saved or the databases are replaced. */
 const cache = {
-  create(tenant: Tenant): { settings: SettingsObject | undefined; version: number } {
-    const cached = { settings: undefined, version: 0 };
+  create(tenant: Tenant): { settings: SettingsObject | undefined; version: number; listeners: (() => void)[] } {
+    const cached = { settings: undefined, version: 0, listeners: [] };
     tenant.onReplaced(() => forgetSettings(tenant));
     // A renamed collection takes its rate limits along.
     modelOf(tenant).listenCollections((tx) => tx.afterCommit(() => forgetSettings(tenant)));
@@ -46,6 +46,12 @@ export function forgetSettings(tenant: Tenant): void {
   const cached = tenant.slot(cache);
   cached.settings = undefined;
   cached.version += 1;
+  for (const listener of cached.listeners) listener();
+}
+
+/** Called, in the turn of the commit, when the settings may be others than before. */
+export function onSettings(tenant: Tenant, listener: () => void): void {
+  tenant.slot(cache).listeners.push(listener);
 }
 
 /** What is stored over the defaults. An encrypted or broken row counts as none. */

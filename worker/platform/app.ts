@@ -5,17 +5,29 @@ import type { Keyring } from "../../shared/protocol/keys.ts";
 import { verifyTicket } from "../../shared/protocol/ticket.ts";
 import { upsertSuperuser } from "../auth/superuser.ts";
 import type { TenantApp, TenantRequest } from "../http/contract.ts";
+import { Exporter } from "./export-tenant.ts";
 import { importTenant } from "./import-tenant.ts";
+import { POINT_ACTIONS } from "./points.ts";
 
 /** Platform operations on one tenant, by ticket (shared/protocol/internal.ts). Errors are thrown: the server answers them. */
 export function createPlatformApp(options: { keys: Keyring; temporary?: string }): TenantApp {
   const { keys, temporary } = options;
+  const exporter = new Exporter(temporary === undefined ? {} : { temporary });
   return async (context) => {
     const { pathname } = new URL(context.request.url);
     const action = `${context.request.method} ${pathname}`;
     if (action === "POST /_manybase/import") {
       authorize(context, keys, "import");
       return Response.json(await importTenant(context, temporary));
+    }
+    if (action === "GET /_manybase/export") {
+      authorize(context, keys, "export");
+      return await exporter.export(context);
+    }
+    const pointInTime = POINT_ACTIONS[action];
+    if (pointInTime !== undefined) {
+      authorize(context, keys, pointInTime.ticket);
+      return Response.json(await pointInTime.answer(context, temporary));
     }
     if (action === "POST /_manybase/superusers") {
       authorize(context, keys, "superuser");

@@ -2,12 +2,13 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { SystemError, UserError } from "../../shared/errors.ts";
-import { parseDatabaseName } from "../../shared/ids.ts";
+import { DATA_DB, parseDatabaseName } from "../../shared/ids.ts";
 import { limits } from "../../shared/limits.ts";
 import { storageKey } from "../../shared/objects/layout.ts";
 import type { ImportReport } from "../../shared/protocol/cp.ts";
 import type { TenantRequest } from "../http/contract.ts";
 import { modelOf } from "../model/model.ts";
+import { checkPocketBaseFile } from "../sqlite/validate.ts";
 import type { Tenant } from "../tenant/contract.ts";
 import { type StoredFile, receivePbData } from "./receive-pb-data.ts";
 
@@ -24,6 +25,7 @@ export async function importTenant(
   const directory = await mkdtemp(join(temporary, "manybase-import-"));
   try {
     const received = await receivePbData(request.body, directory);
+    checkPocketBaseFile(received.databases.get(DATA_DB) ?? "", DATA_DB);
     await storeFiles(tenant, received.files, request.signal);
     await tenant.replaceDatabases(
       seen,

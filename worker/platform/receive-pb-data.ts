@@ -25,8 +25,11 @@ export interface ReceivedData {
 }
 
 const DATABASES = new Set(["data.db", "auxiliary.db"]);
-/** A database that was copied from a running PocketBase has its newest commits in the `-wal` beside it. */
-const JOURNALS = new Set(["data.db-wal", "auxiliary.db-wal"]);
+/**
+ * A database that was copied from a running PocketBase has its newest commits in the `-wal` beside it; beside one that is not in
+ * WAL mode a `-journal` takes back what was not committed.
+ */
+const JOURNALS = new Set(["data.db-wal", "data.db-journal", "auxiliary.db-wal", "auxiliary.db-journal"]);
 const STORED = /^storage\/([A-Za-z0-9_]{1,255})\/([^/]{1,255})\/((?:thumbs_[^/]{1,255}\/)?[^/]{1,255})$/;
 
 /**

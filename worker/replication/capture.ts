@@ -1,12 +1,15 @@
 import { SystemError } from "../../shared/errors.ts";
 import type { DatabaseName, Epoch, TenantId, Txid } from "../../shared/ids.ts";
 import { limits } from "../../shared/limits.ts";
+import { decodeHash } from "../../shared/log/entry-hash.ts";
 import { encodeLtx } from "../../shared/ltx/encode.ts";
-import { type LtxPage, completePages, lockPage } from "../../shared/ltx/ltx.ts";
+import { type LtxHeader, type LtxPage, completePages, lockPage } from "../../shared/ltx/ltx.ts";
 import type { Position } from "../../shared/protocol/internal.ts";
+import type { EntryCiphers } from "../encryption/entry-ciphers.ts";
 import type { Connection } from "../sqlite/connection.ts";
+import type { BulkFacts, BulkFile } from "./bulk/work.ts";
 import type { Clock } from "./clock.ts";
-import { nextEntryHash, sha256, sha256Text } from "./hash.ts";
+import { nextEntryHash, sha256Text } from "./hash.ts";
 import { WalReader } from "./wal-reader.ts";
 
 /** One flush of one database: a complete LTX file of one TXID. */
@@ -15,13 +18,22 @@ export interface Cut {
   database: DatabaseName;
   epoch: Epoch;
   position: Position;
+  /** Empty when the LTX file is a `file`. */
   ltx: Uint8Array;
+  /** Made elsewhere, too large for memory. */
+  file: BulkFile | undefined;
+  /** Of the LTX file. */
+  bytes: number;
+  /** What stands in the log for it, when that is not the file itself: the tenant is encrypted. */
+  stored: Uint8Array | undefined;
   pageSize: number;
   /** Pages of the database after it. */
   commit: number;
   timestampMs: number;
   /** Goes to the log by reference: too large, and chained by its hash. */
   sha256: string | undefined;
+  /** What stands in the log for `sha256`, when the tenant is encrypted. */
+  storedDigest: string | undefined;
 }
 
 export interface CaptureOptions {
@@ -30,6 +42,8 @@ export interface CaptureOptions {
   epoch: Epoch;
   path: string;
   clock: Clock;
+  /** Of an encrypted tenant's entries; without them the log has LTX files as they are. */
+  ciphers?: EntryCiphers | undefined;
   /** What was loaded. The entry hash starts anew with the epoch, so only the TXID goes on. */
   txid: Txid;
   /** The chain within this epoch so far: "" but after a reload in the same epoch. */
@@ -73,6 +87,11 @@ export class DatabaseCapture {
   }
 
   /** Of the WAL; see WalReader. */
+  lent(): void {
+    this.#wal.lent();
+  }
+
+  /** Of the WAL; see WalReader. */
   unreadBytes(exactAbove: number): number {
     return this.#wal.unreadBytes(exactAbove);
   }
@@ -99,6 +118,25 @@ export class DatabaseCapture {
   cutFile(file: { pageSize: number; commit: number; pages: Iterable<LtxPage> }): Cut {
     const wal = { walOffset: 0, walSize: 0, salt1: 0, salt2: 0 };
     return this.#encode({ ...file, wal, inlineBytesMax: limits.logInlineEntryBytesMax });
+  }
+
+  /** What an LTX file that is made elsewhere must say to become the next cut. */
+  nextFacts(): BulkFacts {
+    const txid = (this.#txid + 1) as Txid;
+    const timestampMs = Math.max(this.#options.clock.nowMs(), this.#timestampMs + 1);
+    return { minTxid: txid, maxTxid: txid, timestampMs, epoch: this.#options.epoch };
+  }
+
+  /** As `cutFile`, of an LTX file on disk with the facts of `nextFacts`: always by reference. */
+  cutEncoded(encoded: BulkFile & { sha256: string }): Cut {
+    const { header, length } = encoded;
+    if (header.minTxid !== this.#txid + 1 || header.maxTxid !== header.minTxid) {
+      throw new SystemError(
+        "internal",
+        `Cannot cut ${this.#options.path}: TXID ${header.minTxid} is not next`,
+      );
+    }
+    return this.#chain(header, { ltx: new Uint8Array(), file: encoded, bytes: length }, encoded.sha256);
   }
 
   /** The file of the last `cutFile` is in place and open. */
@@ -141,22 +179,34 @@ export class DatabaseCapture {
     wal: { walOffset: number; walSize: number; salt1: number; salt2: number };
     inlineBytesMax: number;
   }): Cut {
-    const { tenant, database, epoch, clock } = this.#options;
+    const { tenant, ciphers } = this.#options;
     const { pageSize, commit, pages, wal, inlineBytesMax } = input;
-    const txid = (this.#txid + 1) as Txid;
-    const timestampMs = Math.max(clock.nowMs(), this.#timestampMs + 1);
-    const ltx = encodeLtx(
-      { pageSize, commit, minTxid: txid, maxTxid: txid, timestampMs, epoch, ...wal },
-      pages,
-    );
-    const byReference = ltx.length > inlineBytesMax ? sha256Text(ltx) : undefined;
-    const body = byReference === undefined ? ltx : sha256(ltx);
+    const header = { ...this.nextFacts(), pageSize, commit, ...wal };
+    const ltx = encodeLtx(header, pages);
+    const bytes = ltx.length;
+    const inLog = ciphers?.storedBytes(tenant, bytes) ?? bytes;
+    const byReference = inLog > inlineBytesMax ? sha256Text(ltx) : undefined;
+    return this.#chain(header, { ltx, file: undefined, bytes }, byReference);
+  }
+
+  /** Gives out the TXID. */
+  #chain(header: LtxHeader, content: Pick<Cut, "ltx" | "file" | "bytes">, sha256: string | undefined): Cut {
+    const { tenant, database, epoch, ciphers } = this.#options;
+    const { pageSize, commit, timestampMs, maxTxid: txid } = header;
+    const { ltx } = content;
+    const place = { tenant, database, epoch, txid };
+    const stored = sha256 === undefined ? ciphers?.seal(place, ltx) : undefined;
+    const storedDigest = sha256 === undefined ? undefined : ciphers?.sealDigest(place, sha256);
+    const body = sha256 === undefined ? (stored ?? ltx) : decodeHash(storedDigest ?? sha256);
     this.#txid = txid;
     this.#entryHash = nextEntryHash(this.#entryHash, body);
     this.#timestampMs = timestampMs;
     this.#initial = undefined;
     const position = { txid, entryHash: this.#entryHash };
-    return { tenant, database, epoch, position, ltx, pageSize, commit, timestampMs, sha256: byReference };
+    return {
+      ...{ tenant, database, epoch, position, stored, pageSize, commit, timestampMs, sha256, storedDigest },
+      ...content,
+    };
   }
 
   #withInitial(changes: { pageSize: number; commit: number; pages: Iterable<LtxPage> }): Iterable<LtxPage> {

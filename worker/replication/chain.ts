@@ -66,16 +66,19 @@ export async function listChains(
  * The files to apply, in order: the newest snapshot, then at each step the file that reaches furthest of those that connect.
  * Files may overlap; of two with the same TXIDs the higher level's, since the lower one's goes first. Ends where nothing connects; the caller knows how far it must reach.
  *
+ * @param from - a TXID that the caller has already; a newer snapshot is better
  * @throws SystemError `chain_gap` when files lie beyond a hole
  */
-export function planChain(files: readonly ChainFile[]): ChainFile[] {
-  const snapshots = files.filter((file) => file.level === SNAPSHOT_LEVEL || file.minTxid === 1);
+export function planChain(files: readonly ChainFile[], from: Txid = 0 as Txid): ChainFile[] {
+  const snapshots = files.filter(
+    (file) => (file.level === SNAPSHOT_LEVEL || file.minTxid === 1) && file.maxTxid >= from,
+  );
   const start = snapshots.reduce<ChainFile | undefined>(
     (best, file) => (best === undefined || file.maxTxid > best.maxTxid ? file : best),
     undefined,
   );
   const plan = start === undefined ? [] : [start];
-  let reached = start?.maxTxid ?? 0;
+  let reached: number = start?.maxTxid ?? from;
   const rest = files.toSorted((a, b) => a.minTxid - b.minTxid || b.level - a.level);
   let at = 0;
   for (;;) {

@@ -17,6 +17,8 @@ export interface CondemnedOwner {
   readonly epoch: Epoch;
   /** Still owned here at that epoch. */
   here(): boolean;
+  /** Of keys that are about to go those that still may. */
+  stillFree?(keys: readonly string[]): Promise<readonly string[]>;
 }
 
 export interface CondemnedOptions {
@@ -141,10 +143,11 @@ export class Condemned {
         sentence.atMs = laterMs;
         continue;
       }
-      await store.delete(sentence.keys, { signal });
+      const keys = (await sentence.owner.stillFree?.(sentence.keys)) ?? sentence.keys;
+      if (keys.length > 0) await store.delete(keys, { signal });
       // Last: while it is there, what it names must not be counted on.
       await store.delete([sentence.record], { signal });
-      this.counters.deleted += sentence.keys.length;
+      this.counters.deleted += keys.length;
       this.#sentences = this.#sentences.filter((one) => one !== sentence);
     }
     this.#sentences.sort((a, b) => a.atMs - b.atMs);
@@ -152,7 +155,7 @@ export class Condemned {
 }
 
 /** Nothing else of a tenant is ever deleted this way. */
-const DELETABLE = /^(litestream|flushes|large)\//;
+const DELETABLE = /^(litestream|flushes|large|storage)\//;
 
 function parseJson(bytes: Uint8Array): unknown {
   try {

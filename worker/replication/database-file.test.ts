@@ -60,3 +60,11 @@ test("another page size needs every page", () => {
   expect(built(file(512, 2, { 1: 1, 2: 2 }), file(1024, 1, { 1: 7 }))).toEqual([7]);
   expect(() => built(file(512, 2, { 1: 1, 2: 2 }), file(1024, 2, { 1: 7 }))).toThrow("its page size differs");
 });
+
+test("pages far apart, and more of them than are written at once", () => {
+  const many = Object.fromEntries(Array.from({ length: 40 }, (_, i) => [i + 1, i % 251]));
+  const some = file(65_536, 40, { 3: 100, 4: 101, 20: 102 });
+  expect(built(file(65_536, 40, many), some).slice(0, 22)).toEqual([
+    ...[0, 1, 100, 101, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 102, 20, 21],
+  ]);
+});

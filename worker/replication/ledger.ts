@@ -1,6 +1,7 @@
 import type { DatabaseName, Epoch, LogSeq, TenantId } from "../../shared/ids.ts";
 import { limits } from "../../shared/limits.ts";
 import type { DirectoryDatabase } from "../../shared/log/log.ts";
+import type { LtxHeader } from "../../shared/ltx/ltx.ts";
 import type { Position } from "../../shared/protocol/internal.ts";
 import type { ChainFile } from "./chain.ts";
 
@@ -9,6 +10,8 @@ export interface LedgerEntry {
   position: Position;
   /** The LTX file; absent when it is an object of its own that is better streamed than kept. */
   ltx: Uint8Array | undefined;
+  /** What stands in the log for it, when the tenant is encrypted. */
+  stored?: Uint8Array | undefined;
   ref: { key: string; length: number } | undefined;
   pageSize: number;
   commit: number;
@@ -79,7 +82,7 @@ export class DatabaseLedger {
     this.chain = chain;
   }
 
-  /** Of LTX files that are kept in memory. */
+  /** Of what is kept in memory. */
   get bytes(): number {
     return this.#bytes;
   }
@@ -105,7 +108,7 @@ export class DatabaseLedger {
 
   add(entry: LedgerEntry): void {
     this.entries.push(entry);
-    this.#bytes += entry.ltx?.length ?? 0;
+    this.#bytes += memoryBytes(entry);
   }
 
   /** Large enough, or a large object of its own, whose copy under the prefix makes it unneeded. */
@@ -134,7 +137,7 @@ export class DatabaseLedger {
   /** The first `count` entries are under the prefix now, as a file of `fileBytes`. */
   materialisedRun(count: number, fileBytes: number, snapshot: boolean, nowMs = 0): void {
     const done = this.entries.splice(0, count);
-    for (const entry of done) this.#bytes -= entry.ltx?.length ?? 0;
+    for (const entry of done) this.#bytes -= memoryBytes(entry);
     const last = done.at(-1);
     if (last !== undefined) {
       this.materialised = last.position;
@@ -148,12 +151,25 @@ export class DatabaseLedger {
     }
   }
 
-  snapshotTaken(bytes: number, nowMs: number): void {
-    this.#resized = false;
-    this.chain.files = 0;
-    this.chain.bytes = 0;
+  /** @param since - what was under the prefix when it was begun, and its page size; what came meanwhile stays in the chain */
+  snapshotTaken(
+    bytes: number,
+    nowMs: number,
+    since: Pick<ChainStats, "files" | "bytes" | "pageSize"> = this.chain,
+  ): void {
+    if (since.pageSize === this.chain.pageSize) this.#resized = false;
+    this.chain.files = Math.max(0, this.chain.files - since.files);
+    this.chain.bytes = Math.max(0, this.chain.bytes - since.bytes);
     this.chain.snapshotBytes = bytes;
     this.chain.snapshotMs = nowMs;
+  }
+
+  /** What a load found under the prefix, in order. */
+  loaded(headers: readonly Pick<LtxHeader, "pageSize">[]): void {
+    const last = headers.at(-1);
+    if (last === undefined) return;
+    this.chain.pageSize = last.pageSize;
+    this.#resized = headers.some(({ pageSize }) => pageSize !== last.pageSize);
   }
 
   /** Compaction made the chain shorter. */
@@ -163,15 +179,18 @@ export class DatabaseLedger {
 
   /**
    * A load would read too much (too many files, or more than half of what a snapshot would be), or cannot merge what it reads, or
-   * old snapshots could not go for want of a new one.
+   * old snapshots could not go for want of a new one, or a branch reads another tenant's for want of its own.
    */
   snapshotDue(nowMs: number): boolean {
     const { files, bytes, snapshotBytes, snapshotMs } = this.chain;
     return (
       this.#resized ||
+      (snapshotBytes === 0 && this.materialised.txid > 0) ||
       (files > 0 && snapshotMs > 0 && nowMs - snapshotMs > limits.snapshotAgeMsMax) ||
       files > limits.snapshotChainFilesMax ||
       bytes > Math.max(limits.snapshotChainBytesMin, snapshotBytes * limits.snapshotChainRatio)
     );
   }
 }
+
+const memoryBytes = ({ ltx, stored }: LedgerEntry): number => (ltx?.length ?? 0) + (stored?.length ?? 0);

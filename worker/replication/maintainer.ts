@@ -1,17 +1,25 @@
 import type { DatabaseName } from "../../shared/ids.ts";
 import { limits } from "../../shared/limits.ts";
 import type { ObjectStore } from "../../shared/objects/contract.ts";
+import { storagePrefix } from "../../shared/objects/layout.ts";
+import type { Pin } from "../../shared/protocol/points.ts";
+import { readPin } from "../points/pins.ts";
+import type { UploadKeeper, UploadOwner } from "../points/upload-keeper.ts";
+import type { Bulk } from "./bulk/work.ts";
 import { type ChainFile, planChain } from "./chain.ts";
 import type { Clock } from "./clock.ts";
 import { compact } from "./compact.ts";
 import type { Condemned, CondemnedOwner } from "./condemned.ts";
 import { type DatabaseLedger, chainStats } from "./ledger.ts";
-import { nextCompactionMs, planCompactions, planRetention } from "./maintenance-plan.ts";
+import { isSnapshot, nextCompactionMs, planCompactions, planRetention } from "./maintenance-plan.ts";
+import { parallel } from "./parallel.ts";
 import { type TenantObject, type TenantObjects, listTenantObjects } from "./tenant-objects.ts";
 import { WorkTimer } from "./work-timer.ts";
 
 /** A tenant whose objects are to be kept few. */
-export interface MaintenanceTarget extends CondemnedOwner {
+export interface MaintenanceTarget extends CondemnedOwner, UploadOwner {
+  readonly tenant: CondemnedOwner["tenant"];
+  here(): boolean;
   ledger(database: DatabaseName): DatabaseLedger | undefined;
   /** Large objects that an entry which is not under the prefix needs; undefined when that is not known now. */
   neededLarge(): ReadonlySet<string> | undefined;
@@ -24,6 +32,8 @@ export interface MaintainerOptions {
   /** Ends everything. */
   signal: AbortSignal;
   condemned: Condemned;
+  uploads: UploadKeeper;
+  bulk: Bulk;
 }
 
 /**
@@ -36,6 +46,8 @@ export class Maintainer {
   /** Monotonic times of the next visit. */
   readonly #due = new Map<MaintenanceTarget, number>();
   readonly #visiting = new Set<MaintenanceTarget>();
+  /** What looks at a tenant's objects and decides on them, one after the other. */
+  readonly #turns = new WeakMap<MaintenanceTarget, Promise<unknown>>();
   readonly counters = { visits: 0, compactions: 0, failures: 0 };
 
   constructor(options: MaintainerOptions) {
@@ -69,6 +81,13 @@ export class Maintainer {
     const { clock } = this.#options;
     const dueMs = this.#due.get(target);
     return dueMs === undefined ? undefined : clock.nowMs() + dueMs - clock.monotonicMs();
+  }
+
+  /** Runs when no visit of the tenant does, and keeps them out: nothing is condemned meanwhile. */
+  undisturbed<T>(target: MaintenanceTarget, work: () => Promise<T>): Promise<T> {
+    const turn = (this.#turns.get(target) ?? Promise.resolve()).then(work, work);
+    this.#turns.set(target, turn);
+    return turn;
   }
 
   forget(target: MaintenanceTarget): void {
@@ -118,7 +137,8 @@ export class Maintainer {
     if (!target.here()) return;
     this.counters.visits++;
     try {
-      this.#scheduleNext(target, await this.#work(target), limits.maintenanceRetryMs);
+      const next = await this.undisturbed(target, () => this.#work(target));
+      this.#scheduleNext(target, next, limits.maintenanceRetryMs);
     } catch (error) {
       if (signal.aborted || !target.here()) return;
       this.counters.failures++;
@@ -129,14 +149,21 @@ export class Maintainer {
 
   /** @returns when something more is due, by the wall clock */
   async #work(target: MaintenanceTarget): Promise<number | undefined> {
-    const { store, clock, signal, condemned } = this.#options;
+    const { store, clock, signal, condemned, uploads } = this.#options;
+    if (!target.here()) return undefined;
     const objects = await listTenantObjects(store, target.tenant, { signal });
+    const pins = await this.#pins(objects);
+    const pinned = new Set(pins.flatMap((pin) => pin.keys));
     const gone = await this.#announced(target, objects);
     const large = this.#unneededLarge(target, objects);
-    const keys = new Set(gone.adopted);
+    await uploads.sweep(target, objects, gone.keys);
+    const dropped = await uploads.due(target, objects, pins);
+    const keys = new Set([...gone.adopted, ...dropped.keys]);
     for (const [database, files] of objects.chains) {
       const kept = files.filter(({ key }) => !gone.keys.has(key));
       objects.chains.set(database, kept);
+      // A branch that has no snapshot of its own yet: its files lead on from another tenant's.
+      if (!kept.some(isSnapshot)) continue;
       const ledger = target.ledger(database);
       const before = ledger?.materialised.txid;
       await this.#compact(target, database, kept);
@@ -157,15 +184,29 @@ export class Maintainer {
     }
     const isLeft = ({ key }: { key: string }): boolean => !keys.has(key) && !gone.keys.has(key);
     for (const [database, files] of objects.chains) objects.chains.set(database, files.filter(isLeft));
-    const fresh = [...keys].filter((key) => gone.adopted.has(key) || !gone.keys.has(key));
-    if (fresh.length > 0 && target.here()) await condemned.condemn(target, fresh, gone.records);
-    else if (gone.records.length > 0 && target.here()) await store.delete(gone.records, { signal });
-    const left = {
-      chains: objects.chains,
-      bundles: objects.bundles.filter(isLeft),
-      large: large.filter(isLeft),
-    };
-    return nextMs(left);
+    const fresh = [...keys].filter(
+      (key) => !pinned.has(key) && (gone.adopted.has(key) || !gone.keys.has(key)),
+    );
+    const records = [...gone.records, ...dropped.records];
+    if (fresh.length > 0 && target.here()) await condemned.condemn(target, fresh, records);
+    else if (records.length > 0 && target.here()) await store.delete(records, { signal });
+    const next = nextMs(
+      { chains: objects.chains, bundles: objects.bundles.filter(isLeft), large: large.filter(isLeft) },
+      pinned,
+    );
+    const nextDropped = uploads.nextMs(
+      { ...objects, dropped: objects.dropped.filter(({ key }) => !dropped.records.includes(key)) },
+      pins,
+    );
+    return earliest(next, nextDropped);
+  }
+
+  async #pins(objects: TenantObjects): Promise<Pin[]> {
+    const { store, signal } = this.#options;
+    const pins = await parallel(objects.pins, limits.restoreParallelGets, ({ key }) =>
+      readPin(store, key, { signal }),
+    );
+    return pins.filter((pin) => pin !== undefined);
   }
 
   async #compact(target: MaintenanceTarget, database: DatabaseName, files: ChainFile[]): Promise<void> {
@@ -184,6 +225,7 @@ export class Maintainer {
     { condemned: records, ...objects }: TenantObjects,
   ): Promise<{ keys: Set<string>; adopted: Set<string>; records: string[] }> {
     const { condemned } = this.#options;
+    const uploads = storagePrefix(target.tenant);
     const there = new Set([
       ...[...objects.chains.values()].flat().map(({ key }) => key),
       ...[...objects.bundles, ...objects.large].map(({ key }) => key),
@@ -194,7 +236,8 @@ export class Maintainer {
       if (!own) found.records.push(record);
       for (const key of await condemned.read(target.tenant, record)) {
         found.keys.add(key);
-        if (!own && there.has(key)) found.adopted.add(key);
+        // Uploads were not listed; for one that is gone another deletion is harmless.
+        if (!own && (there.has(key) || key.startsWith(uploads))) found.adopted.add(key);
       }
     }
     return found;
@@ -206,22 +249,34 @@ export class Maintainer {
   }
 }
 
-/** When the next object of a tenant is due for something, by the store's clock. */
-function nextMs({
-  chains,
-  bundles,
-  large,
-}: Pick<TenantObjects, "bundles" | "large"> & {
-  chains: ReadonlyMap<DatabaseName, readonly ChainFile[]>;
-}): number | undefined {
+/** When the next object of a tenant is due for something, by the store's clock; what a branch reads never is. */
+function nextMs(
+  {
+    chains,
+    bundles,
+    large,
+  }: Pick<TenantObjects, "bundles" | "large"> & {
+    chains: ReadonlyMap<DatabaseName, readonly ChainFile[]>;
+  },
+  pinned: ReadonlySet<string> = new Set(),
+): number | undefined {
   const times = [
-    ...bundles.map(({ modifiedMs }) => modifiedMs + limits.bundleKeepMs),
+    ...bundles
+      .filter(({ key }) => !pinned.has(key))
+      .map(({ modifiedMs }) => modifiedMs + limits.bundleKeepMs),
     ...large.map(({ modifiedMs }) => modifiedMs + limits.largeKeepMs),
   ];
   for (const files of chains.values()) {
+    if (!files.some(isSnapshot)) continue;
     const compaction = nextCompactionMs(files);
     if (compaction !== undefined) times.push(compaction);
-    times.push(...planRetention(files).map(({ atMs }) => atMs));
+    const deletable = planRetention(files).filter(({ key }) => !pinned.has(key));
+    times.push(...deletable.map(({ atMs }) => atMs));
   }
   return times.length === 0 ? undefined : Math.min(...times);
+}
+
+function earliest(a: number | undefined, b: number | undefined): number | undefined {
+  if (a === undefined || b === undefined) return a ?? b;
+  return Math.min(a, b);
 }

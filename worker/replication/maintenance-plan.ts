@@ -22,14 +22,12 @@ export function planCompactions(files: readonly ChainFile[], level: 2 | 3, nowMs
   let group: ChainFile[] = [];
   let [reached, bytes] = [0, 0];
   for (const file of waiting) {
-    // A large file (an import) costs more to merge than it saves; it goes when a snapshot holds it.
-    const large = file.size > limits.compactBytesMax;
-    if (large || file.minTxid > reached + 1 || bytes + file.size > limits.compactBytesMax) {
+    // One that is larger by itself goes up alone.
+    if (file.minTxid > reached + 1 || bytes + file.size > limits.compactBytesMax) {
       if (group.length > 0) compactions.push({ level, files: group });
       [group, bytes] = [[], 0];
     }
     reached = Math.max(reached, file.maxTxid);
-    if (large) continue;
     group.push(file);
     bytes += file.size;
   }
@@ -70,9 +68,7 @@ export function planRetention(files: readonly ChainFile[]): Deletable[] {
 /** When the next of a database's files is to be merged; undefined while nothing waits. */
 export function nextCompactionMs(files: readonly ChainFile[]): number | undefined {
   const times = COMPACTIONS.flatMap(({ level, afterMs: wait }) =>
-    uncompacted(files, level)
-      .filter(({ size }) => size <= limits.compactBytesMax)
-      .map(({ modifiedMs }) => modifiedMs + wait()),
+    uncompacted(files, level).map(({ modifiedMs }) => modifiedMs + wait()),
   );
   return times.length === 0 ? undefined : Math.min(...times);
 }
@@ -90,7 +86,7 @@ function uncompacted(files: readonly ChainFile[], level: 2 | 3): ChainFile[] {
     .toSorted((a, b) => a.minTxid - b.minTxid || a.maxTxid - b.maxTxid);
 }
 
-const isSnapshot = (file: ChainFile): boolean => file.level === SNAPSHOT_LEVEL || file.minTxid === 1;
+export const isSnapshot = (file: ChainFile): boolean => file.level === SNAPSHOT_LEVEL || file.minTxid === 1;
 
 const isHigher = (one: ChainFile, file: ChainFile): boolean => !isSnapshot(one) && one.level > file.level;
 

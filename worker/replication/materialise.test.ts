@@ -1,16 +1,18 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { SystemError } from "../../shared/errors.ts";
 import { DATA_DB, type Epoch, type LogSeq, type TenantId, type Txid } from "../../shared/ids.ts";
 import { limits } from "../../shared/limits.ts";
 import { decodeBundle } from "../../shared/log/bundle.ts";
 import { decodeLtx } from "../../shared/ltx/decode.ts";
 import { encodeLtx } from "../../shared/ltx/encode.ts";
 import type { ObjectStore } from "../../shared/objects/contract.ts";
-import { bundleKey } from "../../shared/objects/layout.ts";
+import { SNAPSHOT_LEVEL, bundleKey, ltxKey } from "../../shared/objects/layout.ts";
 import { getBytes, listAll } from "../../shared/objects/read.ts";
 import { openObjectStore } from "../objects/open.ts";
+import { inlineWork } from "./bulk/inline.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import { DatabaseLedger, emptyChain } from "./ledger.ts";
 import { type MaterialiseTarget, Materialiser } from "./materialise.ts";
@@ -37,7 +39,12 @@ beforeEach(async () => {
   store = await openObjectStore(`file:${directory}`, {});
   ended = new AbortController();
   [nowMs, timers] = [0, []];
-  materialiser = new Materialiser({ store, clock, signal: ended.signal });
+  materialiser = new Materialiser({
+    store,
+    clock,
+    signal: ended.signal,
+    bulk: { work: inlineWork, directory: join(directory, "bulk") },
+  });
 });
 afterEach(() => {
   ended.abort(new Error("the test has ended"));
@@ -48,6 +55,9 @@ afterEach(() => {
 interface Target extends MaterialiseTarget {
   told: number;
   errors: unknown[];
+  warnings: unknown[];
+  size: number;
+  images: number;
 }
 
 function target(tenant = "abcdefghijklmno"): Target {
@@ -61,9 +71,18 @@ function target(tenant = "abcdefghijklmno"): Target {
     ledger,
     told: 0,
     errors: [],
-    image: () => Promise.resolve(undefined),
+    warnings: [],
+    size: 512,
+    images: 0,
+    image: () => {
+      made.images++;
+      return Promise.resolve(undefined);
+    },
     materialised: () => void made.told++,
+    snapshotBytes: () => made.size,
+    gone: ended.signal,
     failed: (error) => void made.errors.push(error),
+    warned: (error) => void made.warnings.push(error),
   };
   return made;
 }
@@ -205,5 +224,87 @@ describe("Materialiser", () => {
     );
     expect(other.errors.length).toBe(1);
     expect(other.ledger.entries.length).toBe(1);
+  });
+
+  test("takes the snapshot of a large database from its objects, beside everything else", async () => {
+    const one = target();
+    one.size = limits.snapshotImageBytesMax + 1;
+    log(one, 1);
+    await materialiser.settle(one);
+    log(one, 2, 2, 1024);
+    log(one, 3, 3, 1024);
+    await materialiser.settle(one);
+    expect(await names()).toContain(`0009/${hex(1)}-${hex(3)}.ltx`);
+    const key = ltxKey(one.ledger.tenant, DATA_DB, SNAPSHOT_LEVEL, 1 as Txid, 3 as Txid);
+    const { header, pages } = decodeLtx((await getBytes(store, key)) as Uint8Array);
+    expect(header).toMatchObject({ pageSize: 1024, commit: 1, minTxid: 1, maxTxid: 3 });
+    expect(pages.get(1)).toEqual(new Uint8Array(1024).fill(3));
+    expect(one.images).toBe(0);
+    expect(one.ledger.chain).toMatchObject({ files: 0, bytes: 0 });
+    expect(one.ledger.snapshotDue(0)).toBe(false);
+    // Nothing is left of what was made on disk.
+    expect(readdirSync(join(directory, "bulk"))).toEqual([]);
+  });
+
+  test("what came under the prefix while a large snapshot was made stays in the chain", async () => {
+    const one = target();
+    one.size = limits.snapshotImageBytesMax + 1;
+    log(one, 1);
+    await materialiser.settle(one);
+    one.ledger.chain.snapshotBytes = 0;
+    log(one, 2);
+    await materialiser.flush(one);
+    log(one, 3);
+    await materialiser.flush(one);
+    one.ledger.chain.snapshotBytes = 1;
+    await materialiser.settle(one);
+    expect(await names()).toContain(`0009/${hex(1)}-${hex(2)}.ltx`);
+    expect(one.ledger.chain.files).toBe(1);
+  });
+
+  test("objects that cannot be read do not stop a tenant: its database is the next snapshot", async () => {
+    const one = target();
+    one.size = limits.snapshotImageBytesMax + 1;
+    log(one, 1);
+    await materialiser.settle(one);
+    const key = ltxKey(one.ledger.tenant, DATA_DB, SNAPSHOT_LEVEL, 1 as Txid, 1 as Txid);
+    const bytes = (await getBytes(store, key)) as Uint8Array;
+    bytes[120] = (bytes[120] as number) ^ 255;
+    await store.put(key, bytes);
+    log(one, 2, 2, 512);
+    one.ledger.chain.snapshotBytes = 0;
+    await materialiser.settle(one);
+    expect([one.images, one.errors]).toEqual([1, []]);
+    expect(one.warnings).toMatchObject([{ code: "object_corrupt", details: { key } }]);
+  });
+
+  test("a store that fails while a large snapshot is made is told of, and the tenant goes on", async () => {
+    const one = target();
+    one.size = limits.snapshotImageBytesMax + 1;
+    log(one, 1);
+    await materialiser.settle(one);
+    one.ledger.chain.snapshotBytes = 0;
+    store.list = () => Promise.reject(new SystemError("store_unavailable", "Cannot list"));
+    await materialiser.settle(one);
+    expect(one.errors).toEqual([]);
+    expect(one.warnings).toHaveLength(1);
+  });
+
+  test("what is there at the first look and gone at the second is written after all", async () => {
+    const one = target();
+    const puts: string[] = [];
+    const putIfAbsent = store.putIfAbsent.bind(store);
+    store.putIfAbsent = (key, body, options) => {
+      puts.push(key);
+      return puts.length === 1 ? Promise.resolve("exists") : putIfAbsent(key, body, options);
+    };
+    log(one, 1);
+    const done = materialiser.flush(one);
+    await Bun.sleep(20);
+    await pass(limits.logRetryDelayMsMax);
+    await done;
+    expect(puts).toHaveLength(2);
+    expect(await names()).toEqual([`0009/${hex(1)}-${hex(1)}.ltx`]);
+    expect(one.errors).toEqual([]);
   });
 });

@@ -1,29 +1,15 @@
-import { SystemError } from "../../shared/errors.ts";
-import type { Epoch, LogSeq, Txid } from "../../shared/ids.ts";
+import type { LogSeq, Txid } from "../../shared/ids.ts";
 import { limits } from "../../shared/limits.ts";
-import { BUNDLE_HEADER_BYTES, decodeBundleHeader, encodeBundle } from "../../shared/log/bundle.ts";
-import type { DataEntry, DirectoryDatabase } from "../../shared/log/log.ts";
-import { decodeLtx, decodeLtxHeader } from "../../shared/ltx/decode.ts";
-import { encodeLtx } from "../../shared/ltx/encode.ts";
-import { LTX_HEADER_BYTES, type LtxHeader, ltxPages } from "../../shared/ltx/ltx.ts";
-import { mergeLtx } from "../../shared/ltx/merge.ts";
-import type { ObjectBody, ObjectStore } from "../../shared/objects/contract.ts";
-import { SNAPSHOT_LEVEL, bundleKey, ltxKey } from "../../shared/objects/layout.ts";
-import { imagePageSize, imagePages } from "./capture.ts";
+import type { DirectoryDatabase } from "../../shared/log/log.ts";
+import type { ObjectStore } from "../../shared/objects/contract.ts";
+import type { Bulk } from "./bulk/work.ts";
 import type { Clock } from "./clock.ts";
-import type { DatabaseLedger, LedgerEntry } from "./ledger.ts";
-import { putDurably } from "./put-durably.ts";
+import type { DatabaseLedger } from "./ledger.ts";
+import { mergeSnapshot } from "./merge-snapshot.ts";
+import { type DatabaseImage, PrefixWriter } from "./prefix-writer.ts";
 
 /** Additions between two looks at how much memory all ledgers take: a look visits each. */
 const MEMORY_LOOK_EVERY = 256;
-
-/** A whole database at one TXID. */
-export interface DatabaseImage {
-  image: Uint8Array;
-  txid: Txid;
-  epoch: Epoch;
-  timestampMs: number;
-}
 
 /** A database whose ledger is to be emptied. */
 export interface MaterialiseTarget {
@@ -32,10 +18,16 @@ export interface MaterialiseTarget {
    * The database as of a cut, handed over only when that cut is durable; undefined when it cannot be had (closed meanwhile).
    */
   image(): Promise<DatabaseImage | undefined>;
+  /** How large a snapshot is that one may be taken of; undefined when this is no time for one. */
+  snapshotBytes(): number | undefined;
+  /** Aborted when the tenant leaves. */
+  readonly gone: AbortSignal;
   /** Something of it is under the prefix now. */
   materialised(): void;
   /** It cannot go on: an object of another writer, a defect. */
   failed(error: unknown): void;
+  /** It goes on, but somebody should know. */
+  warned(error: unknown): void;
 }
 
 export interface MaterialiserOptions {
@@ -43,6 +35,7 @@ export interface MaterialiserOptions {
   clock: Clock;
   /** Ends everything: the incarnation is over. */
   signal: AbortSignal;
+  bulk: Bulk;
 }
 
 /**
@@ -59,10 +52,14 @@ export class Materialiser {
   #additions = 0;
   #cancelTimer: (() => void) | undefined;
   #oldest: { seq: LogSeq | undefined; atMs: number } | undefined;
+  /** Of large databases. */
+  readonly #snapshots = new Map<MaterialiseTarget, Promise<void>>();
+  readonly #files: PrefixWriter;
   readonly counters = { files: 0, snapshots: 0, bytes: 0, bundles: 0, bundleBytes: 0 };
 
   constructor(options: MaterialiserOptions) {
     this.#options = options;
+    this.#files = new PrefixWriter(options, this.counters);
   }
 
   /** The target's ledger has grown. */
@@ -86,6 +83,13 @@ export class Materialiser {
       await this.#start(target);
     }
     await this.#working.get(target);
+  }
+
+  /** As `flush`, and the snapshot that is due then. */
+  async settle(target: MaterialiseTarget): Promise<void> {
+    await this.flush(target);
+    if (target.ledger.snapshotDue(this.#options.clock.nowMs())) await this.#start(target);
+    await this.#snapshots.get(target);
   }
 
   get pendingBytes(): number {
@@ -216,135 +220,41 @@ export class Materialiser {
     let run = ledger.nextRun();
     while (run.length > 0) {
       const min = (ledger.materialised.txid + 1) as Txid;
-      const bytes = await this.#putRun(target, run, min);
+      const bytes = await this.#files.putRun(ledger, run, min);
       ledger.materialisedRun(run.length, bytes, min === 1, this.#options.clock.nowMs());
       target.materialised();
       run = ledger.nextRun();
     }
     if (!ledger.snapshotDue(this.#options.clock.nowMs())) return;
+    const bytes = target.snapshotBytes();
+    if (bytes === undefined) return;
+    if (bytes > limits.snapshotImageBytesMax) await this.#snapshotLater(target, bytes);
+    else await this.#snapshotImage(target);
+  }
+
+  async #snapshotImage(target: MaterialiseTarget): Promise<void> {
     const image = await target.image();
-    if (image !== undefined && image.txid > 0) await this.#putSnapshot(target, image);
+    if (image !== undefined && image.txid > 0) await this.#files.putSnapshot(target.ledger, image);
   }
 
-  /** @returns bytes of the file */
-  async #putRun(target: MaterialiseTarget, run: readonly LedgerEntry[], min: Txid): Promise<number> {
-    const { store } = this.#options;
-    const [first] = run;
-    const last = run.at(-1);
-    if (first === undefined || last === undefined) return 0;
-    const header = {
-      pageSize: last.pageSize,
-      commit: last.commit,
-      minTxid: min,
-      maxTxid: last.position.txid,
-    };
-    if (first.ltx === undefined) {
-      const { ref } = first;
-      if (ref === undefined) throw new SystemError("internal", "Cannot materialise an entry: it has no body");
-      await this.#put(target, header, ref.length, async () => {
-        const found = await store.get(ref.key, { signal: this.#options.signal });
-        if (found === undefined) {
-          throw new SystemError("chain_gap", `Cannot materialise ${ref.key}: the object is gone`);
+  /** Beside everything else, and given up when the tenant leaves: it may take minutes. @returns at once, unless the chain is useless */
+  async #snapshotLater(target: MaterialiseTarget, bytes: number): Promise<void> {
+    if (this.#snapshots.has(target)) return;
+    const signal = AbortSignal.any([this.#options.signal, target.gone]);
+    const work = mergeSnapshot({ ...this.#options, signal }, target.ledger)
+      .then((outcome) => {
+        if (outcome === "merged") {
+          this.counters.snapshots++;
+          return undefined;
         }
-        return { stream: found.stream, length: found.size };
-      });
-      return ref.length;
-    }
-    // Before the file: when that is there, nobody has the flushes any more.
-    if (run.length > 1) await this.#putBundle(target, run, min);
-    const bytes = run.length === 1 ? first.ltx : merged(run);
-    await this.#put(target, header, bytes.length, () => bytes);
-    return bytes.length;
+        if (outcome !== "no chain") target.warned(outcome);
+        // A branch without a snapshot of its own, or objects that are damaged: the database itself is whole.
+        return bytes <= limits.snapshotRescueBytesMax ? this.#snapshotImage(target) : undefined;
+      })
+      .catch((error: unknown) => {
+        if (!signal.aborted) target.warned(error);
+      })
+      .finally(() => this.#snapshots.delete(target));
+    this.#snapshots.set(target, work);
   }
-
-  /** The run's flushes one by one, for going back to any of them. One alone is its own file. */
-  async #putBundle({ ledger }: MaterialiseTarget, run: readonly LedgerEntry[], min: Txid): Promise<void> {
-    const { store, clock, signal } = this.#options;
-    const { tenant, database } = ledger;
-    const bytes = encodeBundle(run.map((entry) => bundled(ledger, entry)));
-    const maxTxid = (min + run.length - 1) as Txid;
-    const key = bundleKey(tenant, database, min, maxTxid);
-    const outcome = await putDurably(store, key, () => bytes, { clock, signal });
-    this.counters.bundles++;
-    this.counters.bundleBytes += bytes.length;
-    if (outcome === "created") return;
-    const found = await store.range(key, { offset: 0, length: BUNDLE_HEADER_BYTES }, { signal });
-    const there = found === undefined ? undefined : decodeBundleHeader(found.bytes);
-    if (there?.minTxid === min && there.maxTxid === maxTxid && found?.size === bytes.length) return;
-    throw foreignFile(key);
-  }
-
-  async #putSnapshot(
-    target: MaterialiseTarget,
-    { image, txid, epoch, timestampMs }: DatabaseImage,
-  ): Promise<void> {
-    const pageSize = imagePageSize(image);
-    const header: LtxHeader = {
-      pageSize,
-      commit: image.length / pageSize,
-      minTxid: 1 as Txid,
-      maxTxid: txid,
-      timestampMs,
-      epoch,
-      walOffset: 0,
-      walSize: 0,
-      salt1: 0,
-      salt2: 0,
-    };
-    const bytes = encodeLtx(header, ltxPages(imagePages(image)));
-    await this.#put(target, header, bytes.length, () => bytes);
-    target.ledger.snapshotTaken(bytes.length, this.#options.clock.nowMs());
-    this.counters.snapshots++;
-  }
-
-  /** A file from TXID 1 holds every page, so it stands among the snapshots. */
-  async #put(
-    { ledger }: MaterialiseTarget,
-    header: Pick<LtxHeader, "pageSize" | "commit" | "minTxid" | "maxTxid">,
-    length: number,
-    body: () => ObjectBody | Promise<ObjectBody>,
-  ): Promise<void> {
-    const { store, clock, signal } = this.#options;
-    const level = header.minTxid === 1 ? SNAPSHOT_LEVEL : 1;
-    const key = ltxKey(ledger.tenant, ledger.database, level, header.minTxid, header.maxTxid);
-    const outcome = await putDurably(store, key, body, { clock, signal });
-    this.counters.files++;
-    this.counters.bytes += length;
-    if (outcome === "created") return;
-    // An earlier try of ours, or of an owner before us: the same TXIDs hold the same content, or somebody else writes here.
-    const found = await store.range(key, { offset: 0, length: LTX_HEADER_BYTES }, { signal });
-    const there = found === undefined ? undefined : decodeLtxHeader(found.bytes);
-    const same =
-      there?.pageSize === header.pageSize &&
-      there.commit === header.commit &&
-      there.minTxid === header.minTxid &&
-      there.maxTxid === header.maxTxid &&
-      (level === SNAPSHOT_LEVEL || found?.size === length);
-    if (!same) {
-      throw foreignFile(key);
-    }
-  }
-}
-
-const foreignFile = (key: string): SystemError =>
-  new SystemError("object_foreign", `Cannot materialise ${key}: another file is there`, {
-    hint: "Two writers share this prefix, or the object was changed. Nothing was overwritten.",
-  });
-
-/** As it stood in the log: the same facts give the same bytes. */
-function bundled(
-  { tenant, database }: DatabaseLedger,
-  { ltx, position: { txid, entryHash } }: LedgerEntry,
-): { entry: DataEntry; timestampMs: number } {
-  if (ltx === undefined) throw new SystemError("internal", "Cannot bundle an entry: it has no body");
-  const { epoch, timestampMs } = decodeLtxHeader(ltx);
-  return {
-    entry: { kind: "data", tenant, database, epoch: epoch as Epoch, txid, entryHash, ltx },
-    timestampMs,
-  };
-}
-
-function merged(run: readonly LedgerEntry[]): Uint8Array {
-  const file = mergeLtx(run.map((entry) => decodeLtx(entry.ltx as Uint8Array)));
-  return encodeLtx(file.header, ltxPages(file.pages));
 }

@@ -11,16 +11,20 @@ import {
 import { limits } from "../../shared/limits.ts";
 import { hashedBody } from "../../shared/log/entry-hash.ts";
 import type { DataEntry, RefEntry } from "../../shared/log/log.ts";
-import { decodeLtx } from "../../shared/ltx/decode.ts";
-import type { LtxFile } from "../../shared/ltx/ltx.ts";
+import type { LtxHeader } from "../../shared/ltx/ltx.ts";
 import type { ObjectStore } from "../../shared/objects/contract.ts";
 import type { Assignment, Position } from "../../shared/protocol/internal.ts";
+import { originSteps } from "../points/origin.ts";
+import { buildSteps } from "../points/write-point.ts";
+import { type BuildStep, buildDatabase, chainStep } from "./build-database.ts";
+import { bulkThreads } from "./bulk/threads.ts";
+import type { BulkWork } from "./bulk/work.ts";
 import { type ChainFile, listChains, planChain } from "./chain.ts";
 import type { Clock } from "./clock.ts";
-import { DatabaseFile } from "./database-file.ts";
-import { fetchObject } from "./fetch-object.ts";
-import { nextEntryHash, sha256Text } from "./hash.ts";
+import { finishDatabaseFile } from "./database-file.ts";
+import { nextEntryHash } from "./hash.ts";
 import { DatabaseLedger, chainStats } from "./ledger.ts";
+import { isSnapshot } from "./maintenance-plan.ts";
 import { parallel } from "./parallel.ts";
 import type { SealedLogs, TailItem } from "./sealed-log.ts";
 import { planTail } from "./tail-plan.ts";
@@ -33,6 +37,8 @@ export interface RestoreOptions {
   directory: string;
   clock: Clock;
   signal: AbortSignal;
+  /** For large databases; the threads of the process by default. */
+  work?: BulkWork | undefined;
 }
 
 export interface RestoredDatabase {
@@ -66,8 +72,10 @@ export async function restoreTenant(options: RestoreOptions): Promise<RestoredTe
     ...assignment.tails.map((tail) => logs.items(tail, assignment.tenant, signal)),
   ]);
   const items = tails.flat();
+  const origins = await readOrigins(options, chains);
   const names = new Set<DatabaseName>([
     ...chains.keys(),
+    ...origins.keys(),
     ...items.flatMap(({ item }) => (item.database === undefined ? [] : [item.database])),
     ...Object.keys(assignment.base).map((name) => parseDatabaseName(name)),
   ]);
@@ -84,13 +92,46 @@ export async function restoreTenant(options: RestoreOptions): Promise<RestoredTe
       },
     );
   }
-  const databases = new Map<DatabaseName, RestoredDatabase>();
   const neededTails = new Set<Incarnation>();
-  for (const name of names) {
-    const own = items.filter(({ item }) => item.database === name);
-    databases.set(name, await restoreDatabase(options, name, chains.get(name) ?? [], own, neededTails));
+  try {
+    const restored = await parallel([...names], limits.restoreDatabasesParallel, async (name) => {
+      const own = items.filter(({ item }) => item.database === name);
+      const files = chains.get(name) ?? [];
+      return [
+        name,
+        await restoreDatabase(options, name, files, own, neededTails, origins.get(name)),
+      ] as const;
+    });
+    return { databases: new Map(restored), neededTails: [...neededTails], chains };
+  } catch (error) {
+    // All that was begun has ended; half a tenant only takes room, which may be what there is none of.
+    rmSync(directory, { recursive: true, force: true });
+    throw error;
   }
-  return { databases, neededTails: [...neededTails], chains };
+}
+
+/** What databases of a branch begin with while they have no snapshot of their own: the state of another tenant's. */
+async function readOrigins(
+  { store, logs, assignment, clock, signal }: RestoreOptions,
+  chains: RestoredTenant["chains"],
+): Promise<Map<DatabaseName, Beginning>> {
+  const found = new Map<DatabaseName, Beginning>();
+  const { origin, tenant } = assignment;
+  if (origin === undefined) return found;
+  const needed = Object.keys(origin.databases).filter(
+    (name) => chains.get(parseDatabaseName(name))?.some(isSnapshot) !== true,
+  );
+  if (needed.length === 0) return found;
+  const source = { store, clock, signal, open: <Entry extends DataEntry>(entry: Entry) => logs.open(entry) };
+  for (const [name, { steps, txid }] of await originSteps(store, tenant, origin, signal)) {
+    if (needed.includes(name)) found.set(name, { txid, steps: await buildSteps(source, steps) });
+  }
+  return found;
+}
+
+interface Beginning {
+  txid: Txid;
+  steps: readonly BuildStep[];
 }
 
 async function restoreDatabase(
@@ -99,11 +140,13 @@ async function restoreDatabase(
   files: readonly ChainFile[],
   items: readonly TailItem[],
   neededTails: Set<Incarnation>,
+  begin: Beginning = { txid: 0 as Txid, steps: [] },
 ): Promise<RestoredDatabase> {
-  const { store, logs, assignment, directory, clock, signal } = options;
+  const { store, assignment, directory, clock, signal } = options;
+  const work = options.work ?? bulkThreads();
   const base = assignment.base[name];
-  const chain = planChain(files);
-  const prefixTxid = chain.at(-1)?.maxTxid ?? (0 as Txid);
+  const chain = planChain(files, begin.txid);
+  const prefixTxid = chain.at(-1)?.maxTxid ?? begin.txid;
   const tail = planTail({ prefixTxid, items, base, epoch: assignment.epoch, database: name });
   const reached = tail.at(-1)?.txid ?? prefixTxid;
   if (reached < (base?.txid ?? 0)) {
@@ -123,64 +166,64 @@ async function restoreDatabase(
     chainStats(chain),
   );
   const path = join(directory, name);
-  const target = new DatabaseFile(path);
-  let timestampMs = 0;
-  try {
-    // Fetched in parallel, some files ahead; applied in order.
-    for (let at = 0; at < chain.length; at += limits.restoreParallelGets) {
-      const bodies = await parallel(
-        chain.slice(at, at + limits.restoreParallelGets),
-        limits.restoreParallelGets,
-        async (file) => ({ file, bytes: await fetchObject(store, file.key, file.size, signal) }),
-      );
-      for (const { file, bytes } of bodies) {
-        const ltx = decodeLtx(bytes);
-        if (ltx.header.minTxid !== file.minTxid || ltx.header.maxTxid !== file.maxTxid) {
-          throw new SystemError("object_foreign", `Cannot restore from ${file.key}: it holds other TXIDs`);
-        }
-        target.apply(ltx);
-        timestampMs = Math.max(timestampMs, ltx.header.timestampMs);
-      }
-    }
-    ledger.chain.pageSize = target.pageSize;
-    let link: DataEntry | RefEntry | undefined;
-    for (let at = 0; at < tail.length; at += limits.restoreParallelGets) {
-      const group = tail.slice(at, at + limits.restoreParallelGets);
-      const entries = await parallel(group, limits.restoreParallelGets, ({ item }) =>
-        logs.entry(item, signal),
-      );
-      for (const [i, entry] of entries.entries()) {
-        const step = group[i] as (typeof group)[number];
-        neededTails.add(step.item.incarnation);
-        checkHash(
-          entry,
-          link === undefined ? step.previous : [link.epoch === entry.epoch ? link.entryHash : ""],
-        );
-        link = entry;
-        const bytes = entry.kind === "data" ? entry.ltx : await readReference(store, entry, signal);
-        const ltx = decodeLtx(bytes);
-        checkHeader(ltx, entry);
-        target.apply(ltx);
-        timestampMs = Math.max(timestampMs, ltx.header.timestampMs);
-        ledger.add({
-          position: { txid: entry.txid, entryHash: entry.entryHash },
-          ltx: entry.kind === "data" ? bytes.slice() : undefined,
-          ref: entry.kind === "ref" ? { key: entry.key, length: entry.length } : undefined,
-          pageSize: ltx.header.pageSize,
-          commit: ltx.header.commit,
-          bytes: bytes.length,
-          seq: undefined,
-          atMs: clock.monotonicMs(),
-        });
-      }
-    }
-    target.finish();
-  } catch (error) {
-    target.discard();
-    throw error;
+  const entries = await readTail(options, tail);
+  const below = [...begin.steps, ...chain.map(chainStep)];
+  const steps = [...below, ...entries.map(({ entry }) => entryStep(entry))];
+  const headers = await buildDatabase({ store, clock, signal, work }, path, steps);
+  const timestampMs = headers.reduce((newest, header) => Math.max(newest, header.timestampMs), 0);
+  ledger.loaded(headers.slice(0, below.length));
+  for (const [i, { entry, item }] of entries.entries()) {
+    const header = headers[below.length + i] as LtxHeader;
+    checkHeader(header, entry);
+    neededTails.add(item.incarnation);
+    ledger.add({
+      position: { txid: entry.txid, entryHash: entry.entryHash },
+      ltx: entry.kind === "data" ? entry.ltx.slice() : undefined,
+      stored: entry.kind === "data" ? entry.stored?.slice() : undefined,
+      ref: entry.kind === "ref" ? { key: entry.key, length: entry.length } : undefined,
+      pageSize: header.pageSize,
+      commit: header.commit,
+      bytes: entry.kind === "data" ? entry.ltx.length : entry.length,
+      seq: undefined,
+      atMs: clock.monotonicMs(),
+    });
   }
+  finishDatabaseFile(path);
   const position = ledger.entries.at(-1)?.position ?? ledger.materialised;
   return { path, position, timestampMs, ledger };
+}
+
+interface ReadEntry {
+  entry: DataEntry | RefEntry;
+  item: TailItem;
+}
+
+/** What the tails hold beyond the prefix, each entry proven to continue the one before it. As much as ledgers hold anyway. */
+async function readTail(
+  { logs, signal }: RestoreOptions,
+  tail: ReturnType<typeof planTail>,
+): Promise<ReadEntry[]> {
+  const entries = await parallel(tail, limits.restoreParallelGets, async ({ item }) => ({
+    item,
+    entry: await logs.entry(item, signal),
+  }));
+  let link: DataEntry | RefEntry | undefined;
+  for (const [i, { entry }] of entries.entries()) {
+    const { previous } = tail[i] as (typeof tail)[number];
+    checkHash(entry, link === undefined ? previous : [link.epoch === entry.epoch ? link.entryHash : ""]);
+    link = entry;
+  }
+  return entries;
+}
+
+function entryStep(entry: DataEntry | RefEntry): BuildStep {
+  const { database, txid } = entry;
+  const facts = { minTxid: txid, maxTxid: txid };
+  if (entry.kind === "data") {
+    return { input: { ...facts, name: `entry ${txid} of ${database}` }, source: { bytes: entry.ltx } };
+  }
+  const { key, length, sha256 } = entry;
+  return { input: { ...facts, name: key, sha256 }, source: { key, size: length } };
 }
 
 /** The entry continues one of the chains that it may continue; none given means that nothing is known of what came before. */
@@ -197,21 +240,11 @@ function checkHash(entry: DataEntry | RefEntry, previous: readonly string[]): vo
   );
 }
 
-function checkHeader({ header }: LtxFile, entry: DataEntry | RefEntry): void {
-  if (header.minTxid === entry.txid && header.maxTxid === entry.txid && header.epoch === entry.epoch) return;
+/** That its TXID is right was proven when it was read. */
+function checkHeader(header: LtxHeader, entry: DataEntry | RefEntry): void {
+  if (header.epoch === entry.epoch) return;
   throw new SystemError(
     "object_corrupt",
-    `Cannot load ${entry.database}: entry ${entry.txid} holds another TXID's file`,
+    `Cannot load ${entry.database}: entry ${entry.txid} holds a file of another epoch`,
   );
-}
-
-async function readReference(store: ObjectStore, entry: RefEntry, signal: AbortSignal): Promise<Uint8Array> {
-  const bytes = await fetchObject(store, entry.key, entry.length, signal);
-  if (bytes.length !== entry.length || sha256Text(bytes) !== entry.sha256) {
-    throw new SystemError(
-      "object_corrupt",
-      `Cannot load ${entry.database}: ${entry.key} is not what the log refers to`,
-    );
-  }
-  return bytes;
 }

@@ -7,6 +7,7 @@ import type { DataEntry, DirectoryDatabase, LogIndexItem, RefEntry } from "../..
 import type { ObjectStore } from "../../shared/objects/contract.ts";
 import { logKey } from "../../shared/objects/layout.ts";
 import type { Tail } from "../../shared/protocol/internal.ts";
+import type { EntryCiphers } from "../encryption/entry-ciphers.ts";
 import { FooterReader, missingSlot } from "./footer-reader.ts";
 
 /** Where one entry of a tenant stands. */
@@ -24,16 +25,24 @@ type Index = ReadonlyMap<TenantId, readonly TailItem[]>;
  */
 export class SealedLogs {
   readonly #store: ObjectStore;
+  readonly #ciphers: Pick<EntryCiphers, "open"> | undefined;
   readonly #indexes = new LRUCache<Incarnation, { endSeq: LogSeq; index: Promise<Index> }>({
     max: limits.sealedLogIndexesMax,
   });
 
-  constructor(store: ObjectStore) {
+  /** @param ciphers - without them nothing can be read of encrypted tenants */
+  constructor(store: ObjectStore, ciphers?: Pick<EntryCiphers, "open">) {
     this.#store = store;
+    this.#ciphers = ciphers;
   }
 
   /** The tenant's entries of this log below its end, in log order. @throws SystemError `log_corrupt`, `object_corrupt` */
   async items(tail: Tail, tenant: TenantId, signal: AbortSignal): Promise<readonly TailItem[]> {
+    return (await this.all(tail, signal)).get(tenant) ?? [];
+  }
+
+  /** As `items`, of every tenant. */
+  async all(tail: Tail, signal: AbortSignal): Promise<ReadonlyMap<TenantId, readonly TailItem[]>> {
     let known = this.#indexes.get(tail.incarnation);
     if (known !== undefined && known.endSeq !== tail.endSeq) {
       throw new SystemError("log_corrupt", `Cannot read log ${tail.incarnation}: two ends are claimed`, {
@@ -48,10 +57,10 @@ export class SealedLogs {
     }
     const index = await known.index;
     signal.throwIfAborted();
-    return index.get(tenant) ?? [];
+    return index;
   }
 
-  /** One entry, its own checksum proven. */
+  /** One entry, its own checksum proven, and opened when its tenant is encrypted. @throws SystemError `object_corrupt` */
   async entry({ incarnation, seq, item }: TailItem, signal: AbortSignal): Promise<DataEntry | RefEntry> {
     const { offset, length } = item;
     const found = await this.#store.range(logKey(incarnation, seq), { offset, length }, { signal });
@@ -71,7 +80,12 @@ export class SealedLogs {
         `Cannot read slot ${seq} of log ${incarnation}: footer and entry differ`,
       );
     }
-    return entry;
+    return this.open(entry);
+  }
+
+  /** An entry as its tenant knows it. @throws SystemError `object_corrupt` */
+  open<Entry extends DataEntry | RefEntry>(entry: Entry): Entry {
+    return this.#ciphers?.open(entry) ?? entry;
   }
 
   /** Reads the last DIRECTORY, the FOOTERS since it and the footers since those; all footers where a log has neither. */

@@ -48,6 +48,8 @@ export class WalReader {
   #mayRestart = true;
   /** By our TRUNCATE. SQLite counts salt1 up at each, so there must be no second one before the next header. */
   #emptied = false;
+  /** Another process may have begun the WAL anew since the last commit: its salts then are any. */
+  #strangers = false;
   #readAhead = WAL_READ_BYTES_MIN;
 
   /** Opens right after SQLite did, before the first commit. */
@@ -70,6 +72,15 @@ export class WalReader {
   }
 
   /**
+   * A process of ours may write from now on, one transaction at a time, and may die in it. A connection that starts the WAL for
+   * the first time chooses salts of its own, and one that dies leaves a header without a commit behind. All that may only
+   * happen to a WAL that was captured and checkpointed as a whole.
+   */
+  lent(): void {
+    this.#strangers = true;
+  }
+
+  /**
    * SQLite has committed, in this turn. Notes the first frames after a start of the WAL: from here on it must not start again,
    * so that a checkpoint by anybody else cannot make them vanish unnoticed.
    */
@@ -85,12 +96,12 @@ export class WalReader {
       const next = this.#at(this.#end, FRAME_HEADER_BYTES);
       if (next === undefined || next.length < FRAME_HEADER_BYTES) return;
       const frame = new DataView(next.buffer, next.byteOffset, FRAME_HEADER_BYTES);
-      if (frame.getUint32(8) === salt1 && frame.getUint32(12) === salt2) this.#mayRestart = false;
+      if (frame.getUint32(8) === salt1 && frame.getUint32(12) === salt2) this.#begun();
       return;
     }
     // A header without a frame of its own is still to be written to.
     if (view.getUint32(40) !== salt1 || view.getUint32(44) !== salt2) return;
-    if (this.#readHeader(header.length)) this.#mayRestart = false;
+    if (this.#readHeader(header.length)) this.#begun();
   }
 
   /**
@@ -133,7 +144,7 @@ export class WalReader {
       if (size < this.#end && !this.#mayRestart) throw this.#lost("the file became shorter");
       return undefined;
     }
-    this.#mayRestart = false;
+    this.#begun();
     const pgnos = [...found.frames.keys()].filter((pgno) => pgno <= found.commit).sort((a, b) => a - b);
     return {
       pageSize: this.#pageSize,
@@ -151,6 +162,12 @@ export class WalReader {
     closeSync(this.#fd);
   }
 
+  /** Something was committed: it must be captured before the WAL may start again. */
+  #begun(): void {
+    this.#mayRestart = false;
+    this.#strangers = false;
+  }
+
   /** @returns whether there is a header; follows a restart that was announced */
   #readHeader(size: number): boolean {
     if (size === 0) {
@@ -163,7 +180,8 @@ export class WalReader {
     const salt1 = view.getUint32(16);
     const salt2 = view.getUint32(20);
     if (this.#end !== 0 && salt1 === this.#salt1 && salt2 === this.#salt2) return true;
-    if (this.#end !== 0 && (!this.#mayRestart || salt1 !== (this.#salt1 + 1) >>> 0)) {
+    const isNext = this.#strangers || salt1 === (this.#salt1 + 1) >>> 0;
+    if (this.#end !== 0 && (!this.#mayRestart || !isNext)) {
       throw this.#lost("another checkpoint than ours started it again");
     }
     if (view.getUint32(0) !== (littleEndian ? MAGIC : MAGIC + 1)) throw this.#lost("its header is damaged");

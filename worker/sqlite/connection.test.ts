@@ -70,14 +70,17 @@ test("snapshotDatabase copies the newest commit beside an open transaction", asy
   writer.exec("CREATE TABLE t (a); INSERT INTO t VALUES (1)");
   writer.exec("BEGIN IMMEDIATE; INSERT INTO t VALUES (2)");
   const copy = join(directory, "copy.db");
-  await snapshotDatabase(path, copy, new AbortController().signal);
+  await snapshotDatabase({ from: path, to: copy }, new AbortController().signal);
   writer.exec("COMMIT");
   const copied = openWriter(copy);
   expect(copied.values("SELECT a FROM t")).toEqual([[1]]);
   copied.close();
   expect(columnsOfFile(copy, "t")).toEqual(["a"]);
   expect(existsSync(`${path}-wal`)).toBe(true);
-  const missing = snapshotDatabase(join(directory, "none.db"), copy, new AbortController().signal);
+  const missing = snapshotDatabase(
+    { from: join(directory, "none.db"), to: copy },
+    new AbortController().signal,
+  );
   expect(await missing.catch((error: unknown) => String(error))).toContain("Cannot take a snapshot");
   writer.close();
 });

@@ -6,7 +6,7 @@ export type SqlRow = Record<string, SqlValue>;
 /** Bounds of a statement that somebody else wrote. */
 export interface RawBounds {
   rowsMax: number;
-  /** Rough size of all values; at least one row is given out. */
+  /** Rough size of all values; a row that is larger alone is not given out. */
   bytesMax: number;
   /** `performance.now()` after which no further row is asked for. */
   deadlineMs: number;

@@ -46,8 +46,10 @@ function collect(
     if (rows.length >= bounds.rowsMax) return { rows, cut: "rows" };
     if (rows.length > 0 && bytes > bounds.bytesMax) return { rows, cut: "bytes" };
     if (performance.now() > bounds.deadlineMs) return { rows, cut: "time" };
-    rows.push(row);
+    const before = bytes;
     for (const value of row) bytes += sizeOf(value);
+    if (bytes - before > bounds.bytesMax) return { rows, cut: "bytes" };
+    rows.push(row);
   }
   return { rows, cut: undefined };
 }

@@ -7,6 +7,8 @@ export interface SqlAction {
   code: number;
   first: string | null;
   second: string | null;
+  /** `main`, or `temp` for what only this connection would have. */
+  schema: string | null;
   /** The trigger or view on whose behalf it happens. */
   inside: string | null;
 }
@@ -37,15 +39,15 @@ export class SchemaCopy {
   readonly #functions: readonly SqlFunction[];
   #db: DatabaseSync | undefined;
   #version: unknown;
+  #text = "";
 
   constructor(functions: readonly SqlFunction[]) {
     this.#functions = functions;
   }
 
-  /** Call it when a schema change was undone, or the file replaced: the version number may come again with other content. */
+  /** Call it when a schema change was undone, or for another file: the version number may come again with other content. */
   forget(): void {
-    this.#db?.close();
-    this.#db = undefined;
+    this.#version = undefined;
   }
 
   /**
@@ -61,8 +63,8 @@ export class SchemaCopy {
     const copy = this.#current(db);
     const heard: SqlAction[] = [];
     let refused: string | undefined;
-    copy.setAuthorizer((code, first, second, _schema, inside) => {
-      heard.push({ code, first, second, inside });
+    copy.setAuthorizer((code, first, second, schema, inside) => {
+      heard.push({ code, first, second, schema, inside });
       if (code !== constants.SQLITE_PRAGMA || mayPragma(first ?? "", second)) return constants.SQLITE_OK;
       refused = first ?? "";
       return constants.SQLITE_DENY;
@@ -85,21 +87,24 @@ export class SchemaCopy {
   #current(db: SqlReader): DatabaseSync {
     const version = db.values("PRAGMA schema_version")[0]?.[0];
     if (this.#db !== undefined && this.#version === version) return this.#db;
-    this.forget();
+    const rows = db.all<{ type: string; name: string; sql: string }>(
+      "SELECT type, name, sql FROM sqlite_schema WHERE sql IS NOT NULL",
+    );
+    const text = JSON.stringify(rows);
+    this.#version = version;
+    if (this.#db !== undefined && this.#text === text) return this.#db;
+    this.#db?.close();
     const copy = new DatabaseSync(":memory:", { enableForeignKeyConstraints: false });
     for (const { name, deterministic = true, varargs = false, call } of this.#functions) {
       copy.function(name, { deterministic, varargs }, call as never);
     }
-    const rows = db.all<{ type: string; name: string; sql: string }>(
-      "SELECT type, name, sql FROM sqlite_schema WHERE sql IS NOT NULL",
-    );
     for (const type of COPY_ORDER) {
       for (const row of rows) {
         if (row.type === type) copyObject(copy, row.name, row.sql);
       }
     }
     this.#db = copy;
-    this.#version = version;
+    this.#text = text;
     return copy;
   }
 }

@@ -1,11 +1,18 @@
 import { Database } from "bun:sqlite";
 import { SystemError } from "../../shared/errors.ts";
 
+export interface SnapshotTask {
+  from: string;
+  to: string;
+  /** Tables whose names begin so are not in the copy. */
+  withoutTables?: string;
+}
+
 /**
  * Writes the newest commit of an open database to a new file, in a thread of its own: neither writers nor other tenants wait.
- * @throws SystemError `internal` with SQLite's words, or the signal's reason
+ * @throws SystemError `disk_full`, `internal` with SQLite's words, or the signal's reason
  */
-export async function snapshotDatabase(from: string, to: string, signal: AbortSignal): Promise<void> {
+export async function snapshotDatabase(task: SnapshotTask, signal: AbortSignal): Promise<void> {
   signal.throwIfAborted();
   const thread = new Worker(new URL("./snapshot-thread.ts", import.meta.url).href);
   try {
@@ -16,7 +23,7 @@ export async function snapshotDatabase(from: string, to: string, signal: AbortSi
         else reject(failed(data.error));
       });
       thread.addEventListener("error", ({ message }) => reject(failed(message)));
-      thread.postMessage({ from, to }, []);
+      thread.postMessage(task, []);
     });
   } finally {
     thread.terminate();
@@ -35,5 +42,10 @@ export function columnsOfFile(path: string, table: string): string[] {
 }
 
 function failed(reason: string): SystemError {
+  if (reason.includes("disk is full")) {
+    return new SystemError("disk_full", "Cannot take a snapshot: the worker's disk is full", {
+      hint: "Free space in the worker's temporary directory; a copy of the database must fit there.",
+    });
+  }
   return new SystemError("internal", `Cannot take a snapshot: ${reason}`);
 }

@@ -3,7 +3,10 @@
  * and worker/sqlite; a test of a feature uses the same implementation on a temporary directory and a file store.
  */
 import type { DatabaseName, Epoch, Slug, TenantId } from "../../shared/ids.ts";
+import type { DataEntry } from "../../shared/log/log.ts";
 import type { ObjectStore } from "../../shared/objects/contract.ts";
+import type { Origin, Positions } from "../../shared/protocol/internal.ts";
+import type { Clock } from "../replication/clock.ts";
 import type { SqlReader, SqlWriter } from "../sqlite/contract.ts";
 
 /**
@@ -27,6 +30,16 @@ export interface WriteTransaction extends SqlWriter {
   nested<T>(fn: () => T): T;
 }
 
+/** A database file that another process of ours may write to, while the tenant's write lock is held. */
+export interface LentFile {
+  readonly path: string;
+  /**
+   * Lets the other process COMMIT: `send` asks it to and resolves when it has; rejects when it failed or is gone for sure. Nothing
+   * but this may commit. @param effect - follows the commit in the same turn. @throws what `send` did, if nothing was committed
+   */
+  commit: (send: () => Promise<void>, effect?: () => void) => Promise<void>;
+}
+
 export interface TenantDatabase {
   readonly name: DatabaseName;
   /** On the read-only connection: the newest commit, never an open transaction. */
@@ -36,6 +49,37 @@ export interface TenantDatabase {
    * When the lock is free and fn is synchronous the whole runs in one turn and the result is not a promise.
    */
   write<T>(seen: Observation, fn: (tx: WriteTransaction) => T): T | Promise<Awaited<T>>;
+  /**
+   * Takes the tenant's write lock and lends the file to a process that can be killed. When `fn` has settled that process has no
+   * transaction open any more.
+   */
+  lend<T>(seen: Observation, fn: (file: LentFile) => Promise<T>): Promise<T>;
+  /** Where the file is, for a process that reads it; note what it saw by `read` afterwards. */
+  readonly path: string;
+}
+
+/** What restoring and branching need of the tenant's replication; see worker/points. */
+export interface TenantHistory {
+  /** Where a branch came from, while it still needs what is there. */
+  readonly origin: Origin | undefined;
+  /** A branch has copied all that it needs. */
+  detached(): void;
+  readonly encrypted: boolean;
+  readonly clock: Clock;
+  /** As `objects`, without what a branch sees of its origin. */
+  readonly store: ObjectStore;
+  /** The newest TXID of each database. */
+  captured(): Positions;
+  /** An entry of this tenant's bundles as it knows it. @throws SystemError `object_corrupt` */
+  open(entry: DataEntry): DataEntry;
+  /** What is committed now lies under the prefix when this resolves, on a snapshot of the tenant's own. */
+  materialise(): Promise<void>;
+  /** Runs while no maintenance of this tenant does: nothing is condemned meanwhile. */
+  undisturbed<T>(work: () => Promise<T>): Promise<T>;
+  /** Keys that a durable record gives up. */
+  condemned(signal: AbortSignal): Promise<ReadonlySet<string>>;
+  /** Resolves when a PUT to the own log made from now on has succeeded: nobody had taken the tenant over. */
+  prove(): Promise<void>;
 }
 
 /** One tenant that this worker owns and has loaded. */
@@ -50,6 +94,15 @@ export interface Tenant {
   observe(): Observation;
   /** The platform's object store, for uploads under this tenant's prefix (shared/objects/layout.ts). */
   readonly objects: ObjectStore;
+  /** Points in time and branches. */
+  readonly history: TenantHistory;
+  /**
+   * When it must be awake next, Unix ms, as the owner before told it; then as `wakeAt` says. A time that has passed at the load is
+   * this owner's to make up for.
+   */
+  readonly dueMs: number | undefined;
+  /** Control wakes the tenant then, should nobody have it loaded; undefined: it need not. Cheap when nothing changes. */
+  wakeAt(dueMs: number | undefined): void;
   /** Aborted when the tenant leaves this worker (moved, evicted, fenced): streams end, loops stop. */
   readonly gone: AbortSignal;
   /** Replaces whole databases by the given SQLite files, under the write lock, as one new TXID each: fenced and undoable. */

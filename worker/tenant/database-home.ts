@@ -1,6 +1,7 @@
 import type { Epoch, TenantId } from "../../shared/ids.ts";
 import type { Position } from "../../shared/protocol/internal.ts";
 import type { Clock } from "../replication/clock.ts";
+import type { EntryCiphers } from "../encryption/entry-ciphers.ts";
 import type { OutputGate } from "../replication/gate.ts";
 import type { DatabaseLedger } from "../replication/ledger.ts";
 import type { SqlFunction } from "../sqlite/sql-function.ts";
@@ -20,6 +21,9 @@ export interface DatabaseHome {
   readonly warm: IdleLru;
   readonly secondaries: IdleLru;
   readonly functions: readonly SqlFunction[];
+  readonly ciphers: EntryCiphers;
+  /** A process commits to one of the tenant's databases: its cut waits. */
+  commitsElsewhere: boolean;
   /** @throws the reason when the tenant is lost */
   checkHere(): void;
   /** @throws when no new writes are taken: the tenant leaves */

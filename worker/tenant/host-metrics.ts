@@ -25,6 +25,7 @@ export interface HostParts {
   gate: OutputGate;
   materialiser: Materialiser;
   background: Background;
+  prewarmed: { fetched: number; used: number; discarded: number };
   loaded: readonly LoadedTenant[];
 }
 
@@ -45,6 +46,9 @@ export function hostMetrics(parts: HostParts): Record<string, number> {
     tenant_releases: counts.releases,
     tenants_lost: counts.lost,
     seals: counts.seals,
+    prewarms_fetched: parts.prewarmed.fetched,
+    prewarms_used: parts.prewarmed.used,
+    prewarms_discarded: parts.prewarmed.discarded,
     readers_open: readers.size,
     readers_closed: readers.counters.closed,
     secondaries_open: secondaries.size,

@@ -1,6 +1,8 @@
 import type { Epoch, Incarnation, LogSeq, TenantId } from "../../shared/ids.ts";
 import type { ObjectStore } from "../../shared/objects/contract.ts";
 import type { Assignment, ExitRequest, Positions } from "../../shared/protocol/internal.ts";
+import type { KeyProvider } from "../encryption/key-provider.ts";
+import type { BulkWork } from "../replication/bulk/work.ts";
 import type { Clock } from "../replication/clock.ts";
 import type { AsyncLag } from "../replication/gate.ts";
 import type { SqlFunction } from "../sqlite/sql-function.ts";
@@ -22,6 +24,10 @@ export interface TenantHostOptions {
   /** For local files; nothing in it is needed after the process has ended. */
   directory: string;
   store: ObjectStore;
+  /** Unwraps data keys; without it encrypted tenants are refused. */
+  keyProvider?: KeyProvider | undefined;
+  /** Of keys and nonces of encrypted tenants; the system's by default. */
+  randomBytes?: (length: number) => Uint8Array;
   incarnation: Incarnation;
   /** 32 lower-case hex digits of this registration: the log writer's nonce. */
   nonce: string;
@@ -29,9 +35,13 @@ export interface TenantHostOptions {
   /** Makes an empty database the product's, or upgrades an imported one; idempotent. Runs at each load and after an import. */
   bootstrap: (tenant: Tenant) => Promise<void>;
   sqlFunctions?: readonly SqlFunction[];
+  /** Which of these uploads, keys of the object store, records name; without it no upload is ever removed. */
+  namedUploads?: (tenant: Tenant, keys: readonly string[]) => ReadonlySet<string>;
   clock?: Clock;
   /** For histograms. */
   observer?: ReplicationObserver;
+  /** For files too large for one turn of the event loop; the threads of the process by default. */
+  bulkWork?: BulkWork;
   /** How many files the process may have open; found out when not given. */
   descriptors?: number;
   /** How far async tenants may be ahead of object storage. */

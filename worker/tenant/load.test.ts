@@ -214,8 +214,11 @@ describe("the chain under the prefix", () => {
       world.give(id, base, host);
       tenant = await world.at(host, id);
     }
-    const files = await keys(world.store, `${tenantPrefix(id)}litestream/data.db/0009/`);
-    expect(files.length).toBe(2);
+    // Whoever waited for the moves did not wait for a snapshot; the owner at rest takes it.
+    const snapshots = (): Promise<string[]> =>
+      keys(world.store, `${tenantPrefix(id)}litestream/data.db/0009/`);
+    for (let i = 0; i < 100 && (await snapshots()).length < 2; i++) await Bun.sleep(10);
+    expect((await snapshots()).length).toBe(2);
     host.abandon();
     const next = world.host();
     await world.takeOver(host, next);

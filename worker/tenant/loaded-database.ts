@@ -1,18 +1,20 @@
-import { rmSync } from "node:fs";
+import { rmSync, statSync } from "node:fs";
 import { SystemError } from "../../shared/errors.ts";
 import { AUXILIARY_DB, DATA_DB, type DatabaseName } from "../../shared/ids.ts";
 import { limits } from "../../shared/limits.ts";
 import type { LtxPage } from "../../shared/ltx/ltx.ts";
+import type { BulkFacts, BulkFile } from "../replication/bulk/work.ts";
 import { type Cut, DatabaseCapture } from "../replication/capture.ts";
 import type { Lagging } from "../replication/gate.ts";
 import type { DatabaseLedger } from "../replication/ledger.ts";
-import type { DatabaseImage } from "../replication/materialise.ts";
+import type { DatabaseImage } from "../replication/prefix-writer.ts";
 import { type CommitMark, DatabasePosition } from "../replication/position.ts";
 import { type Connection, asSystemError } from "../sqlite/connection.ts";
 import type { SqlReader } from "../sqlite/contract.ts";
 import { openReader, openWriter } from "../sqlite/open.ts";
-import type { Observation, TenantDatabase, WriteTransaction } from "./contract.ts";
+import type { LentFile, Observation, TenantDatabase, WriteTransaction } from "./contract.ts";
 import type { DatabaseHome, LoadedFrom } from "./database-home.ts";
+import { Lending } from "./lending.ts";
 import { RequestObservation } from "./observation.ts";
 import { Transaction, isThenable } from "./transaction.ts";
 import type { Closable } from "./idle-lru.ts";
@@ -36,6 +38,7 @@ export class LoadedDatabase implements TenantDatabase {
   #walLookedMs = -Infinity;
   #walBytes = 0;
   #imageWanted: ((image: DatabaseImage | undefined) => void)[] = [];
+  readonly #lending: Lending;
 
   constructor(name: DatabaseName, home: DatabaseHome, from: LoadedFrom) {
     this.name = name;
@@ -46,6 +49,19 @@ export class LoadedDatabase implements TenantDatabase {
     this.position = new DatabasePosition(name, from.position);
     this.#lagging = { async: this.isAsync, position: this.position, lagBytes: this.lagBytes };
     this.ledger = from.ledger;
+    this.#lending = new Lending({
+      home,
+      path: from.path,
+      enter: () => this.#enterLater(),
+      note: (seen) => seen.note(this),
+      open: () => {
+        if (name !== DATA_DB) home.secondaries.used(this.#idleWriter);
+        const { writer, capture } = this.#open();
+        capture.lent();
+        return writer;
+      },
+      committed: (seen) => void this.#committed(seen),
+    });
   }
 
   /** Of the newest TXID. */
@@ -55,6 +71,11 @@ export class LoadedDatabase implements TenantDatabase {
 
   get path(): string {
     return this.#from.path;
+  }
+
+  /** Of the file; what is only in the WAL does not count. */
+  get fileBytes(): number {
+    return statSync(this.path, { throwIfNoEntry: false })?.size ?? 0;
   }
 
   /** Opens the writer: whether the file is usable is known at load, not at the first request. */
@@ -95,6 +116,13 @@ export class LoadedDatabase implements TenantDatabase {
   }
 
   async #writeLater<T>(seen: RequestObservation, fn: (tx: WriteTransaction) => T): Promise<Awaited<T>> {
+    await this.#enterLater();
+    // A transaction gives the lock back itself.
+    return await this.#transact(seen, fn);
+  }
+
+  /** Holds the write lock when it resolves. */
+  async #enterLater(): Promise<void> {
     const { lock, gate, clock } = this.#home;
     const deadlineMs = clock.monotonicMs() + limits.gateWaitMsMax;
     for (;;) {
@@ -104,12 +132,20 @@ export class LoadedDatabase implements TenantDatabase {
       let admitted = false;
       try {
         admitted = this.#mayWrite();
-        if (admitted) return await this.#transact(seen, fn);
       } finally {
-        // A transaction gives the lock back itself.
         if (!admitted) lock.leave();
       }
+      if (admitted) return;
     }
+  }
+
+  lend<T>(seen: Observation, fn: (file: LentFile) => Promise<T>): Promise<T> {
+    return this.#lending.lend(noting(seen), fn);
+  }
+
+  /** The newest commit that anybody may have seen: one that another process is making now is told of only afterwards. */
+  get newestMark(): CommitMark {
+    return this.position.mark + (this.#lending.isCommitting ? 1 : 0);
   }
 
   /** Loaded, and maybe not used for long: what its load has read need not be kept. */
@@ -128,7 +164,8 @@ export class LoadedDatabase implements TenantDatabase {
     if (!this.position.dirty || this.#capture === undefined || this.#writer === undefined) return undefined;
     const cut = this.#capture.cut(inlineBytesMax);
     this.#cutDone(cut);
-    if (!this.#writer.inTransaction) this.#capture.checkpoint(this.#writer, "PASSIVE");
+    const inTransaction = this.#writer.inTransaction || this.#lending.isLent;
+    if (!inTransaction) this.#capture.checkpoint(this.#writer, "PASSIVE");
     this.#serveImages();
     return cut;
   }
@@ -136,6 +173,14 @@ export class LoadedDatabase implements TenantDatabase {
   /** The cut of a whole file that is about to take this database's place. Under the write lock, with nothing dirty. */
   cutFile(file: { pageSize: number; commit: number; pages: Iterable<LtxPage> }): Cut {
     return this.#open().capture.cutFile(file);
+  }
+
+  /** As `cutFile`, by way of an LTX file that `encode` makes with these facts. */
+  async cutEncoded(encode: (facts: BulkFacts) => Promise<BulkFile & { sha256: string }>): Promise<Cut> {
+    const { capture } = this.#open();
+    const encoded = await encode(capture.nextFacts());
+    this.#home.checkHere();
+    return capture.cutEncoded(encoded);
   }
 
   /** Puts the file of `cut` in place. @param place - moves it to `path`; nothing has it open then */
@@ -173,7 +218,7 @@ export class LoadedDatabase implements TenantDatabase {
     this.#home.checkHere();
     const image = await new Promise<DatabaseImage | undefined>((resolve) => {
       this.#imageWanted.push(resolve);
-      if (!this.position.dirty) this.#serveImages();
+      if (!this.position.dirty && !this.#lending.isCommitting) this.#serveImages();
     });
     if (image !== undefined) await this.#home.gate.durable(this.position, this.position.mark);
     return image;
@@ -304,7 +349,7 @@ export class LoadedDatabase implements TenantDatabase {
     if (cut === undefined) this.position.cut(this.position.captured, 0, now);
     else {
       this.#timestampMs = cut.timestampMs;
-      this.position.cut(cut.position, cut.ltx.length, now);
+      this.position.cut(cut.position, cut.bytes, now);
     }
   }
 
@@ -323,7 +368,7 @@ export class LoadedDatabase implements TenantDatabase {
 
   #open(): { writer: Connection; capture: DatabaseCapture } {
     if (this.#writer === undefined || this.#capture === undefined) {
-      const { id, epoch, clock, functions } = this.#home;
+      const { id, epoch, clock, functions, ciphers } = this.#home;
       const { path, position, entryHash, timestampMs } = this.#from;
       const writer = openWriter(path, { functions });
       try {
@@ -334,6 +379,7 @@ export class LoadedDatabase implements TenantDatabase {
             epoch,
             path,
             clock,
+            ciphers,
             txid: position.txid,
             entryHash,
             timestampMs,

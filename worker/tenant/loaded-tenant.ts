@@ -11,13 +11,15 @@ import {
 } from "../../shared/ids.ts";
 import { limits } from "../../shared/limits.ts";
 import type { ObjectStore } from "../../shared/objects/contract.ts";
-import type { Assignment, Position, Positions } from "../../shared/protocol/internal.ts";
+import type { Assignment, Due, Origin, Position, Positions } from "../../shared/protocol/internal.ts";
 import type { Clock } from "../replication/clock.ts";
+import type { EntryCiphers } from "../encryption/entry-ciphers.ts";
 import type { OutputGate } from "../replication/gate.ts";
 import { DatabaseLedger, emptyChain } from "../replication/ledger.ts";
 import type { RestoredTenant } from "../replication/restore.ts";
 import type { SqlFunction } from "../sqlite/sql-function.ts";
-import type { Observation, Tenant, TenantDatabase } from "./contract.ts";
+import { branchStore } from "../points/branch-store.ts";
+import type { Observation, Tenant, TenantDatabase, TenantHistory } from "./contract.ts";
 import type { DatabaseHome } from "./database-home.ts";
 import { LoadedDatabase } from "./loaded-database.ts";
 import type { IdleLru } from "./idle-lru.ts";
@@ -30,12 +32,16 @@ export interface TenantHome {
   readonly gate: OutputGate;
   readonly objects: ObjectStore;
   readonly functions: readonly SqlFunction[];
+  readonly ciphers: EntryCiphers;
   readonly readers: IdleLru;
   readonly warm: IdleLru;
   readonly secondaries: IdleLru;
   dirty(tenant: LoadedTenant): void;
+  /** It must be awake at another time than control knows. */
+  dueChanged(tenant: LoadedTenant): void;
   broken(tenant: LoadedTenant, error: unknown): void;
   effectFailed(error: unknown, tenant: TenantId): void;
+  history(tenant: LoadedTenant): TenantHistory;
   replaceDatabases(
     tenant: LoadedTenant,
     seen: Observation,
@@ -52,22 +58,29 @@ export class LoadedTenant implements Tenant, DatabaseHome {
   readonly gate: OutputGate;
   readonly clock: Clock;
   readonly functions: readonly SqlFunction[];
+  readonly ciphers: EntryCiphers;
   readonly readers: IdleLru;
   readonly warm: IdleLru;
   readonly secondaries: IdleLru;
   readonly objects: ObjectStore;
+  readonly origin: Origin | undefined;
+  readonly encrypted: boolean;
+  readonly history: TenantHistory;
   readonly directory: string;
   readonly databases = new Map<DatabaseName, LoadedDatabase>();
   /** Tails of the assignment that control may forget once their entries are under the prefix. */
   tailsToClear: readonly Incarnation[];
   /** A large entry is on its way to the store: later cuts must come after it in the log. */
   uploading: Promise<void> | undefined;
+  commitsElsewhere = false;
   /** Loaded and bootstrapped: requests may have it. */
   ready = false;
   readonly #home: TenantHome;
   readonly #gone = new AbortController();
   readonly #slots = new Map<object, unknown>();
   readonly #replacedListeners: (() => void)[] = [];
+  #dueMs: number | undefined;
+  #dueChanged = false;
   #leaving = false;
   #lost: SystemError | undefined;
 
@@ -84,13 +97,18 @@ export class LoadedTenant implements Tenant, DatabaseHome {
     this.slug = assignment.slug;
     this.epoch = assignment.epoch;
     this.durability = assignment.durability;
+    this.#dueMs = assignment.dueMs;
     this.clock = home.clock;
     this.gate = home.gate;
     this.functions = home.functions;
+    this.ciphers = home.ciphers;
     this.readers = home.readers;
     this.warm = home.warm;
     this.secondaries = home.secondaries;
-    this.objects = home.objects;
+    this.origin = assignment.origin;
+    this.encrypted = assignment.encrypted ?? false;
+    this.objects = this.origin === undefined ? home.objects : branchStore(home.objects, this.id, this.origin);
+    this.history = home.history(this);
     this.directory = directory;
     this.lock = new WriteLock(home.clock);
     this.tailsToClear = assignment.tails.map((tail) => tail.incarnation);
@@ -117,6 +135,22 @@ export class LoadedTenant implements Tenant, DatabaseHome {
 
   get leaving(): boolean {
     return this.#leaving;
+  }
+
+  get dueMs(): number | undefined {
+    return this.#dueMs;
+  }
+
+  wakeAt(dueMs: number | undefined): void {
+    if (dueMs === this.#dueMs) return;
+    this.#dueMs = dueMs;
+    this.#dueChanged = true;
+    this.#home.dueChanged(this);
+  }
+
+  /** What control is told of it: nothing while it knows. */
+  get due(): { dueMs?: Due } {
+    return this.#dueChanged ? { dueMs: this.#dueMs ?? null } : {};
   }
 
   database(name: DatabaseName): LoadedDatabase {
@@ -191,6 +225,13 @@ export class LoadedTenant implements Tenant, DatabaseHome {
       this.#leaving = false;
       throw error;
     }
+  }
+
+  /** After a `drain`: it serves and writes on. */
+  stay(): void {
+    if (!this.#leaving || this.#lost !== undefined) return;
+    this.#leaving = false;
+    this.lock.leave();
   }
 
   get isDirty(): boolean {

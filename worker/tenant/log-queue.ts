@@ -2,8 +2,9 @@ import type { Incarnation, LogSeq } from "../../shared/ids.ts";
 import { limits } from "../../shared/limits.ts";
 import { logEntryBytes } from "../../shared/log/encode.ts";
 import type { DirectoryDatabase, LogEntry } from "../../shared/log/log.ts";
-import type { ObjectStore } from "../../shared/objects/contract.ts";
+import type { ObjectBody, ObjectStore } from "../../shared/objects/contract.ts";
 import { largeKey } from "../../shared/objects/layout.ts";
+import { fileBody } from "../replication/bulk/spool.ts";
 import type { Cut } from "../replication/capture.ts";
 import type { Clock } from "../replication/clock.ts";
 import type { LogGroup, LogSource } from "../replication/log-writer.ts";
@@ -55,6 +56,8 @@ export class LogQueue implements LogSource {
       this.#dirty.delete(tenant);
       // Its turn comes when the upload is done.
       if (tenant.uploading !== undefined) continue;
+      // Another process is committing: capture looks again when that is over.
+      if (tenant.commitsElsewhere) continue;
       const group = this.#cutTenant(tenant);
       if (group !== undefined) return group;
     }
@@ -113,7 +116,9 @@ export class LogQueue implements LogSource {
   async uploadLarge(tenant: LoadedTenant, cut: Cut): Promise<string> {
     const { store, incarnation, clock, newNonce } = this.#options;
     const key = largeKey(tenant.id, incarnation, newNonce());
-    await putDurably(store, key, () => cut.ltx, { clock, signal: tenant.gone });
+    const { file, ltx } = cut;
+    const body = (): ObjectBody => (file === undefined ? ltx : fileBody(file));
+    await putDurably(store, key, body, { clock, signal: tenant.gone });
     return key;
   }
 
@@ -143,7 +148,7 @@ export class LogQueue implements LogSource {
       for (const database of tenant.databases.values()) {
         const cut = database.cut(limits.logInlineEntryBytesMax - inlineBytes);
         if (cut === undefined) continue;
-        if (cut.sha256 === undefined) inlineBytes += cut.ltx.length;
+        if (cut.sha256 === undefined) inlineBytes += (cut.stored ?? cut.ltx).length;
         cuts.push({ database, cut, key: undefined });
       }
       return cuts;
@@ -187,10 +192,11 @@ export class LogQueue implements LogSource {
           database.ledger.add({
             position: cut.position,
             ltx: key === undefined ? cut.ltx : undefined,
-            ref: key === undefined ? undefined : { key, length: cut.ltx.length },
+            stored: key === undefined ? cut.stored : undefined,
+            ref: key === undefined ? undefined : { key, length: cut.bytes },
             pageSize: cut.pageSize,
             commit: cut.commit,
-            bytes: cut.ltx.length,
+            bytes: cut.bytes,
             seq,
             ...(item === undefined
               ? {}
@@ -214,8 +220,11 @@ export interface LoggedCut {
 }
 
 function logEntry({ cut, key }: LoggedCut): LogEntry {
-  const { tenant, database, epoch, ltx, sha256, position } = cut;
+  const { tenant, database, epoch, ltx, bytes, stored, sha256, storedDigest, position } = cut;
   const facts = { tenant, database, epoch, txid: position.txid, entryHash: position.entryHash };
-  if (key === undefined || sha256 === undefined) return { kind: "data", ...facts, ltx };
-  return { kind: "ref", ...facts, key, sha256, length: ltx.length };
+  if (key === undefined || sha256 === undefined) {
+    return { kind: "data", ...facts, ltx, ...(stored === undefined ? {} : { encrypted: true, stored }) };
+  }
+  const encrypted = storedDigest === undefined ? {} : { encrypted: true as const, storedDigest };
+  return { kind: "ref", ...facts, key, sha256, length: bytes, ...encrypted };
 }

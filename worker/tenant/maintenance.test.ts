@@ -120,13 +120,13 @@ describe("maintenance", () => {
     expect(await keys(`${tenantPrefix(id)}flushes/data.db/`)).not.toContain(bundle as string);
     expect(await keys(`${tenantPrefix(id)}condemned/`)).toEqual([]);
     expect(world.errors).toEqual([]);
-    const upload = `${tenantPrefix(id)}storage/a/b/c`;
-    await world.store.put(upload, new Uint8Array(1));
-    await world.store.put(record, new TextEncoder().encode(JSON.stringify({ keys: [upload] })));
+    const wrapped = `${tenantPrefix(id)}keys/00000001`;
+    await world.store.put(wrapped, new Uint8Array(1));
+    await world.store.put(record, new TextEncoder().encode(JSON.stringify({ keys: [wrapped] })));
     await change(again, "four");
     for (let i = 0; i < 6; i++) await clock.pass(HOUR);
     expect(world.errors.length).toBeGreaterThan(0);
-    expect(await keys(upload)).toEqual([""]);
+    expect(await keys(wrapped)).toEqual([""]);
   }, 20_000);
 
   test("sweeps large objects that no entry needs after a day", async () => {

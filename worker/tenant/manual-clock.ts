@@ -79,9 +79,19 @@ export class ManualClock implements Clock {
       if (outcome === "created") made.set(key, this.nowMs());
       return outcome;
     };
+    const head: ObjectStore["head"] = async (key, options) => {
+      const found = await store.head(key, options);
+      return found === undefined ? undefined : { ...found, modifiedMs: made.get(key) ?? found.modifiedMs };
+    };
+    const overwrite: ObjectStore["put"] = async (key, body, options) => {
+      await store.put(key, body, options);
+      made.set(key, this.nowMs());
+    };
     return new Proxy(store, {
       get: (target, name: keyof ObjectStore) => {
         if (name === "putIfAbsent") return this.#counting(put);
+        if (name === "put") return this.#counting(overwrite);
+        if (name === "head") return this.#counting(head);
         if (name === "list") {
           return this.#counting(async (options: Parameters<ObjectStore["list"]>[0]) => {
             const page = await target.list(options);

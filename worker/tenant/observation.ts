@@ -27,7 +27,7 @@ export class RequestObservation implements Observation {
   /** The newest commit of this database was, or could be, seen. */
   note(database: LoadedDatabase): void {
     const { position } = database;
-    const mark: CommitMark = position.mark;
+    const mark: CommitMark = database.newestMark;
     const known = this.#noted.find((one) => one.database === database);
     if (known === undefined) {
       const { isAsync, lagBytes } = database;

@@ -71,11 +71,15 @@ describe("replaceDatabases", () => {
     await replace([[DATA_DB, foreignFile("import.db", 1024, 0)]]);
     const base = await host.release(id);
     world.give(id, base, host);
-    const snapshots: string[] = [];
-    for await (const { key } of listAll(world.store, { prefix: `${ltxPrefix(id, DATA_DB)}0009/` }))
-      snapshots.push(key);
-    expect(snapshots.at(-1)).toContain(`0000000000000001-${hex16(base[DATA_DB]?.txid ?? 0)}.ltx`);
     tenant = await world.at(host, id);
+    const snapshot = `0000000000000001-${hex16(base[DATA_DB]?.txid ?? 0)}.ltx`;
+    const snapshots: string[] = [];
+    for (let i = 0; i < 100 && !snapshots.some((key) => key.endsWith(snapshot)); i++) {
+      await Bun.sleep(10);
+      for await (const { key } of listAll(world.store, { prefix: `${ltxPrefix(id, DATA_DB)}0009/` }))
+        snapshots.push(key);
+    }
+    expect(snapshots.at(-1)).toEndWith(snapshot);
     expect(notes(tenant)).toEqual(["imported"]);
   });
 

@@ -1,5 +1,6 @@
 import {
   closeSync,
+  constants,
   copyFileSync,
   existsSync,
   mkdtempSync,
@@ -9,11 +10,13 @@ import {
   rmSync,
   statSync,
 } from "node:fs";
+import { copyFile } from "node:fs/promises";
 import { join } from "node:path";
 import { UserError } from "../../shared/errors.ts";
 import { DATA_DB, type DatabaseName } from "../../shared/ids.ts";
 import { limits } from "../../shared/limits.ts";
 import { type LtxPage, lockPage } from "../../shared/ltx/ltx.ts";
+import { type BulkWork, noChunks } from "../replication/bulk/work.ts";
 import { imagePageSize } from "../replication/capture.ts";
 import { asDiskFull } from "../replication/disk-full.ts";
 import { adoptDatabaseFile } from "../sqlite/validate.ts";
@@ -32,18 +35,21 @@ export async function replaceDatabases(
   queue: LogQueue,
   seen: RequestObservation,
   files: ReadonlyMap<DatabaseName, string>,
-  broken: (error: unknown) => void,
+  options: { work: BulkWork; broken: (error: unknown) => void },
 ): Promise<void> {
+  const { work, broken } = options;
   tenant.checkWritable();
   tenant.database(DATA_DB).admit();
   const staging = mkdtempSync(join(tenant.directory, "import-"));
   try {
     const staged = new Map<DatabaseName, string>();
-    for (const [name, source] of files) staged.set(name, stage(staging, name, source));
+    for (const [name, source] of files) {
+      staged.set(name, await stage({ directory: staging, name, source, work, signal: tenant.gone }));
+    }
     await tenant.lock.enter();
     try {
       await queue.cutNow(tenant);
-      await swap(tenant, queue, seen, staged);
+      await swap({ tenant, queue, seen, work }, staged);
     } catch (error) {
       // A TXID may be given out that no entry holds, or a file be half in place: what is durable is loaded again.
       broken(error);
@@ -56,16 +62,26 @@ export async function replaceDatabases(
   }
 }
 
+interface Desk {
+  tenant: LoadedTenant;
+  queue: LogQueue;
+  seen: RequestObservation;
+  work: BulkWork;
+}
+
 async function swap(
-  tenant: LoadedTenant,
-  queue: LogQueue,
-  seen: RequestObservation,
+  { tenant, queue, seen, work }: Desk,
   staged: ReadonlyMap<DatabaseName, string>,
 ): Promise<void> {
   const cuts: LoggedCut[] = [];
   for (const [name, path] of staged) {
     const database = tenant.database(name);
-    const cut = withPages(path, (file) => database.cutFile(file));
+    const cut = isLarge(path)
+      ? await database.cutEncoded((facts) => {
+          const job = { source: path, target: `${path}.ltx`, facts };
+          return work.run("encode", job, noChunks, tenant.gone);
+        })
+      : withPages(path, (file) => database.cutFile(file));
     const key = cut.sha256 === undefined ? undefined : await queue.uploadLarge(tenant, cut);
     cuts.push({ database, cut, key });
   }
@@ -79,8 +95,17 @@ async function swap(
   tenant.replaced();
 }
 
-function stage(staging: string, name: DatabaseName, source: string): string {
-  const path = join(staging, name);
+const isLarge = (path: string): boolean => statSync(path).size > limits.bulkBytesMin;
+
+async function stage(file: {
+  directory: string;
+  name: DatabaseName;
+  source: string;
+  work: BulkWork;
+  signal: AbortSignal;
+}): Promise<string> {
+  const { directory, name, source, work, signal } = file;
+  const path = join(directory, name);
   const bytes = statSync(source, { throwIfNoEntry: false })?.size;
   if (bytes === undefined)
     throw new UserError("invalid_import", `Cannot import ${name}: there is no such file`);
@@ -89,15 +114,19 @@ function stage(staging: string, name: DatabaseName, source: string): string {
       hint: `At most ${limits.replaceDatabaseBytesMax} bytes; VACUUM may make it smaller.`,
     });
   }
+  // What a stopped or killed server has not folded in yet, beside the file, belongs to the database.
+  const parts = ["", "-wal", "-journal"].filter((suffix) => existsSync(`${source}${suffix}`));
+  const large = parts.some((suffix) => isLarge(`${source}${suffix}`));
   try {
-    // What a stopped or killed server has not folded in yet, beside the file, belongs to the database.
-    for (const suffix of ["", "-wal", "-journal"]) {
-      if (existsSync(`${source}${suffix}`)) copyFileSync(`${source}${suffix}`, `${path}${suffix}`);
+    for (const suffix of parts) {
+      if (large) await copyFile(`${source}${suffix}`, `${path}${suffix}`, constants.COPYFILE_FICLONE);
+      else copyFileSync(`${source}${suffix}`, `${path}${suffix}`);
     }
   } catch (error) {
     throw asDiskFull(error, `import ${name}`);
   }
-  adoptDatabaseFile(path, name);
+  if (large) await work.run("adopt", { path, name }, noChunks, signal);
+  else adoptDatabaseFile(path, name);
   return path;
 }
 

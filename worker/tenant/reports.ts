@@ -1,6 +1,6 @@
 import type { Epoch, Incarnation, TenantId } from "../../shared/ids.ts";
 import { limits } from "../../shared/limits.ts";
-import type { Positions, ReportRequest } from "../../shared/protocol/internal.ts";
+import type { Due, Positions, ReportRequest } from "../../shared/protocol/internal.ts";
 import type { Clock } from "../replication/clock.ts";
 
 export type Report = ReportRequest["reports"][number];
@@ -25,8 +25,8 @@ export class ReportQueue {
     this.#options = options;
   }
 
-  serving(tenant: TenantId, epoch: Epoch): void {
-    this.#add({ tenant, epoch, kind: "serving" });
+  serving({ id, epoch, due }: { id: TenantId; epoch: Epoch; due: { dueMs?: Due } }): void {
+    this.#add({ tenant: id, epoch, kind: "serving", ...due });
   }
 
   materialised(tenant: TenantId, epoch: Epoch, base: Positions, cleared: readonly Incarnation[]): void {

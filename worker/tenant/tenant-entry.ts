@@ -1,10 +1,13 @@
 import { UserError } from "../../shared/errors.ts";
 import type { DatabaseName, Epoch, Incarnation, TenantId } from "../../shared/ids.ts";
 import type { Position } from "../../shared/protocol/internal.ts";
+import type { KeyLease } from "../encryption/tenant-keys.ts";
 import type { LoadedTenant } from "./loaded-tenant.ts";
 
 /** What the host knows of one tenant that is here, comes or goes. */
 export interface Entry {
+  /** Lets its content pass; held while it is here. */
+  keys: KeyLease | undefined;
   tenant: LoadedTenant | undefined;
   /** One load or departure at a time; the next waits for it. */
   busy: Promise<unknown> | undefined;

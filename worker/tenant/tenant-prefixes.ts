@@ -2,6 +2,7 @@ import type { DatabaseName } from "../../shared/ids.ts";
 import type { MaterialiseTarget, Materialiser } from "../replication/materialise.ts";
 import type { ChainFile } from "../replication/chain.ts";
 import type { Maintainer, MaintenanceTarget } from "../replication/maintainer.ts";
+import type { UploadOwner } from "../points/upload-keeper.ts";
 import type { LoadedDatabase } from "./loaded-database.ts";
 import type { LoadedTenant } from "./loaded-tenant.ts";
 import type { ReportQueue } from "./reports.ts";
@@ -12,6 +13,10 @@ export interface TenantPrefixesOptions {
   reports: ReportQueue;
   /** Something that was cut of it is not durable yet. */
   isPending: (tenant: LoadedTenant) => boolean;
+  /** Which uploads records name; without it no upload is ever removed. */
+  namedUploads?: ((tenant: LoadedTenant, keys: readonly string[]) => ReadonlySet<string>) | undefined;
+  /** Of condemned keys those that may still go. */
+  stillUnnamed: (owner: UploadOwner, keys: readonly string[]) => Promise<readonly string[]>;
   /** Another writer's file stands where ours should, or worse. */
   broken: (tenant: LoadedTenant, error: unknown) => void;
 }
@@ -34,6 +39,7 @@ export class TenantPrefixes {
   /** What came from dead workers' logs goes under the prefix at once, so that control can forget the logs. */
   loaded(tenant: LoadedTenant, chains: ReadonlyMap<DatabaseName, readonly ChainFile[]>): void {
     this.#options.maintainer.loaded(this.#maintenance(tenant), chains);
+    this.#shorten(tenant);
     if (tenant.tailsToClear.length === 0) return;
     if (!holdsTails(tenant)) {
       this.#materialised(tenant);
@@ -45,6 +51,20 @@ export class TenantPrefixes {
     });
   }
 
+  /**
+   * A chain that became too long while the tenant went from worker to worker, where none waited for a snapshot; and a branch gets one
+   * of its own soon after its first load, so that stock tools read it.
+   */
+  #shorten(tenant: LoadedTenant): void {
+    const nowMs = tenant.clock.nowMs();
+    for (const database of tenant.databases.values()) {
+      if (!database.ledger.snapshotDue(nowMs)) continue;
+      this.#options.materialiser.settle(this.#target(tenant, database)).catch(() => {
+        // The tenant was told, or this worker has ended; the next load tries again.
+      });
+    }
+  }
+
   /** Resolves when all that is durable now is under the prefix. */
   async flush(tenant: LoadedTenant): Promise<void> {
     await Promise.all(
@@ -54,8 +74,22 @@ export class TenantPrefixes {
     );
   }
 
+  /** As `flush`, and the snapshot that is due then: a branch stands on its own from there on. */
+  async settle(tenant: LoadedTenant): Promise<void> {
+    await Promise.all(
+      [...tenant.databases.values()].map((database) =>
+        this.#options.materialiser.settle(this.#target(tenant, database)),
+      ),
+    );
+  }
+
+  undisturbed<T>(tenant: LoadedTenant, work: () => Promise<T>): Promise<T> {
+    return this.#options.maintainer.undisturbed(this.#maintenance(tenant), work);
+  }
+
   /** Loaded from files that were here, without a look at its prefix. */
   resumed(tenant: LoadedTenant, maintainAtMs: number | undefined): void {
+    this.#shorten(tenant);
     if (maintainAtMs !== undefined) {
       this.#options.maintainer.resumed(this.#maintenance(tenant), maintainAtMs);
     }
@@ -80,10 +114,17 @@ export class TenantPrefixes {
         ledger: (name) => tenant.databases.get(name)?.ledger,
         neededLarge: () => this.#neededLarge(tenant),
         failed: (error) => tenant.effectFailed(error),
+        namedUploads: (keys) => this.#namedUploads(tenant, keys),
+        stillFree: (keys) => this.#options.stillUnnamed(this.#maintenance(tenant), keys),
       };
       this.#maintained.set(tenant, target);
     }
     return target;
+  }
+
+  #namedUploads(tenant: LoadedTenant, keys: readonly string[]): ReadonlySet<string> | undefined {
+    const { namedUploads } = this.#options;
+    return tenant.ready && tenant.lost === undefined ? namedUploads?.(tenant, keys) : undefined;
   }
 
   /** An upload that no entry names yet may be one that is about to be named. */
@@ -107,6 +148,9 @@ export class TenantPrefixes {
       target = {
         ledger: database.ledger,
         image: () => (tenant.lost === undefined ? database.image() : Promise.resolve(undefined)),
+        snapshotBytes: () => (tenant.lost === undefined && !tenant.leaving ? database.fileBytes : undefined),
+        gone: tenant.gone,
+        warned: (error) => tenant.effectFailed(error),
         materialised: () => {
           this.#materialised(tenant);
           if (tenant.lost !== undefined) return;

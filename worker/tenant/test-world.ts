@@ -8,13 +8,14 @@ import {
   type LogSeq,
   type Slug,
   type TenantId,
+  type Txid,
   newTenantId,
   randomText,
 } from "../../shared/ids.ts";
 import { sealLog } from "../../shared/log/seal.ts";
 import { SystemError, UserError } from "../../shared/errors.ts";
 import type { ObjectBody, ObjectStore, PutOptions, PutOutcome } from "../../shared/objects/contract.ts";
-import type { Assignment, Positions, Tail } from "../../shared/protocol/internal.ts";
+import type { Assignment, Origin, Positions, Tail } from "../../shared/protocol/internal.ts";
 import { type Clock, systemClock } from "../replication/clock.ts";
 import { faultyStore } from "../objects/faults.ts";
 import { openObjectStore } from "../objects/open.ts";
@@ -25,12 +26,15 @@ import type { Report } from "./reports.ts";
 export const newNonce = (): string => randomText(32, "0123456789abcdef");
 
 interface Known {
+  /** A branch. */
+  origin?: Origin;
   epoch: number;
   incarnation: Incarnation | undefined;
   base: Positions;
   tails: Tail[];
   virgin: boolean;
   durability: "durable" | "async";
+  encrypted?: true;
 }
 
 export interface TestHost extends TenantHost {
@@ -79,7 +83,11 @@ export class TestWorld {
     return test;
   }
 
-  create(host: TestHost, durability: "durable" | "async" = "durable"): TenantId {
+  create(
+    host: TestHost,
+    durability: "durable" | "async" = "durable",
+    more: { encrypted?: true } = {},
+  ): TenantId {
     const id = newTenantId((n) => crypto.getRandomValues(new Uint8Array(n)));
     this.tenants.set(id, {
       epoch: 1,
@@ -88,8 +96,28 @@ export class TestWorld {
       tails: [],
       virgin: true,
       durability,
+      ...more,
     });
     return id;
+  }
+
+  /** As control does when the parent's owner has pinned what the branch reads. */
+  branch(host: TestHost, id: TenantId, parent: TenantId, txids: Record<string, { txid: Txid }>): void {
+    const positions = Object.entries(txids);
+    this.tenants.set(id, {
+      epoch: 1,
+      incarnation: host.incarnation,
+      base: Object.fromEntries(positions.map(([name, { txid }]) => [name, { txid, entryHash: "" }])),
+      tails: [],
+      virgin: false,
+      durability: "durable",
+      ...(this.known(parent).encrypted === true ? { encrypted: true } : {}),
+      origin: {
+        tenant: parent,
+        encrypted: this.known(parent).encrypted === true,
+        databases: Object.fromEntries(positions.map(([name, { txid }]) => [name, txid])),
+      },
+    });
   }
 
   /** Loads the tenant where control has put it. */
@@ -136,7 +164,7 @@ export class TestWorld {
   assignment(id: TenantId): Assignment | undefined {
     const known = this.tenants.get(id);
     if (known?.incarnation === undefined) return undefined;
-    const { epoch, incarnation, base, tails, virgin, durability } = known;
+    const { epoch, incarnation, base, tails, virgin, durability, encrypted, origin } = known;
     const slug = "test" as Slug;
     return {
       tenant: id,
@@ -147,6 +175,8 @@ export class TestWorld {
       base,
       tails: [...tails],
       virgin,
+      ...(encrypted === undefined ? {} : { encrypted }),
+      ...(origin === undefined ? {} : { origin }),
     };
   }
 

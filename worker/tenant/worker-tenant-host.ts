@@ -1,10 +1,19 @@
 import { rmSync } from "node:fs";
+import { join } from "node:path";
 import { SystemError } from "../../shared/errors.ts";
 import { type DatabaseName, type Epoch, type LogSeq, type TenantId, randomText } from "../../shared/ids.ts";
 import { limits } from "../../shared/limits.ts";
+import type { ObjectStore } from "../../shared/objects/contract.ts";
+import { replacedKey } from "../../shared/objects/layout.ts";
 import type { Assignment, ExitRequest, Position, Positions } from "../../shared/protocol/internal.ts";
+import { encryptedStore } from "../encryption/encrypted-store.ts";
+import { entryCiphers } from "../encryption/entry-ciphers.ts";
+import { TenantKeys } from "../encryption/tenant-keys.ts";
+import { bulkThreads } from "../replication/bulk/threads.ts";
+import type { Bulk } from "../replication/bulk/work.ts";
 import { type Clock, systemClock } from "../replication/clock.ts";
 import { OutputGate } from "../replication/gate.ts";
+import { stillUnnamed } from "../points/upload-keeper.ts";
 import { LogWriter, fencedError } from "../replication/log-writer.ts";
 import { catchUp } from "../replication/catch-up.ts";
 import { Materialiser } from "../replication/materialise.ts";
@@ -21,17 +30,22 @@ import { IdleLru } from "./idle-lru.ts";
 import { claimDirectory, leaveDirectory, tenantDirectory } from "./directories.ts";
 import type { TenantHost, TenantHostOptions } from "./host.ts";
 import { LoadedTenant, type TenantHome, leavingError, inTime, stoppedError } from "./loaded-tenant.ts";
+import { Lanes } from "./lanes.ts";
 import { LogQueue } from "./log-queue.ts";
 import type { RequestObservation } from "./observation.ts";
 import { Prewarmed } from "./prewarmed.ts";
 import { replaceDatabases } from "./replace.ts";
 import { ReportQueue } from "./reports.ts";
 import { type Entry, notOwner } from "./tenant-entry.ts";
+import { LoadedHistory } from "./tenant-history.ts";
 import { TenantPrefixes } from "./tenant-prefixes.ts";
 
 export class WorkerTenantHost implements TenantHost {
   readonly #options: TenantHostOptions;
   readonly #clock: Clock;
+  readonly #keys: TenantKeys;
+  /** Everything of tenants goes through it. */
+  readonly #store: ObjectStore;
   readonly #directory: string;
   readonly #entries = new Map<TenantId, Entry>();
   readonly #fenced = new AbortController();
@@ -50,6 +64,8 @@ export class WorkerTenantHost implements TenantHost {
   readonly #logs: SealedLogs;
   readonly #prefixes: TenantPrefixes;
   readonly #prewarmed: Prewarmed;
+  /** After a takeover of many: the first ones serve while the last ones wait, instead of all at the end. */
+  readonly #loads = new Lanes(limits.tenantLoadsParallel);
   readonly #home: TenantHome;
   #stopping = false;
   /** Nobody writes under a released epoch again. */
@@ -57,8 +73,16 @@ export class WorkerTenantHost implements TenantHost {
   readonly #counts = { loads: 0, created: 0, restores: 0, reused: 0, seals: 0, releases: 0, lost: 0 };
 
   constructor(options: TenantHostOptions) {
-    const { store, incarnation, nonce, control } = options;
+    const { incarnation, nonce, control } = options;
     const clock = options.clock ?? systemClock;
+    this.#keys = new TenantKeys({
+      ...{ store: options.store, clock },
+      provider: options.keyProvider,
+      randomBytes: options.randomBytes,
+    });
+    const ciphers = entryCiphers(this.#keys);
+    const store = encryptedStore(options.store, this.#keys);
+    this.#store = store;
     this.#options = options;
     this.#clock = clock;
     this.#bounds = openBounds(options.descriptors ?? descriptorLimit());
@@ -67,8 +91,12 @@ export class WorkerTenantHost implements TenantHost {
     this.#copies.sweep(clock.nowMs());
     this.#readers = new IdleLru(this.#bounds.readers);
     this.#secondaries = new IdleLru(this.#bounds.secondaries);
-    this.#logs = new SealedLogs(store);
-    this.#materialiser = new Materialiser({ store, clock, signal: this.#ended.signal });
+    this.#logs = new SealedLogs(store, ciphers);
+    const bulk: Bulk = {
+      work: options.bulkWork ?? bulkThreads(),
+      directory: join(this.#directory, "bulk"),
+    };
+    this.#materialiser = new Materialiser({ store, clock, signal: this.#ended.signal, bulk });
     const newNonce = options.newNonce ?? (() => randomText(32, "0123456789abcdef"));
     this.#background = createBackground({
       store,
@@ -76,6 +104,7 @@ export class WorkerTenantHost implements TenantHost {
       clock,
       signal: this.#ended.signal,
       newNonce,
+      bulk,
       writer: () => this.#writer,
     });
     this.#reports = new ReportQueue({ clock, send: (reports) => control.report(reports) });
@@ -84,6 +113,8 @@ export class WorkerTenantHost implements TenantHost {
       maintainer: this.#background.maintainer,
       isPending: (tenant) => this.#queue.isPending(tenant),
       reports: this.#reports,
+      namedUploads: options.namedUploads,
+      stillUnnamed: (owner, keys) => stillUnnamed({ store, clock, signal: this.#ended.signal }, owner, keys),
       broken: (tenant, error) => this.#lose(tenant, error),
     });
     const { signal } = this.#ended;
@@ -91,8 +122,11 @@ export class WorkerTenantHost implements TenantHost {
       directory: this.#directory,
       clock,
       signal,
-      restore: (assignment, directory) =>
-        restoreTenant({ store, logs: this.#logs, assignment, directory, clock, signal }),
+      restore: async (assignment, directory) => {
+        const lease = await this.#keys.open(assignment, signal);
+        const options = { store, logs: this.#logs, assignment, directory, clock, signal, work: bulk.work };
+        return restoreTenant(options).finally(() => lease.close());
+      },
       catchUp: (assignment, copy, directory) => catchUp({ store, assignment, copy, directory, signal }),
     });
     this.#queue = new LogQueue({
@@ -123,18 +157,30 @@ export class WorkerTenantHost implements TenantHost {
       observer: options.observer,
       asyncLag: options.asyncLag,
     });
+    const history = {
+      store,
+      prefixes: this.#prefixes,
+      condemned: this.#background.condemned,
+      prove: () => this.#writer.prove(),
+    };
     this.#home = {
       clock,
       gate: this.#gate,
       objects: store,
       functions: options.sqlFunctions ?? [],
+      ciphers,
       readers: this.#readers,
       warm: new IdleLru(limits.writersWarmMax),
       secondaries: this.#secondaries,
       dirty: (tenant) => this.#queue.dirty(tenant),
+      dueChanged: (tenant) => {
+        // Until it serves it is told with that.
+        if (tenant.ready && tenant.lost === undefined) this.#reports.serving(tenant);
+      },
       broken: (tenant, error) => this.#lose(tenant, error),
       effectFailed: (error, tenant) => options.onError?.(error, tenant),
       replaceDatabases: (tenant, seen, files) => this.#replace(tenant, seen, files),
+      history: (tenant) => new LoadedHistory(history, tenant),
     };
   }
 
@@ -174,7 +220,6 @@ export class WorkerTenantHost implements TenantHost {
 
   async prewarm(assignment: Assignment): Promise<void> {
     this.#checkAlive();
-    console.error("TMP prewarm", performance.timeOrigin+performance.now()); /*TMP*/
     const { tenant } = assignment;
     if (this.#stopping || this.#entries.has(tenant)) throw leavingError(tenant);
     await this.#prewarmed.fetch(assignment);
@@ -200,7 +245,8 @@ export class WorkerTenantHost implements TenantHost {
       if (entry === undefined || tenant === undefined || tenant.lost !== undefined) return undefined;
       const { epoch } = tenant;
       try {
-        return { tenant: id, epoch, base: await this.#exclusively(entry, () => this.#depart(entry, tenant)) };
+        const base = await this.#exclusively(entry, () => this.#depart(entry, tenant));
+        return { tenant: id, epoch, base, ...tenant.due };
       } catch (error) {
         this.#lose(tenant, error);
         return undefined;
@@ -254,14 +300,19 @@ export class WorkerTenantHost implements TenantHost {
         retryAfterMs: 1_000,
       });
     }
-    const own: Entry = entry ?? { tenant: undefined, busy: undefined, loading: undefined, resume: undefined };
+    const own: Entry = entry ?? {
+      ...{ tenant: undefined, busy: undefined, loading: undefined, resume: undefined },
+      keys: undefined,
+    };
     this.#entries.set(id, own);
-    const promise = this.#exclusively(own, () => this.#load(own, id, epoch));
+    const promise = this.#exclusively(own, () => this.#loads.run(() => this.#load(own, id, epoch)));
     own.loading = { epoch, promise };
     const done = (): void => {
       if (own.loading?.promise === promise) own.loading = undefined;
-      if (own.tenant === undefined && own.busy === undefined && own.resume === undefined)
+      if (own.tenant === undefined && own.busy === undefined && own.resume === undefined) {
+        own.keys?.close();
         this.#entries.delete(id);
+      }
     };
     promise.then(done, done);
     return inTime(this.#clock, promise);
@@ -289,23 +340,29 @@ export class WorkerTenantHost implements TenantHost {
     const resume = entry.resume?.epoch === epoch ? entry.resume.positions : new Map<DatabaseName, Position>();
     const directory = tenantDirectory(this.#directory, id);
     const startedMs = this.#clock.monotonicMs();
+    const lease = await this.#keys.open(assignment, signal);
+    entry.keys?.close();
+    entry.keys = lease;
+    this.#checkAlive();
     const kept = this.#copies.take(assignment, directory);
     const restored =
       kept === undefined
         ? ((await this.#prewarmed.take(assignment, directory)) ??
           (await restoreTenant({
-            store: this.#options.store,
+            store: this.#store,
             logs: this.#logs,
             assignment: { ...assignment, base: higherOf(assignment.base, entry.resume?.positions) },
             directory,
             clock: this.#clock,
             signal,
+            work: this.#options.bulkWork,
           })))
         : undefined;
     this.#checkAlive();
-    console.error("TMP restored", this.#clock.monotonicMs() - startedMs); /*TMP*/
     const loadedMs = this.#clock.monotonicMs();
     const databases = restored?.databases ?? kept?.databases ?? new Map<DatabaseName, RestoredDatabase>();
+    // The load has read all that is there of the tenant: without a key that was nothing.
+    await lease.create(signal);
     const tenant = new LoadedTenant(this.#home, assignment, { databases }, directory, resume);
     try {
       tenant.database(tenant.data.name).open();
@@ -321,12 +378,11 @@ export class WorkerTenantHost implements TenantHost {
       tenant.checkHere();
       tenant.database(tenant.data.name).rest();
       tenant.ready = true;
-    console.error("TMP bootstrapped", this.#clock.monotonicMs() - startedMs); /*TMP*/
     } catch (error) {
       this.#lose(tenant, error);
       throw error;
     }
-    this.#reports.serving(tenant.id, tenant.epoch);
+    this.#reports.serving(tenant);
     if (restored === undefined) this.#prefixes.resumed(tenant, kept?.maintainAtMs);
     else this.#prefixes.loaded(tenant, restored.chains);
     return tenant;
@@ -359,9 +415,13 @@ export class WorkerTenantHost implements TenantHost {
 
   async #depart(entry: Entry, tenant: LoadedTenant): Promise<Positions> {
     tenant.checkHere();
-    const t0 = performance.now(); /*TMP*/
-    await this.#settle(tenant);
-    console.error("TMP settle", performance.now() - t0); /*TMP*/
+    try {
+      await this.#settle(tenant);
+    } catch (error) {
+      // It has not left: whoever comes must not wait for a lock that nobody gives back.
+      tenant.stay();
+      throw error;
+    }
     const base = tenant.base();
     const maintainAtMs = this.#prefixes.maintainAtMs(tenant);
     tenant.lose(
@@ -373,24 +433,23 @@ export class WorkerTenantHost implements TenantHost {
     this.#prefixes.left(tenant);
     this.#reports.forget(tenant.id);
     entry.tenant = undefined;
+    entry.keys?.close();
     this.#entries.delete(tenant.id);
     this.#releasedEpochs.set(tenant.id, tenant.epoch);
     this.#counts.releases++;
     const { incarnation } = this.#options;
-    if (this.#stopping) this.#copies.keep(tenant, { incarnation, maintainAtMs });
+    // What is left of an encrypted tenant when it has gone is sealed.
+    const keeps = this.#stopping && !tenant.encrypted;
+    if (keeps) this.#copies.keep(tenant, { incarnation, maintainAtMs });
     else rmSync(tenant.directory, { recursive: true, force: true });
     return base;
   }
 
   /** No more writes; everything logged with RELEASE, durable, and under the prefix. */
   async #settle(tenant: LoadedTenant): Promise<void> {
-    const t0 = performance.now(); /*TMP*/
     await tenant.drain();
-    console.error("TMP drain", performance.now() - t0); /*TMP*/
     await this.#queue.release(tenant);
-    console.error("TMP rel", performance.now() - t0); /*TMP*/
     await this.#prefixes.flush(tenant);
-    console.error("TMP flushed", performance.now() - t0); /*TMP*/
   }
 
   async #replace(
@@ -398,9 +457,13 @@ export class WorkerTenantHost implements TenantHost {
     seen: Observation,
     files: ReadonlyMap<DatabaseName, string>,
   ): Promise<void> {
-    await replaceDatabases(tenant, this.#queue, seen as RequestObservation, files, (error) =>
-      this.#lose(tenant, error),
-    );
+    // What was dropped until now may be named again, or have been until now: it is kept as long anew.
+    const marked = new TextEncoder().encode("{}");
+    await this.#store.put(replacedKey(tenant.id), marked, { signal: tenant.gone });
+    await replaceDatabases(tenant, this.#queue, seen as RequestObservation, files, {
+      work: this.#options.bulkWork ?? bulkThreads(),
+      broken: (error) => this.#lose(tenant, error),
+    });
     await this.#options.bootstrap(tenant);
   }
 
@@ -434,6 +497,7 @@ export class WorkerTenantHost implements TenantHost {
     this.#reports.close();
     for (const { tenant } of this.#entries.values()) tenant?.lose(reason);
     this.#entries.clear();
+    this.#keys.close();
     leaveDirectory(this.#directory);
     if (reason.code === "fenced") this.#fenced.abort(reason);
   }

@@ -3,10 +3,12 @@ import { limits } from "../../../shared/limits.ts";
 import type { Control } from "../../service.ts";
 import { limitBody } from "../http.ts";
 import { bearer, scope } from "./bearer.ts";
+import { branchOperations } from "./branches.ts";
 import { memberOperations } from "./members.ts";
 import { metricsOf } from "./metrics.ts";
 import { openApiDocument } from "./openapi.ts";
 import type { Operation } from "./operation.ts";
+import { domainOperations } from "./domains.ts";
 import type { CpEnv } from "./operator.ts";
 import { platformOperations } from "./platform.ts";
 import { superuserOperations } from "./superusers.ts";
@@ -20,6 +22,8 @@ export const OPERATIONS: readonly Operation[] = [
   ...platformOperations,
   ...tenantOperations,
   ...tenantLifeOperations,
+  ...domainOperations,
+  ...branchOperations,
   ...ticketOperations,
   ...superuserOperations,
   ...workerOperations,

@@ -1,6 +1,8 @@
 import { z } from "zod";
 import { limits } from "../../../shared/limits.ts";
 import { auditEntrySchema, healthSchema, memberViewSchema } from "../../../shared/protocol/cp.ts";
+import { VERSION } from "../../../shared/version.ts";
+import { oldestPart } from "../../domain/cluster-version.ts";
 import { listAudit } from "../../domain/list-audit.ts";
 import { type Operation, operation } from "./operation.ts";
 
@@ -23,8 +25,10 @@ export const platformOperations: readonly Operation[] = [
     summary: "Whether the state can be read and changed, and what there is",
     scope: "read",
     answer: healthSchema,
-    async handle({ control: { table, runner, leadership, scaling } }) {
+    async handle({ control: { table, runner, leadership, scaling, store } }) {
       await runner.confirm(AbortSignal.timeout(limits.controlRequestMs));
+      const [members, { self }] = await Promise.all([store.members(), store.health()]);
+      const own = { version: VERSION, who: `control ${self}` };
       const workers: Record<string, number> = {};
       for (const { state } of table.workers()) workers[state] = (workers[state] ?? 0) + 1;
       const wanted = scaling.current;
@@ -36,6 +40,12 @@ export const platformOperations: readonly Operation[] = [
           tenants: Object.fromEntries([...table.states()].filter(([, count]) => count > 0)),
           moving: table.moving().size,
           workers,
+          version: VERSION,
+          oldest: oldestPart(
+            table,
+            members.map(({ id }) => id),
+            own,
+          ),
           ...(wanted === undefined ? {} : { wanted }),
         },
       };

@@ -2,7 +2,13 @@ import { z } from "zod";
 import { SystemError } from "../../../shared/errors.ts";
 import type { Incarnation, TenantId } from "../../../shared/ids.ts";
 import { limits } from "../../../shared/limits.ts";
-import { type TenantView, moveTenantSchema, tenantViewSchema } from "../../../shared/protocol/cp.ts";
+import {
+  type TenantView,
+  archiveTenantSchema,
+  moveTenantSchema,
+  tenantViewSchema,
+} from "../../../shared/protocol/cp.ts";
+import { archiveTenant, thawTenant } from "../../domain/archive-tenant.ts";
 import type { Meta } from "../../domain/audit.ts";
 import { deleteTenant, recoverTenant } from "../../domain/delete-tenant.ts";
 import { noSuchTenant } from "../../domain/find-tenant.ts";
@@ -29,6 +35,19 @@ const deleteQuerySchema = z.object({
 export const tenantLifeOperations: readonly Operation[] = [
   change("suspend", "Refuse all requests of a tenant at once and let its worker drop it", suspendTenant),
   change("resume", "Let a suspended tenant serve again", resumeTenant),
+  change("thaw", "Bring an archived tenant's objects back; it serves again when they are there", thawTenant),
+  operation({
+    method: "POST",
+    path: "/tenants/:slug/archive",
+    summary: "Let a tenant's worker drop it and move its objects to a cold storage class",
+    scope: "write",
+    body: archiveTenantSchema,
+    answer: tenantViewSchema,
+    handle: (call) => {
+      const { storageClass = call.control.settings.archiveClass } = call.body;
+      return changed(call, (view, meta, id) => archiveTenant(view, meta, id, storageClass));
+    },
+  }),
   change("recover", "Bring a deleted tenant back before its retention is over", recoverTenant),
   operation({
     method: "DELETE",
@@ -124,7 +143,10 @@ async function transferred(
 
 function emptiestOther({ table, leadership }: Control, tenant: TenantRecord): Incarnation {
   const loads = (incarnation: Incarnation) => leadership.current?.leases.last(incarnation);
-  const worker = leastLoaded(table, loads, tenant.owner?.incarnation);
+  const worker = leastLoaded(table, loads, {
+    except: tenant.owner?.incarnation,
+    region: tenant.region,
+  });
   if (worker !== undefined) return worker.incarnation;
   throw new SystemError("no_worker", `Cannot move tenant ${tenant.slug}: no other worker has room`, {
     hint: "Start another worker.",

@@ -13,6 +13,7 @@ export function tenantView(view: View, tenant: TenantRecord): TenantView {
     state,
     suspended,
     durability,
+    ...(tenant.encrypted === undefined ? {} : { encrypted: tenant.encrypted }),
     epoch,
     ...(worker === undefined ? {} : { worker }),
     ...(transfer === undefined
@@ -27,6 +28,11 @@ export function tenantView(view: View, tenant: TenantRecord): TenantView {
     ...(deletion === undefined
       ? {}
       : { deleted: { at: deletion.at, until: deletion.until, purging: deletion.purging === true } }),
+    ...(tenant.archive === undefined ? {} : { archive: tenant.archive }),
+    ...(tenant.region === undefined ? {} : { region: tenant.region }),
+    ...(tenant.limits === undefined ? {} : { limits: tenant.limits }),
+    ...(tenant.domains === undefined ? {} : { domains: tenant.domains }),
+    ...(tenant.origin === undefined ? {} : { origin: tenant.origin.tenant }),
     created,
     updated,
   };

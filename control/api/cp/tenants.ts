@@ -30,12 +30,16 @@ export const tenantOperations: readonly Operation[] = [
     status: 201,
     idempotent: true,
     async handle({ control, operator, header, body }) {
-      const { table, runner, randomBytes } = control;
+      const { table, runner, randomBytes, settings } = control;
+      const encrypted = body.encrypted ?? settings.encryptTenants;
       const used = idempotency(operator, header(HEADERS.idempotencyKey), body);
       const meta = runner.meta(auditName(operator));
       const id = newTenantId(randomBytes);
       const tenant = await runner.run((view) =>
-        createTenant(view, { meta, id, ...body, ...(used === undefined ? {} : { idempotency: used }) }),
+        createTenant(view, {
+          ...{ meta, id, ...body, encrypted },
+          ...(used === undefined ? {} : { idempotency: used }),
+        }),
       );
       return { value: tenantView(table, tenant) };
     },
@@ -76,11 +80,12 @@ export const tenantOperations: readonly Operation[] = [
   operation({
     method: "PATCH",
     path: "/tenants/:slug",
-    summary: "Rename a tenant or change when its writes are acknowledged; its worker loads it anew",
+    summary:
+      "Rename a tenant or change when its writes are acknowledged (its worker loads it anew), or its limits at gateways",
     scope: "write",
     body: updateTenantSchema,
     answer: tenantViewSchema,
-    async handle({ control, operator, param, body: { slug, durability } }) {
+    async handle({ control, operator, param, body: { slug, durability, limits: bounds, region } }) {
       const { table, runner } = control;
       const { id } = await knownTenant(control, param("slug"));
       const meta = runner.meta(auditName(operator));
@@ -90,6 +95,8 @@ export const tenantOperations: readonly Operation[] = [
           id,
           ...(slug === undefined ? {} : { slug }),
           ...(durability === undefined ? {} : { durability }),
+          ...(bounds === undefined ? {} : { limits: bounds }),
+          ...(region === undefined ? {} : { region }),
         }),
       );
       return { value: tenantView(table, tenant) };
@@ -98,10 +105,11 @@ export const tenantOperations: readonly Operation[] = [
 ];
 
 /** A key means something only to the token that sent it. */
-function idempotency(
+export function idempotency(
   operator: Operator,
   header: string | undefined,
   body: unknown,
+  verb = "create tenant",
 ): { key: string; request: string } | undefined {
   if (header === undefined) return undefined;
   if (header === "" || header.length > limits.idempotencyKeyCharactersMax) {
@@ -112,6 +120,6 @@ function idempotency(
   }
   return {
     key: sha256Hex(`${operator.sha256} ${header}`),
-    request: sha256Hex(`create tenant ${JSON.stringify(body)}`),
+    request: sha256Hex(`${verb} ${JSON.stringify(body)}`),
   };
 }

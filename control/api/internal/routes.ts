@@ -1,7 +1,9 @@
 import { Hono } from "hono";
 import { parseRevision } from "../../../shared/ids.ts";
 import { limits } from "../../../shared/limits.ts";
-import { resolveRequestSchema } from "../../../shared/protocol/internal.ts";
+import { findRequestSchema, resolveRequestSchema } from "../../../shared/protocol/internal.ts";
+import { findTenant, noSuchTenant } from "../../domain/find-tenant.ts";
+import { routeOf } from "../../domain/route.ts";
 import type { Control } from "../../service.ts";
 import { readBody } from "../http.ts";
 import { routeSnapshot } from "./route-snapshot.ts";
@@ -14,6 +16,16 @@ export function routesApp(control: Control): Hono {
   app.post("/resolve", async (context) => {
     const request = await readBody(context, resolveRequestSchema);
     return context.json(await resolver.resolve(request));
+  });
+  app.post("/find", async (context) => {
+    const request = await readBody(context, findRequestSchema);
+    let tenant = findTenant(table, request);
+    if (tenant === undefined) {
+      await runner.confirm(AbortSignal.timeout(limits.controlRequestMs));
+      tenant = findTenant(table, request);
+    }
+    if (tenant === undefined) throw noSuchTenant("slug" in request ? request.slug : request.host);
+    return context.json(routeOf(table, tenant));
   });
   app.get("/", () => routeSnapshot(table));
   app.get("/stream", async (context) => {

@@ -1,5 +1,5 @@
 import { Hono } from "hono";
-import { SystemError, UserError } from "../../../shared/errors.ts";
+import { UserError } from "../../../shared/errors.ts";
 import { type Incarnation, type TenantId, parseIncarnation, parseTenantId } from "../../../shared/ids.ts";
 import { limits } from "../../../shared/limits.ts";
 import {
@@ -11,12 +11,14 @@ import {
   registerRequestSchema,
   reportRequestSchema,
 } from "../../../shared/protocol/internal.ts";
+import { assignmentOf } from "../../domain/assignment.ts";
 import { drainWorker, exitWorker } from "../../domain/end-worker.ts";
 import { tenantKey, workerKey } from "../../domain/keys.ts";
 import type { TenantRecord } from "../../domain/records.ts";
 import { registerWorker } from "../../domain/register-worker.ts";
 import { applyReports, releaseTenants } from "../../domain/report-tenants.ts";
 import { serves } from "../../domain/worker-states.ts";
+import { admitIncarnation } from "../../liveness/admit-incarnation.ts";
 import type { Control } from "../../service.ts";
 import { readBody } from "../http.ts";
 
@@ -33,7 +35,9 @@ export function workersApp(control: Control): Hono {
       (view) => registerWorker(view, { meta, request, block }),
       term.signal,
     );
+    // The lease first: a worker that never hears its number falls silent like any other.
     term.leases.add(incarnation);
+    await admitIncarnation(control, incarnation, term.signal);
     const answer: RegisterResponse = {
       incarnation,
       clusterId: term.clusterId,
@@ -107,23 +111,7 @@ async function assignment(control: Control, incarnation: Incarnation, id: Tenant
       `Cannot assign tenant ${id}: incarnation ${incarnation} does not own it`,
     );
   }
-  if (tenant.epoch < 1) {
-    throw new SystemError("internal", `Cannot assign tenant ${id}: it has an owner but no epoch`);
-  }
-  const { slug, epoch, durability, base, tails, virgin, encrypted, origin, storageBytesMax } = tenant;
-  return {
-    tenant: id,
-    slug,
-    epoch,
-    incarnation,
-    durability,
-    base,
-    tails,
-    virgin,
-    ...(encrypted === undefined ? {} : { encrypted }),
-    ...(origin === undefined ? {} : { origin }),
-    ...(storageBytesMax === undefined ? {} : { storageBytesMax }),
-  };
+  return assignmentOf(tenant, incarnation);
 }
 
 function* batches<T>(items: readonly T[]): Generator<T[]> {

@@ -2,7 +2,6 @@ import { z } from "zod";
 import {
   auditEntrySchema,
   healthSchema,
-  memberViewSchema,
   newTokenSchema,
   tokenViewSchema,
 } from "../../../shared/protocol/cp.ts";
@@ -21,6 +20,8 @@ export const platformCommands: readonly Command[] = [
         ["status", health.status],
         ["revision", String(health.revision)],
         ...Object.entries(health.tenants).map(([state, count]) => [`tenants ${state}`, String(count)]),
+        ["release", health.version],
+        ["oldest release", `${health.oldest.version} (${health.oldest.who})`],
         ["tenants moving", String(health.moving)],
         ...Object.entries(health.workers).map(([state, count]) => [`workers ${state}`, String(count)]),
         ...(health.wanted === undefined
@@ -54,18 +55,6 @@ export const platformCommands: readonly Command[] = [
           ) + more,
         value: page,
       };
-    },
-  },
-  {
-    words: "platform members",
-    usage: "platform members",
-    about: "Lists the replicas of control.",
-    async run(api, args) {
-      words(args, 0, this.usage);
-      const schema = z.object({ members: z.array(memberViewSchema) });
-      const { members } = await api.call("GET", "/api/cp/members", schema);
-      const rows = members.map(({ id, role, url }) => [id, role, url]);
-      return { text: table(["ID", "ROLE", "URL"], rows, "None."), value: members };
     },
   },
   {

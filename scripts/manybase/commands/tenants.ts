@@ -1,14 +1,7 @@
 import { z } from "zod";
-import {
-  type TenantView,
-  importReportSchema,
-  superuserResponseSchema,
-  tenantViewSchema,
-  ticketResponseSchema,
-} from "../../../shared/protocol/cp.ts";
-import type { Api } from "../api.ts";
-import { type Command, query, words } from "../command.ts";
-import { packPbData } from "../pack-pb-data.ts";
+import { UserError } from "../../../shared/errors.ts";
+import { type TenantView, superuserResponseSchema, tenantViewSchema } from "../../../shared/protocol/cp.ts";
+import { type Command, type CommandOptions, query, words } from "../command.ts";
 import { table } from "../table.ts";
 
 const tenantsSchema = z.object({ tenants: z.array(tenantViewSchema), next: z.string().optional() });
@@ -33,13 +26,15 @@ function change(verb: string, about: string, done: (tenant: TenantView) => strin
 export const tenantCommands: readonly Command[] = [
   {
     words: "tenants create",
-    usage: "tenants create <slug>",
+    usage: "tenants create <slug> [--encrypted] [--durability <durable|async>] [--region <name>]",
     about: "Makes a tenant.",
     async run(api, args, options) {
       const [slug] = words(args, 1, this.usage);
       const tenant = await api.call("POST", "/api/cp/tenants", tenantViewSchema, {
         slug,
         ...(options.durability === undefined ? {} : { durability: options.durability }),
+        ...(options.region === undefined ? {} : { region: options.region }),
+        ...(options.encrypted === undefined ? {} : { encrypted: options.encrypted !== "false" }),
       });
       return { text: `Created ${tenant.slug} (${tenant.id}).`, value: tenant };
     },
@@ -84,12 +79,14 @@ export const tenantCommands: readonly Command[] = [
     async run(api, args) {
       const [slug = ""] = words(args, 1, this.usage);
       const tenant = await api.call("GET", pathOf(slug), tenantViewSchema);
-      const rows = Object.entries({ ...tenant, moving: undefined, deleted: undefined })
+      const { domains, limits, archive, moving: _, deleted: __, ...plain } = tenant;
+      const rows = Object.entries({ ...plain, ...limits, ...(domains && { domains: domains.join(", ") }) })
         .filter(([, value]) => value !== undefined)
         .map(([name, value]) => [name, String(value)]);
       if (tenant.moving !== undefined) {
         rows.push(["moving", `to ${tenant.moving.to ?? "nobody"} (${tenant.moving.why})`]);
       }
+      if (archive !== undefined) rows.push(["archive", `${archive.storageClass} (${archive.step})`]);
       if (tenant.deleted !== undefined) {
         const { until, purging } = tenant.deleted;
         rows.push(["deleted", purging ? "is being purged" : `recoverable until ${until}`]);
@@ -99,19 +96,39 @@ export const tenantCommands: readonly Command[] = [
   },
   {
     words: "tenants update",
-    usage: "tenants update <slug> [--slug <new>] [--durability <durable|async>]",
-    about: "Renames a tenant, or changes when its writes are acknowledged.",
+    usage:
+      "tenants update <slug> [--slug <new>] [--durability <durable|async>] [--region <name|none>] [--<limit> <n|default>]",
+    about: "Renames a tenant, changes when its writes are acknowledged, or its limits at gateways.",
     async run(api, args, options) {
       const [slug = ""] = words(args, 1, this.usage);
       const tenant = await api.call("PATCH", pathOf(slug), tenantViewSchema, {
         ...(options.slug === undefined ? {} : { slug: options.slug }),
         ...(options.durability === undefined ? {} : { durability: options.durability }),
+        ...(options.region === undefined
+          ? {}
+          : { region: options.region === "none" ? null : options.region }),
+        ...limitsOf(options),
       });
-      return { text: `${tenant.slug} is ${tenant.durability} now.`, value: tenant };
+      const bounds = Object.entries(tenant.limits ?? {}).map(([name, value]) => `, ${name} ${value}`);
+      return { text: `${tenant.slug} is ${tenant.durability} now${bounds.join("")}.`, value: tenant };
     },
   },
   change("suspend", "Refuses all requests of a tenant at once.", (t) => `${t.slug} is suspended.`),
   change("resume", "Lets a suspended tenant serve again.", (t) => `${t.slug} serves again.`),
+  {
+    words: "tenants archive",
+    usage: "tenants archive <slug> [--class <class>]",
+    about: "Moves a tenant's objects to a cold storage class; it is not served until it is thawed.",
+    async run(api, args, options) {
+      const [slug = ""] = words(args, 1, this.usage);
+      const body = options.class === undefined ? {} : { storageClass: options.class };
+      const tenant = await api.call("POST", pathOf(slug, "archive"), tenantViewSchema, body);
+      return { text: `${tenant.slug} goes to ${tenant.archive?.storageClass ?? "-"}.`, value: tenant };
+    },
+  },
+  change("thaw", "Brings an archived tenant's objects back, so that it can be served.", (t) =>
+    t.state === "archived" ? `${t.slug} is being thawed.` : `${t.slug} is there again.`,
+  ),
   change("recover", "Brings a deleted tenant back.", (t) => `${t.slug} is back.`),
   change("evict", "Lets its worker drop a tenant until the next request.", (t) =>
     t.moving === undefined ? `${t.slug} is evicted.` : `${t.slug} is leaving its worker.`,
@@ -146,25 +163,6 @@ export const tenantCommands: readonly Command[] = [
     },
   },
   {
-    words: "tenants import",
-    usage: "tenants import <slug> <pb_data dir>",
-    about: "Makes or replaces a tenant's content by a PocketBase directory.",
-    async run(api, args) {
-      const [slug = "", directory = ""] = words(args, 2, this.usage);
-      const body = await packPbData(directory);
-      await createUnlessThere(api, slug);
-      const ticket = await api.call("POST", pathOf(slug, "tickets"), ticketResponseSchema, {
-        action: "import",
-      });
-      const report = await api.send(slug, ticket.path, ticket.ticket, body, importReportSchema);
-      const left = report.notCarried.map((what) => `\n  not carried: ${what}`).join("");
-      return {
-        text: `Imported ${slug}: ${report.collections} collections, ${report.records} records, ${report.files} files.${left}`,
-        value: { slug, ...report },
-      };
-    },
-  },
-  {
     words: "tenants superuser",
     usage: "tenants superuser <slug> <email> <password>",
     about: "Makes a superuser of a tenant, or sets its password.",
@@ -180,15 +178,25 @@ export const tenantCommands: readonly Command[] = [
   },
 ];
 
+const LIMITS = [
+  ["requests-per-second", "requestsPerSecond"],
+  ["concurrent-requests", "concurrentRequests"],
+  ["body-bytes", "bodyBytes"],
+] as const;
+
+/** @throws UserError `invalid_option` */
+function limitsOf(options: CommandOptions): { limits?: Record<string, number | null> } {
+  const given = LIMITS.flatMap(([flag, name]): [string, number | null][] => {
+    const text = options[flag];
+    if (text === undefined) return [];
+    if (text === "default") return [[name, null]];
+    if (/^[0-9]+(\.[0-9]+)?$/.test(text)) return [[name, Number(text)]];
+    throw new UserError("invalid_option", `Cannot read --${flag}: ${text} is no number and not "default"`);
+  });
+  return given.length === 0 ? {} : { limits: Object.fromEntries(given) };
+}
+
 function stateOf(tenant: TenantView): string {
   if (tenant.suspended && tenant.state !== "deleted") return "suspended";
   return tenant.moving === undefined ? tenant.state : `${tenant.state} (moving)`;
-}
-
-async function createUnlessThere(api: Api, slug: string): Promise<void> {
-  try {
-    await api.call("POST", "/api/cp/tenants", tenantViewSchema, { slug });
-  } catch (error) {
-    if ((error as { code?: string }).code !== "slug_taken") throw error;
-  }
 }

@@ -122,10 +122,28 @@ export const MUTATIONS: readonly Mutation[] = [
     name: "a restart of the WAL that nobody watches",
     change: {
       file: "worker/replication/wal-reader.ts",
-      find: "if (this.#end !== 0 && (!this.#mayRestart || salt1 !== (this.#salt1 + 1) >>> 0)) {",
+      find: "if (this.#end !== 0 && (!this.#mayRestart || !isNext)) {",
       replace: "if (this.#end < 0) {",
     },
     seedsMax: 400,
+  },
+  {
+    name: "maintenance that knows no pins",
+    change: {
+      file: "worker/replication/maintainer.ts",
+      find: "const pinned = new Set(pins.flatMap((pin) => pin.keys));",
+      replace: "const pinned = new Set<string>();",
+    },
+    seedsMax: 80,
+  },
+  {
+    name: "point in time that skips a flush",
+    change: {
+      file: "worker/points/write-point.ts",
+      find: "if (txid <= reached) continue;",
+      replace: "if (txid <= reached + 1 && txid > 1) continue;",
+    },
+    seedsMax: 40,
   },
   {
     name: "fencing that is not noticed",

@@ -7,6 +7,7 @@ import type { SqlReader } from "../../../worker/sqlite/contract.ts";
 import type { Random } from "../random.ts";
 import type { Coverage } from "./coverage.ts";
 import { EMPTY, type Expectations, IMPORT_STEP, type State, nextChain } from "./expectations.ts";
+import type { SimulatedPoints } from "./sim-points.ts";
 import type { Schedule, Actor } from "./schedule.ts";
 
 export const TABLE =
@@ -24,6 +25,8 @@ export const OPERATIONS = [
   ["auxiliary", 5],
   ["vacuum", 1],
   ["import", 1],
+  ["point", 6],
+  ["branch", 4],
 ] as const;
 export type Operation = (typeof OPERATIONS)[number][0];
 
@@ -34,8 +37,9 @@ export interface Desk {
   random: Random;
   coverage: Coverage;
   expectations: Expectations;
-  /** For files to import. */
+  /** For files to import, and of points in time. */
   directory: string;
+  points: SimulatedPoints;
   isAsync: boolean;
 }
 
@@ -152,6 +156,16 @@ export async function carryOut(
       state = { id: op * IMPORT_STEP, chain: nextChain(0, op) };
       await tenant.replaceDatabases(seen, new Map([[DATA_DB, importFile(desk, op, state)]]));
       coverage.add("imports");
+      break;
+    case "point":
+      wrote = false;
+      await desk.points.goBack(desk, tenant, op);
+      state = tenant.data.read(seen, newest);
+      break;
+    case "branch":
+      wrote = false;
+      await desk.points.branch(desk, tenant, op);
+      state = tenant.data.read(seen, newest);
       break;
     case "write":
       state = await tenant.data.write(seen, (tx) => append(tx));

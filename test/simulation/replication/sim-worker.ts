@@ -8,6 +8,7 @@ import { tenantPrefix } from "../../../shared/objects/layout.ts";
 import type { Positions } from "../../../shared/protocol/internal.ts";
 import { Departures } from "../../../worker/member/departures.ts";
 import { Visitors } from "../../../worker/member/visitors.ts";
+import { inlineWork } from "../../../worker/replication/bulk/inline.ts";
 import type { Clock } from "../../../worker/replication/clock.ts";
 import { Lease } from "../../../worker/control-client/lease.ts";
 import type { Tenant } from "../../../worker/tenant/contract.ts";
@@ -100,16 +101,17 @@ export class SimulatedWorker {
       coverage,
       expectations,
       directory: this.directory,
+      points: this.#world.points,
       isAsync,
     };
     return carryOut(desk, tenant, allowed, op);
   }
 
-  release(incarnation: Incarnation, id: TenantId, epoch: Epoch): Promise<Positions> {
+  async release(incarnation: Incarnation, id: TenantId, epoch: Epoch): Promise<Positions> {
     const { session } = this;
     if (session?.incarnation !== incarnation)
       throw new SystemError("worker_lost", "Cannot release: another one");
-    return session.departures.release(id, epoch);
+    return (await session.departures.release(id, epoch)).base;
   }
 
   /** Compares what an owner has with what it logged, by the image that a snapshot would be made of. */
@@ -214,6 +216,7 @@ export class SimulatedWorker {
       nonce,
       clock: this.#clock(),
       newNonce: () => world.newNonce(),
+      bulkWork: inlineWork,
       bootstrap: (tenant) => this.#bootstrap(incarnation, tenant),
       onError: (error, tenant) => this.#failed(error, tenant),
       control: {

@@ -12,6 +12,7 @@ import { Expectations, IMPORT_STEP } from "./expectations.ts";
 import { Messages } from "./messages.ts";
 import { Actor, Schedule } from "./schedule.ts";
 import { SimulatedClient } from "./sim-client.ts";
+import { SimulatedPoints } from "./sim-points.ts";
 import { SimulatedControl } from "./sim-control.ts";
 import { SimulatedStore } from "./sim-store.ts";
 import { SimulatedWorker } from "./sim-worker.ts";
@@ -41,6 +42,7 @@ export class World {
   readonly store: SimulatedStore;
   readonly history: StoreHistory;
   readonly expectations: Expectations;
+  readonly points: SimulatedPoints;
   readonly control: SimulatedControl;
   readonly tenants: TenantId[] = [];
   readonly #seed: number;
@@ -69,6 +71,7 @@ export class World {
     this.store = new SimulatedStore(this.schedule, random, coverage, this.history);
     this.expectations = new Expectations(coverage);
     const { schedule, store, history } = this;
+    this.points = new SimulatedPoints(coverage, history);
     this.control = new SimulatedControl({
       schedule,
       random,
@@ -307,6 +310,8 @@ export class World {
     this.#until(this.#release(), "a tenant is not released");
     this.#until(serveAll(), "a tenant is not served from its prefix alone");
     for (const tenant of this.tenants) this.#final(tenant);
+    const source = { store: store.as(this.chaos), directory: this.#directory, schedule, actor: this.chaos };
+    this.#until(this.points.compareBranches(source), "a branch cannot be read");
   }
 
   async #release(): Promise<void> {

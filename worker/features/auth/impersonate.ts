@@ -3,10 +3,10 @@ import { modelOf } from "../../model/model.ts";
 import { badRequest, notFound } from "../../pb/api-error.ts";
 import { LOAD_FAILED, failForm, formBody } from "../../pb/form-body.ts";
 import type { PbContext } from "../../pb/route.ts";
-import { answerAuth } from "./auth-response.ts";
+import type { SignIn } from "../../pb/sign-in.ts";
 
 /** `POST …/impersonate/{id}`: `{duration?}` in seconds; for superusers. */
-export async function impersonate(context: PbContext): Promise<Response> {
+export async function impersonate(signIn: SignIn, context: PbContext): Promise<Response> {
   context.requireSuperuser();
   const model = modelOf(context.tenant);
   const collection = model.schema.find(context.params["collection"] ?? "");
@@ -27,7 +27,7 @@ export async function impersonate(context: PbContext): Promise<Response> {
             params: { threshold: 0 },
           },
   });
-  return answerAuth(context, {
+  return signIn.answer(context, {
     record,
     token: newStaticAuthToken(record, duration === 0 ? undefined : duration),
   });

@@ -1,89 +1,80 @@
-/** Sign-in in two steps: the first proof leaves a short-lived `_mfas` row, the second one, of another kind, consumes it. */
+/** Whether a sign-in needs a second step, and whether it has just been taken. */
 import { mfa } from "../../auth/options.ts";
+import { policyOf } from "../../auth/policy.ts";
 import type { RecordData } from "../../model/contract.ts";
 import { modelOf } from "../../model/model.ts";
-import { badRequest } from "../../pb/api-error.ts";
+import { consumeSession, openSession, submittedMfaId } from "../../pb/mfa-session.ts";
 import { meetsRule } from "../../pb/records/rules.ts";
 import { recordScope } from "../../pb/records/scope.ts";
 import type { PbContext } from "../../pb/route.ts";
+import type { AuthAnswer, StrongFactor, StrongMethod } from "../../pb/sign-in.ts";
 import type { RequestInfo } from "../../query/contract.ts";
+import type { SqlReader } from "../../sqlite/contract.ts";
 
-export type AuthMethod = "password" | "otp" | "oauth2";
+/** What the client is told with 401. */
+export interface NextStep {
+  mfaId: string;
+  /** The record has no second factor but must: these it may enrol now, by the session. */
+  enrol?: StrongMethod[];
+}
+
+export interface StrongDemand {
+  /** One of the two steps must be a strong factor. */
+  isStrong: boolean;
+  /** Not empty: the record must have one and has none. */
+  enrol: StrongMethod[];
+}
+
+/** What the collection's policy and the record's own factors ask for, beside PocketBase's MFA. */
+export function strongDemand(
+  db: SqlReader,
+  factors: readonly StrongFactor[],
+  record: RecordData,
+): StrongDemand {
+  const policy = policyOf(db, record.collection);
+  const offered = factors.filter((factor) => factor.isOffered(policy));
+  const owned = offered.filter((factor) => factor.isEnrolled(db, record));
+  const isRequired = policy.required && offered.length > 0;
+  return {
+    isStrong: isRequired || owned.some((factor) => factor.isAskedOfOwners(policy)),
+    enrol: isRequired && owned.length === 0 ? offered.map(({ method }) => method) : [],
+  };
+}
 
 /**
- * The id of a new MFA session when another factor is still to come; undefined when the record is in.
+ * What is still to come; undefined when the record is in.
  * @throws ApiError 400 for an unknown, expired or foreign session, or the same method twice
  */
 export async function requireSecondFactor(
+  factors: readonly StrongFactor[],
   context: PbContext,
   info: RequestInfo,
-  record: RecordData,
-  method: AuthMethod,
-): Promise<string | undefined> {
-  const { collection } = record;
-  const options = mfa(collection);
-  if (!options.enabled || !wantsSecondFactor(context, info, record, options.rule)) return undefined;
-  const body = await context.body();
-  const given = context.query.get("mfaId") ?? "";
-  const submitted = body.values["mfaId"];
-  const mfaId = given !== "" ? given : typeof submitted === "string" ? submitted : "";
-  return mfaId === ""
-    ? openSession(context, record, method)
-    : consumeSession(context, record, method, mfaId, options.durationSeconds * 1000);
+  { record, method, isMultiFactor }: AuthAnswer,
+): Promise<NextStep | undefined> {
+  if (method === undefined) return undefined;
+  const { isStrong, enrol } = context.tenant.data.read(context.seen, (db) =>
+    strongDemand(db, factors, record),
+  );
+  // A code of an app is never a first step: it always ends a session.
+  if (!isStrong && method !== "totp" && !wantsTwoMethods(context, info, record)) return undefined;
+  const mfaId = await submittedMfaId(context);
+  if (mfaId === "" && isMultiFactor === true) return undefined;
+  const isStrongMethod = (one: string): boolean => factors.some((factor) => factor.method === one);
+  const isEnough = (first: string): boolean => !isStrong || isStrongMethod(first) || isStrongMethod(method);
+  if (mfaId !== "" && (await consumeSession(context, record, method, mfaId, isEnough))) return undefined;
+  return {
+    mfaId: mfaId === "" ? await openSession(context, record, method) : mfaId,
+    ...(enrol.length === 0 ? {} : { enrol }),
+  };
 }
 
-function wantsSecondFactor(context: PbContext, info: RequestInfo, record: RecordData, rule: string): boolean {
-  if (rule === "") return true;
+/** PocketBase's own MFA option. */
+function wantsTwoMethods(context: PbContext, info: RequestInfo, record: RecordData): boolean {
+  const { enabled, rule } = mfa(record.collection);
+  if (!enabled || rule === "") return enabled;
   const model = modelOf(context.tenant);
   return context.tenant.data.read(context.seen, (db) => {
     const scope = { ...recordScope(db, model, info), isSuperuser: false };
     return meetsRule(scope, record, rule);
   });
-}
-
-async function openSession(context: PbContext, record: RecordData, method: AuthMethod): Promise<string> {
-  const model = modelOf(context.tenant);
-  const sessions = sessionsOf(context);
-  const pending = model.bind(
-    sessions,
-    undefined,
-    { collectionRef: record.collection.id, recordRef: record.id, method },
-    new Map(),
-    { allowHidden: true },
-  );
-  const saved = await context.tenant.data.write(context.seen, (tx) => model.save(tx, pending));
-  return saved.id;
-}
-
-async function consumeSession(
-  context: PbContext,
-  record: RecordData,
-  method: AuthMethod,
-  mfaId: string,
-  durationMs: number,
-): Promise<undefined> {
-  const model = modelOf(context.tenant);
-  const sessions = sessionsOf(context);
-  const refusal = await context.tenant.data.write(context.seen, (tx) => {
-    const session = model.find(tx, sessions, mfaId);
-    if (session === undefined) return "Invalid or expired MFA session.";
-    const created = Date.parse(String(session.values["created"]).replace(" ", "T"));
-    if (!(created + durationMs > Date.now())) {
-      model.remove(tx, session);
-      return "Invalid or expired MFA session.";
-    }
-    const { recordRef, collectionRef } = session.values;
-    if (recordRef !== record.id || collectionRef !== record.collection.id) return "Invalid MFA session.";
-    if (session.values["method"] === method) return "A different authentication method is required.";
-    model.remove(tx, session);
-    return undefined;
-  });
-  if (refusal !== undefined) throw badRequest(refusal);
-  return undefined;
-}
-
-function sessionsOf(context: PbContext) {
-  const found = modelOf(context.tenant).schema.find("_mfas");
-  if (found === undefined) throw badRequest("", undefined, "the tenant has no _mfas collection");
-  return found;
 }

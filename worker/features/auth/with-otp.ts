@@ -12,13 +12,13 @@ import { findAuthCollection } from "../../pb/find-collection.ts";
 import { FixedWindows } from "../../pb/fixed-windows.ts";
 import { BLANK, failForm, formBody, formText, lengthError } from "../../pb/form-body.ts";
 import type { PbContext } from "../../pb/route.ts";
-import { answerAuth } from "./auth-response.ts";
+import type { SignIn } from "../../pb/sign-in.ts";
 
 const INVALID = "Invalid or expired OTP";
 /** Tenant slot: tries by record and client. */
 const otpTries = { create: (): FixedWindows => new FixedWindows(limits.clientWindowsMax) };
 
-export async function withOtp(context: PbContext): Promise<Response> {
+export async function withOtp(signIn: SignIn, context: PbContext): Promise<Response> {
   const collection = findAuthCollection(context);
   const { enabled, durationSeconds } = otp(collection);
   if (!enabled) throw forbidden("The collection is not configured to allow OTP authentication.");
@@ -38,7 +38,7 @@ export async function withOtp(context: PbContext): Promise<Response> {
   if (!(await verifyPassword(password, toText(found.sent.values["password"])))) throw badRequest(INVALID);
   await consume(context, found.sent);
   const record = await prove(context, found.record, found.sent);
-  return answerAuth(context, { record, token: newAuthToken(record), method: "otp", requestContext: "otp" });
+  return signIn.answer(context, { record, token: newAuthToken(record), method: "otp", requestContext: "otp" });
 }
 
 function findOtp(

@@ -12,13 +12,13 @@ import { badRequest, forbidden } from "../../pb/api-error.ts";
 import { findAuthCollection } from "../../pb/find-collection.ts";
 import { BLANK, failForm, formBody, formText, isEmail, lengthError } from "../../pb/form-body.ts";
 import type { PbContext } from "../../pb/route.ts";
+import type { SignIn } from "../../pb/sign-in.ts";
 import type { SqlReader } from "../../sqlite/contract.ts";
-import { answerAuth } from "./auth-response.ts";
 
 /** Of a random text that was thrown away. */
 const UNKNOWN_HASH = Bun.password.hashSync(crypto.randomUUID(), { algorithm: "bcrypt", cost: 10 });
 
-export async function withPassword(context: PbContext): Promise<Response> {
+export async function withPassword(signIn: SignIn, context: PbContext): Promise<Response> {
   const collection = findAuthCollection(context);
   const { enabled, identityFields } = passwordAuth(collection);
   if (!enabled) throw forbidden("The collection is not configured to allow password authentication.");
@@ -41,7 +41,7 @@ export async function withPassword(context: PbContext): Promise<Response> {
   if (!(await verifyPassword(password, hash)) || record === undefined) {
     throw badRequest("Failed to authenticate.");
   }
-  return answerAuth(context, {
+  return signIn.answer(context, {
     record,
     token: newAuthToken(record),
     method: "password",

@@ -5,11 +5,10 @@ import { join } from "node:path";
 import { Readable } from "node:stream";
 import { finished, pipeline } from "node:stream/promises";
 import { ZipFile } from "yazl";
-import { AUXILIARY_DB, DATA_DB, type DatabaseName } from "../../../shared/ids.ts";
-import { storagePrefix } from "../../../shared/objects/layout.ts";
-import { listAll } from "../../../shared/objects/read.ts";
-import { snapshotDatabase } from "../../sqlite/snapshot.ts";
+import { AUXILIARY_DB, DATA_DB } from "../../../shared/ids.ts";
 import type { Tenant } from "../../tenant/contract.ts";
+import { namedUploads } from "../../model/records/named-uploads.ts";
+import { copyDatabase, storedObjects } from "../../tenant/copy.ts";
 import { backupSignal, storeBackup } from "./stored.ts";
 
 /**
@@ -25,10 +24,12 @@ export async function createBackup(tenant: Tenant, name: string): Promise<void> 
     const written = pipeline(zip.outputStream, createWriteStream(path), { signal });
     // Told by the awaits below as well; this one must not be left unheard.
     written.catch(() => undefined);
+    const seen = tenant.observe();
     for (const database of [DATA_DB, AUXILIARY_DB]) {
-      const copy = await snapshot(tenant, database, directory, signal);
+      const copy = await copyDatabase(tenant, seen, database, directory, { signal });
       if (copy !== undefined) zip.addFile(copy, database);
     }
+    await seen.settled(signal);
     await addFiles(tenant, zip, signal);
     zip.end();
     await written;
@@ -38,39 +39,15 @@ export async function createBackup(tenant: Tenant, name: string): Promise<void> 
   }
 }
 
-/** @returns undefined for a database that has nothing in it yet */
-async function snapshot(
-  tenant: Tenant,
-  name: DatabaseName,
-  directory: string,
-  signal: AbortSignal,
-): Promise<string | undefined> {
-  const database = tenant.database(name);
-  const [from, tables] = database.read(tenant.observe(), (db) => [
-    String(db.values("SELECT file FROM pragma_database_list WHERE name = 'main'")[0]?.[0] ?? ""),
-    db.values("SELECT 1 FROM sqlite_schema LIMIT 1").length,
-  ]);
-  if (tables === 0) return undefined;
-  const copy = join(directory, name);
-  await snapshotDatabase(from, copy, signal);
-  // Whatever it holds was committed by now; wait until all of that is durable.
-  const seen = tenant.observe();
-  database.read(seen, () => undefined);
-  await seen.settled(signal);
-  return copy;
-}
-
-/** One after another: each stream is read while the zip takes it. A file that is deleted meanwhile is not in the backup. */
+/** One after another: each stream is read while the zip takes it. */
 async function addFiles(tenant: Tenant, zip: ZipFile, signal: AbortSignal): Promise<void> {
-  const prefix = storagePrefix(tenant.id);
-  for await (const { key, modifiedMs } of listAll(tenant.objects, { prefix, signal })) {
-    const found = await tenant.objects.get(key, { signal });
-    if (found === undefined) continue;
-    const stream = Readable.fromWeb(found.stream as never, { signal });
+  const named = (keys: readonly string[]): ReadonlySet<string> => namedUploads(tenant, keys);
+  for await (const object of storedObjects(tenant, { signal, thumbs: true, named })) {
+    const stream = Readable.fromWeb(object.stream as never, { signal });
     // Most uploads are compressed already.
-    zip.addReadStream(stream, `storage/${key.slice(prefix.length)}`, {
+    zip.addReadStream(stream, `storage/${object.name}`, {
       compress: false,
-      mtime: new Date(modifiedMs),
+      mtime: new Date(object.modifiedMs),
     });
     await finished(stream, { signal });
   }

@@ -2,6 +2,7 @@
 import { limits } from "../../../shared/limits.ts";
 import { type ApiError, badRequest, forbidden } from "../../pb/api-error.ts";
 import { errorBody, toApiError } from "../../pb/error-response.ts";
+import { once } from "../../pb/records/once.ts";
 import { type PreparedWrite, discard } from "../../pb/records/write.ts";
 import type { FeatureRoute, PbContext } from "../../pb/route.ts";
 import { settingsGroup, settingsOf } from "../../pb/settings.ts";
@@ -18,16 +19,22 @@ async function batch(context: PbContext): Promise<Response> {
   const options = settingsGroup(settingsOf(tenant, seen), "batch");
   const requestsMax = Number(options["maxRequests"] ?? 0);
   if (options["enabled"] !== true || requestsMax <= 0) throw forbidden("Batch requests are not allowed.");
-  const items = parseBatch(
-    await readBody(context, positive(options["maxBodySize"], limits.batchBodyBytesMax)),
-    requestsMax,
-  );
+  const body = await readBody(context, positive(options["maxBodySize"], limits.batchBodyBytesMax));
+  const items = parseBatch(body, requestsMax);
+  const answers = once<ItemResult[]>(context, body);
   const timeoutMs = positive(Number(options["timeout"] ?? 0) * 1000, limits.batchTimeoutMsDefault);
   const writes: PreparedWrite[] = [];
   try {
-    const results = await tenant.data.write(seen, (tx) =>
-      runFrom(context, tx, items, 0, [], writes, performance.now() + timeoutMs),
-    );
+    const results = await tenant.data.write(seen, (tx) => {
+      const before = answers.find(tx);
+      if (before !== undefined) return before.answer;
+      const made = runFrom(context, tx, items, 0, [], writes, performance.now() + timeoutMs);
+      const keep = (all: ItemResult[]): ItemResult[] => {
+        answers.keep(tx, all);
+        return all;
+      };
+      return made instanceof Promise ? made.then(keep) : keep(made);
+    });
     return context.json(200, results);
   } catch (error) {
     await Promise.all(writes.map((write) => discard(tenant, write)));

@@ -13,6 +13,7 @@ import type { WriteTransaction } from "../../tenant/contract.ts";
 import { randomText } from "../../../shared/ids.ts";
 import { SystemError, UserError } from "../../../shared/errors.ts";
 import { listCollections } from "./list.ts";
+import { checkViewQueries, sampleRows } from "./view-queries.ts";
 import { orRefuse } from "./write.ts";
 
 type Handler = FeatureRoute["handle"];
@@ -32,6 +33,7 @@ function forSuperusers(method: FeatureRoute["method"], path: string, handle: Han
 
 const create: Handler = async (context) => {
   const values = await newCollectionBody(context);
+  await checkViewQueries(context, [values], "Failed to create collection.");
   const created = await orRefuse("Failed to create collection.", () =>
     inTransaction(context, (tx, model) => model.createCollection(tx, { ...values })),
   );
@@ -56,6 +58,7 @@ const view: Handler = (context) =>
 const update: Handler = async (context) => {
   named(modelOf(context.tenant).schema, context);
   const { values } = await context.body();
+  await checkViewQueries(context, [values], "Failed to update collection.");
   const updated = await orRefuse("Failed to update collection.", () =>
     inTransaction(context, (tx, model) =>
       model.updateCollection(tx, named(model.schemaIn(tx), context), { ...values }),
@@ -117,6 +120,7 @@ const importAll: Handler = async (context) => {
   if (!isListOfObjects(collections) || (deleteMissing !== undefined && typeof deleteMissing !== "boolean")) {
     throw badRequest("An error occurred while loading the submitted data.");
   }
+  await checkViewQueries(context, collections, "Failed to import collections.");
   await orRefuse("Failed to import collections.", () =>
     inTransaction(context, (tx, model) => model.importCollections(tx, collections, deleteMissing === true)),
   );
@@ -150,8 +154,10 @@ async function tryView(context: PbContext, query: string): Promise<ReturnType<Te
   const undo = new Error("Cannot keep a dry run: it is undone");
   let result: ReturnType<TenantModel["dryRunView"]> | undefined;
   try {
+    await checkViewQueries(context, [{ viewQuery: query }], "Invalid view query.");
+    const rows = await sampleRows(context, query);
     await inTransaction(context, (tx, model) => {
-      result = model.dryRunView(tx, query);
+      result = model.dryRunView(tx, query, rows);
       throw undo;
     });
   } catch (error) {

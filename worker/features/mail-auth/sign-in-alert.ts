@@ -6,41 +6,12 @@ import type { Mailer } from "../../mail/mailer.ts";
 import type { AuthOptions } from "../../model/collections/auth-options.ts";
 import type { RecordData } from "../../model/contract.ts";
 import { modelOf } from "../../model/model.ts";
-import type { FeatureRoute, PbContext } from "../../pb/route.ts";
+import type { PbContext } from "../../pb/route.ts";
 import type { SqlReader } from "../../sqlite/contract.ts";
 import type { Tenant } from "../../tenant/contract.ts";
 import { inBackground, postRecordMail } from "./post.ts";
 
-const SIGN_IN = /\/auth-with-[\w-]+$/;
-
-/** The same routes; every way to sign in among them also notes the origin of who got in. */
-export function withSignInAlerts(routes: readonly FeatureRoute[], mailer: Mailer): FeatureRoute[] {
-  return routes.map((route) =>
-    SIGN_IN.test(route.path) ? { ...route, handle: (context) => watchSignIn(mailer, context, route) } : route,
-  );
-}
-
-async function watchSignIn(mailer: Mailer, context: PbContext, route: FeatureRoute): Promise<Response> {
-  let answer: unknown;
-  const json = context.json.bind(context);
-  context.json = (status, value) => {
-    if (status === 200) answer = value;
-    return json(status, value);
-  };
-  const response = await route.handle(context);
-  const record = recordOf(context, answer);
-  if (response.status === 200 && record !== undefined) await noteOrigin(mailer, context, record);
-  return response;
-}
-
-function recordOf({ tenant, seen }: PbContext, answer: unknown): RecordData | undefined {
-  const { id, collectionId } = (answer as { record?: Record<string, unknown> } | undefined)?.record ?? {};
-  const collection = typeof collectionId === "string" ? modelOf(tenant).schema.find(collectionId) : undefined;
-  if (collection?.type !== "auth" || typeof id !== "string") return undefined;
-  return tenant.data.read(seen, (db) => modelOf(tenant).find(db, collection, id));
-}
-
-async function noteOrigin(mailer: Mailer, context: PbContext, record: RecordData): Promise<void> {
+export async function noteOrigin(mailer: Mailer, context: PbContext, record: RecordData): Promise<void> {
   const { tenant, seen } = context;
   const model = modelOf(tenant);
   const origins = model.schema.find("_authOrigins");

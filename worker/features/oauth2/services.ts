@@ -1,18 +1,13 @@
 /** What OAuth2 sign-in needs of the rest of the application. */
-import type { RecordData } from "../../model/contract.ts";
 import type { IdTokens } from "../../oauth2/id-token.ts";
 import type { Network } from "../../outbound/network.ts";
-import type { PbContext } from "../../pb/route.ts";
+import type { SignIn } from "../../pb/sign-in.ts";
 import type { Tenant } from "../../tenant/contract.ts";
 
 export interface OAuth2Services {
   network: Network;
   idTokens: IdTokens;
-  /** Answers who has proved to be a record, after the auth rule and a second factor. */
-  answerAuth: (
-    context: PbContext,
-    answer: { record: RecordData; token: string; method: "oauth2"; requestContext: "oauth2"; meta: unknown },
-  ) => Promise<Response>;
+  signIn: SignIn;
   /** The realtime clients of a tenant, one of which may wait for the redirect. */
   realtime: (tenant: Tenant) => RealtimeClients;
 }

@@ -32,7 +32,7 @@ export async function withOAuth2(services: OAuth2Services, context: PbContext): 
     found === undefined
       ? await signUp(services, context, { collection, provider, user, createData })
       : await updateLinked(context, found, provider, user);
-  return services.answerAuth(context, {
+  return services.signIn.answer(context, {
     record,
     token: newAuthToken(record),
     method: "oauth2",

@@ -6,9 +6,12 @@ import { findCollection, findNamedCollection, findWritableCollection } from "../
 import { enrichRecord, enrichRecords } from "../../pb/records/enrich.ts";
 import { listRecords } from "../../pb/records/list.ts";
 import { findUnderRule } from "../../pb/records/rules.ts";
+import { once } from "../../pb/records/once.ts";
 import { recordScope } from "../../pb/records/scope.ts";
 import { prepareCreate, prepareDelete, prepareUpdate, remove } from "../../pb/records/write.ts";
 import type { FeatureRoute, PbContext } from "../../pb/route.ts";
+import type { Collection } from "../../../shared/schema/collection.ts";
+import { readWeighed, writeWeighed } from "../../statements/weighed-work.ts";
 import { bodyLimitOf } from "./body-limit.ts";
 import { listThrottle } from "./list-throttle.ts";
 import { runWrite } from "./run-write.ts";
@@ -27,7 +30,7 @@ export const recordRoutes: readonly FeatureRoute[] = [
 function list(context: PbContext): Response | Promise<Response> {
   const collection = findCollection(context);
   const model = modelOf(context.tenant);
-  const answer = context.tenant.data.read(context.seen, (db) => {
+  const answer = readWeighed(context.tenant, context.seen, (db) => {
     const scope = recordScope(db, model, context.info);
     if (collection.listRule === null && !scope.isSuperuser) throw forbidden(LOCKED);
     const expand = context.parameters["expand"];
@@ -40,6 +43,16 @@ function list(context: PbContext): Response | Promise<Response> {
     );
     return { items: items ?? enrichRecords(scope, records, expand), page, perPage, totalItems, totalPages };
   });
+  return answer instanceof Promise
+    ? answer.then((found) => answerList(context, collection, found))
+    : answerList(context, collection, answer);
+}
+
+function answerList(
+  context: PbContext,
+  collection: Collection,
+  answer: { items: readonly unknown[] },
+): Response | Promise<Response> {
   const isProbe =
     answer.items.length === 0 &&
     context.auth?.isSuperuser !== true &&
@@ -52,10 +65,10 @@ function list(context: PbContext): Response | Promise<Response> {
   return waitMs === 0 ? response : Bun.sleep(waitMs).then(() => response);
 }
 
-function view(context: PbContext): Response {
+function view(context: PbContext): Response | Promise<Response> {
   const collection = findCollection(context);
   const model = modelOf(context.tenant);
-  const json = context.tenant.data.read(context.seen, (db) => {
+  const json = readWeighed(context.tenant, context.seen, (db): unknown => {
     const scope = recordScope(db, model, context.info);
     if (collection.viewRule === null && !scope.isSuperuser) throw forbidden(LOCKED);
     const id = context.params["id"] ?? "";
@@ -70,14 +83,14 @@ function view(context: PbContext): Response {
     if (record === undefined) throw notFound();
     return enrichRecord(scope, record, expand);
   });
-  return context.json(200, json);
+  return json instanceof Promise ? json.then((found) => context.json(200, found)) : context.json(200, json);
 }
 
 async function create(context: PbContext): Promise<Response> {
   findNamedCollection(context);
   const collection = findWritableCollection(context);
   const body = await context.body(bodyLimitOf(collection));
-  return context.json(200, await runWrite(context, (scope) => prepareCreate(scope, collection, body)));
+  return context.json(200, await runWrite(context, (scope) => prepareCreate(scope, collection, body), body));
 }
 
 async function update(context: PbContext): Promise<Response> {
@@ -85,16 +98,29 @@ async function update(context: PbContext): Promise<Response> {
   const collection = findWritableCollection(context);
   const body = await context.body(bodyLimitOf(collection));
   const id = context.params["id"] ?? "";
-  return context.json(200, await runWrite(context, (scope) => prepareUpdate(scope, collection, id, body)));
+  return context.json(
+    200,
+    await runWrite(context, (scope) => prepareUpdate(scope, collection, id, body), body),
+  );
 }
 
 async function destroy(context: PbContext): Promise<Response> {
   const collection = findWritableCollection(context);
   const model = modelOf(context.tenant);
-  await context.body();
-  await context.tenant.data.write(context.seen, (tx) => {
-    const scope = recordScope(tx, model, context.info);
-    remove(scope, tx, prepareDelete(scope, collection, context.params["id"] ?? ""));
-  });
+  const answers = once<null>(context, await context.body());
+  const { tenant, seen, info } = context;
+  await writeWeighed(
+    tenant,
+    seen,
+    (db) =>
+      answers.find(db) === undefined
+        ? prepareDelete(recordScope(db, model, info), collection, context.params["id"] ?? "")
+        : undefined,
+    (tx, record) => {
+      if (record === undefined) return;
+      remove(recordScope(tx, model, info), tx, record);
+      answers.keep(tx, null);
+    },
+  );
   return context.noContent();
 }

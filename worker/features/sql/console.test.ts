@@ -1,7 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import PocketBase from "pocketbase";
 import { SUPERUSER, type TestApi, startTestApi } from "../../app-testing.ts";
-import { ReadPool } from "../../sqlite/read-pool.ts";
 import { goFloat } from "./go-float.ts";
 
 let api: TestApi;
@@ -103,30 +102,6 @@ describe("POST /api/sql", () => {
     const { body } = await run("EXPLAIN QUERY PLAN SELECT * FROM posts WHERE id = 'x'");
     expect((body["columns"] as { name: string }[]).map(({ name }) => name)).toContain("detail");
     expect((await run("EXPLAIN DELETE FROM posts")).status).toBe(200);
-  });
-
-  test("a statement that would run for minutes is stopped, and others do not wait for it", async () => {
-    const endless = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n";
-    const pool = new ReadPool(300);
-    const path = api.tenant.data.read(api.tenant.observe(), (db) =>
-      String(db.values("SELECT file FROM pragma_database_list WHERE name = 'main'")[0]?.[0]),
-    );
-    const schemaVersion = api.tenant.data.read(api.tenant.observe(), (db) =>
-      Number(db.values("PRAGMA schema_version")[0]?.[0]),
-    );
-    const bounds = { rowsMax: 10, bytesMax: 1_000 };
-    const read = (owner: string, sql: string, version = schemaVersion) =>
-      pool.run(owner, { path, sql, params: [], bounds, schemaVersion: version });
-    const hostile = [1, 2, 3].map(() => read("hostile", endless).catch((error: unknown) => error));
-    const startMs = performance.now();
-    expect((await root.collection("posts").getList(1, 1)).totalItems).toBe(1);
-    expect((await read("other", "SELECT 1 AS one"))?.rows).toEqual([[1n]]);
-    for (const stopped of hostile) expect(await stopped).toMatchObject({ code: "SQLITE_INTERRUPT" });
-    expect(performance.now() - startMs).toBeLessThan(5_000);
-    expect((await read("other", "SELECT 2 AS two"))?.rows).toEqual([[2n]]);
-    expect(await read("other", "SELECT 3", schemaVersion + 1)).toBeUndefined();
-    const failed = await read("other", "SELECT json('{')").catch((error: unknown) => error);
-    expect(failed).toMatchObject({ message: "malformed JSON", errno: 1 });
   });
 
   test("gives at most a thousand rows", async () => {

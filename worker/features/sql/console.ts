@@ -6,10 +6,12 @@ import { ApiError, badRequest } from "../../pb/api-error.ts";
 import { BLANK, failForm, formBody, formText } from "../../pb/form-body.ts";
 import type { FeatureRoute, PbContext } from "../../pb/route.ts";
 import { SystemError, UserError } from "../../../shared/errors.ts";
-import type { RawResult, SqlReader, SqlValue } from "../../sqlite/contract.ts";
+import type { SqlValue } from "../../sqlite/contract.ts";
+import type { StatementNature } from "../../statements/policy.ts";
+import { readSql } from "../../statements/read.ts";
+import { type RanWithRows, SqlTransaction } from "../../statements/transaction.ts";
 import { goFloat } from "./go-float.ts";
-import type { StatementNature } from "./policy.ts";
-import { type TenantSql, sqlOf } from "./tenant-sql.ts";
+import { modelChanged } from "./model-changed.ts";
 
 export const consoleRoutes: readonly FeatureRoute[] = [{ method: "POST", path: "/api/sql", handle: runSql }];
 
@@ -46,13 +48,11 @@ function tooLong(query: string) {
   };
 }
 
-async function execute({ tenant, seen }: PbContext, query: string): Promise<ConsoleResult> {
+async function execute(context: PbContext, query: string): Promise<ConsoleResult> {
   if (query === "") throw new Error("empty query");
   const statements = splitStatements(query);
-  const sql = sqlOf(tenant);
   const startMs = performance.now();
-  const writes = tenant.data.read(seen, (db) => isWriting(sql, db, statements));
-  const ran = writes ? await write() : await read();
+  const ran = (await readAll(context, statements)) ?? (await writeAll(context, statements));
   const execTime = Math.floor(performance.now() - startMs);
   const showsRows = !WITHOUT_ROWS.some((word) => query.toUpperCase().startsWith(word));
   return {
@@ -67,71 +67,60 @@ async function execute({ tenant, seen }: PbContext, query: string): Promise<Cons
       : [],
     rows: showsRows ? (ran.last?.rows ?? []).map((row) => row.map(textOf)) : [],
   };
-
-  async function read(): Promise<Ran> {
-    let last: RawResult | undefined;
-    for (const statement of statements) {
-      tenant.data.read(seen, (db) => checkControl(sql.examine(db, statement, "full"), statement));
-      const result = checked(await sql.read(seen, statement, [], "full", BOUNDS));
-      if (result.columns.length > 0) last = result;
-    }
-    return { last, affectedRows: 0, touchesModel: false };
-  }
-
-  async function write(): Promise<Ran> {
-    try {
-      return await tenant.data.write(seen, (tx) => {
-        const result = runAll(sql, tx, statements);
-        if (result.touchesModel) tx.afterCommit(() => sql.changed());
-        return result;
-      });
-    } catch (error) {
-      sql.undone();
-      throw error;
-    }
-  }
 }
 
-interface Ran {
-  /** Of the last statement that returns rows. */
-  last: RawResult | undefined;
+interface RanAll {
+  /** The last statement that returns rows. */
+  last: RanWithRows | undefined;
   affectedRows: number;
-  touchesModel: boolean;
 }
 
-/** A statement that only compiles after the ones before it have run is one of several: then they write. */
-function isWriting(sql: TenantSql, db: SqlReader, statements: readonly string[]): boolean {
-  return statements.some((statement, index) => {
-    try {
-      return sql.examine(db, statement, "full").isWrite;
-    } catch (error) {
-      if (index === 0) throw error;
-      return false;
+/** Undefined when one of them writes: then all of them belong into one transaction. */
+async function readAll(
+  { tenant, seen }: PbContext,
+  statements: readonly string[],
+): Promise<RanAll | undefined> {
+  return readSql(tenant, seen, "full", async (reader) => {
+    let last: RanWithRows | undefined;
+    for (const statement of statements) {
+      const ran = await reader.run(statement, [], BOUNDS);
+      checkControl(ran.nature, statement);
+      if (!ran.ran) return undefined;
+      if (ran.columns.length > 0) last = checked(ran);
     }
+    return { last, affectedRows: 0 };
   });
 }
 
-function runAll(sql: TenantSql, db: SqlReader, statements: readonly string[]): Ran {
-  const ran: Ran = { last: undefined, affectedRows: 0, touchesModel: false };
-  for (const statement of statements) {
-    const nature = sql.examine(db, statement, "full");
-    checkControl(nature, statement);
-    const deadlineMs = performance.now() + limits.sqlStatementMs;
-    const result = checked(db.raw(statement, [], { ...BOUNDS, deadlineMs }));
-    if (result.columns.length > 0) ran.last = result;
-    if (nature.changesRows) ran.affectedRows = result.changes;
-    ran.touchesModel ||= nature.touchesModel;
+async function writeAll({ tenant, seen }: PbContext, statements: readonly string[]): Promise<RanAll> {
+  const transaction = await SqlTransaction.begin(tenant, seen, {
+    access: "full",
+    deferForeignKeys: false,
+    onModelChanged: () => modelChanged(tenant),
+  });
+  const all: RanAll = { last: undefined, affectedRows: 0 };
+  try {
+    for (const statement of statements) {
+      const how = { bounds: BOUNDS, mayNest: false, mustFit: false };
+      const ran = await transaction.run(statement, [], how);
+      checkControl(ran.nature, statement);
+      if (ran.columns.length > 0) all.last = checked(ran);
+      if (ran.nature.changesRows) all.affectedRows = ran.changes;
+    }
+  } catch (error) {
+    await transaction.rollback();
+    throw error;
   }
-  return ran;
+  await transaction.commit();
+  return all;
 }
 
 const BOUNDS = { rowsMax: limits.sqlConsoleRowsMax, bytesMax: limits.sqlResultBytesMax };
 
 /** More rows than are shown are no fault. */
-function checked(result: RawResult): RawResult {
-  if (result.cut === "time") throw new Error("the statement took too long");
-  if (result.cut === "bytes") throw new Error("the rows are too large");
-  return result;
+function checked(ran: RanWithRows): RanWithRows {
+  if (ran.cut === "bytes") throw new Error("the rows are too large");
+  return ran;
 }
 
 function checkControl({ control, foreignKeys }: StatementNature, statement: string): void {

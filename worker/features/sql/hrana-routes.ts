@@ -2,10 +2,11 @@
 import type { z } from "zod";
 import { limits } from "../../../shared/limits.ts";
 import { cursorSchema, pipelineSchema } from "../../hrana/messages.ts";
+import { jsonPieces } from "../../hrana/json-pieces.ts";
 import type { BatchResult, HranaStream } from "../../hrana/stream.ts";
 import { badRequest, unauthorized } from "../../pb/api-error.ts";
 import type { FeatureRoute, PbContext } from "../../pb/route.ts";
-import type { SqlAccess } from "./policy.ts";
+import type { SqlAccess } from "../../statements/policy.ts";
 import { streamsOf } from "./streams.ts";
 import { accessOf } from "./tokens.ts";
 
@@ -45,7 +46,7 @@ async function cursor(context: PbContext): Promise<Response> {
     stream.batch(batch),
   );
   const lines = [{ baton: answered.baton ?? null, base_url: null }, ...cursorEntries(answered.result)];
-  return new Response(`${lines.map((line) => JSON.stringify(line)).join("\n")}\n`, {
+  return new Response(inPieces(linesOf(lines)), {
     headers: { "content-type": "text/plain; charset=utf-8" },
   });
 }
@@ -98,5 +99,36 @@ async function read<T extends z.ZodType>(context: PbContext, schema: T): Promise
 const tooLarge = () => badRequest(`The request is longer than ${limits.sqlBodyBytesMax} bytes.`);
 
 function send(value: unknown): Response {
-  return new Response(JSON.stringify(value), { headers: { "content-type": "application/json" } });
+  return new Response(inPieces(jsonPieces(value)), { headers: { "content-type": "application/json" } });
+}
+
+async function* linesOf(lines: readonly unknown[]): AsyncGenerator<string> {
+  let text = "";
+  for (const line of lines) {
+    text += `${JSON.stringify(line)}\n`;
+    if (text.length < limits.sqlPieceCharacters) continue;
+    yield text;
+    text = "";
+  }
+  yield text;
+}
+
+/** Each piece is made when the one before it was taken. */
+function inPieces(pieces: AsyncGenerator<string>): ReadableStream<Uint8Array> {
+  const encoder = new TextEncoder();
+  return new ReadableStream({
+    async pull(controller) {
+      let text = "";
+      while (text.length < limits.sqlPieceCharacters) {
+        const { value, done } = await pieces.next();
+        if (done === true) {
+          if (text !== "") controller.enqueue(encoder.encode(text));
+          controller.close();
+          return;
+        }
+        text += value;
+      }
+      controller.enqueue(encoder.encode(text));
+    },
+  });
 }

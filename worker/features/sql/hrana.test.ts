@@ -155,6 +155,61 @@ describe("@libsql/client", () => {
   });
 });
 
+describe("@libsql/client, the rest of it", () => {
+  test("modes of transactions and batches", async () => {
+    const client = connect(tokens.write);
+    await client.execute("CREATE TABLE modes (a)");
+    for (const mode of ["write", "deferred"] as const) {
+      const transaction = await client.transaction(mode);
+      await transaction.batch([{ sql: "INSERT INTO modes VALUES (?)", args: [mode] }]);
+      await transaction.executeMultiple("INSERT INTO modes VALUES (1); INSERT INTO modes VALUES (2);");
+      await transaction.commit();
+      expect(transaction.closed).toBe(true);
+      await client.batch([{ sql: "INSERT INTO modes VALUES (:m)", args: { m: mode } }], mode);
+    }
+    const reading = await client.transaction("read");
+    expect((await reading.execute("SELECT count(*) AS n FROM modes")).rows[0]?.["n"]).toBe(8);
+    expect(await codeOf(reading.execute("DELETE FROM modes"))).toBe("SQLITE_READONLY");
+    await reading.rollback();
+    expect(await codeOf(client.batch(["DELETE FROM modes"], "read"))).toBe("SQLITE_READONLY");
+    await client.execute("DROP TABLE modes");
+  });
+
+  test("reads of one client run beside each other, and a closed client says so", async () => {
+    const client = connect(tokens.read);
+    const many = Array.from({ length: 20 }, (_, n) => client.execute({ sql: "SELECT ? AS n", args: [n] }));
+    expect((await Promise.all(many)).map(({ rows }) => rows[0]?.["n"])).toEqual([...Array(20).keys()]);
+    expect(() => client.sync()).toThrow("SYNC_NOT_SUPPORTED");
+    client.close();
+    expect(client.closed).toBe(true);
+    expect(await codeOf(client.execute("SELECT 1"))).not.toBe("no error");
+  });
+
+  test("errors have the codes of SQLite or of the protocol", async () => {
+    const client = connect(tokens.write);
+    await client.execute("CREATE TABLE once (a INTEGER PRIMARY KEY, b NOT NULL)");
+    await client.execute("INSERT INTO once VALUES (1, 1)");
+    const cases: [sql: string, args: (number | string)[], code: string][] = [
+      ["SELEC 1", [], "SQLITE_ERROR"],
+      ["SELECT * FROM nothing", [], "SQLITE_ERROR"],
+      ["INSERT INTO once VALUES (1, 1)", [], "SQLITE_CONSTRAINT_PRIMARYKEY"],
+      ["INSERT INTO once VALUES (2, NULL)", [], "SQLITE_CONSTRAINT_NOTNULL"],
+      ["ATTACH 'x' AS y", [], "SQLITE_AUTH"],
+      ["SELECT ?, ?", [1], "ARGS_INVALID"],
+      ["SELECT ?", [1, 2], "ARGS_INVALID"],
+      ["SELECT 1; DELETE FROM once", [], "SQL_MANY_STATEMENTS"],
+      ["-- nothing", [], "SQL_NO_STATEMENT"],
+    ];
+    for (const [sql, args, code] of cases)
+      expect([sql, await codeOf(client.execute({ sql, args }))]).toEqual([sql, code]);
+    expect((await client.execute("SELECT count(*) AS n FROM once")).rows[0]?.["n"]).toBe(1);
+    expect((await client.execute({ sql: "SELECT ?1 AS a, ?3 AS c", args: [1, 2, 3] })).rows[0]?.["c"]).toBe(
+      3,
+    );
+    await client.execute("DROP TABLE once");
+  });
+});
+
 test("Drizzle works over the client", async () => {
   const notes = sqliteTable("notes", { id: integer("id").primaryKey(), text: text("text").notNull() });
   const client = connect(tokens.write);

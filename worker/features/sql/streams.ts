@@ -3,7 +3,7 @@ import { limits } from "../../../shared/limits.ts";
 import { HranaStream } from "../../hrana/stream.ts";
 import { ApiError, badRequest } from "../../pb/api-error.ts";
 import type { Observation, Tenant } from "../../tenant/contract.ts";
-import type { SqlAccess } from "./policy.ts";
+import type { SqlAccess } from "../../statements/policy.ts";
 import { TenantSession } from "./tenant-session.ts";
 
 interface Kept {

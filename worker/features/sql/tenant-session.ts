@@ -1,38 +1,36 @@
 import { limits } from "../../../shared/limits.ts";
-import {
-  type SessionDescription,
-  type SessionResult,
-  type SqlSession,
-  SqlRefused,
-} from "../../hrana/session.ts";
+import type { SessionDescription, SessionResult, SqlSession } from "../../hrana/session.ts";
 import { firstWords, parameterNames } from "../../hrana/sql-tokens.ts";
-import { TransactionLostError } from "../../sqlite/raw.ts";
-import type { RawResult, SqlReader, SqlValue } from "../../sqlite/contract.ts";
-import type { Observation, Tenant, WriteTransaction } from "../../tenant/contract.ts";
-import type { SqlAccess, StatementNature } from "./policy.ts";
-import { type TenantSql, sqlOf } from "./tenant-sql.ts";
+import type { SqlValue } from "../../sqlite/contract.ts";
+import { StatementFailure } from "../../statements/failure.ts";
+import type { SqlAccess } from "../../statements/policy.ts";
+import { readSql } from "../../statements/read.ts";
+import { SqlRefused } from "../../statements/refused.ts";
+import { type RanWithRows, SqlTransaction } from "../../statements/transaction.ts";
+import type { Observation, Tenant } from "../../tenant/contract.ts";
+import { modelChanged } from "./model-changed.ts";
 
-interface OpenTransaction {
-  tx: WriteTransaction;
-  end(how: "commit" | "rollback"): void;
-  /** Rejects with what the commit failed with. */
-  ended: Promise<void>;
+interface Open {
+  transaction: SqlTransaction;
+  isReadOnly: boolean;
   cancelTimer(): void;
 }
 
+/** Statements that begin so write, or are refused: no use in trying them as reads first. */
+const WRITING = new Set("INSERT REPLACE UPDATE DELETE CREATE DROP ALTER REINDEX ANALYZE".split(" "));
+const BOUNDS = { rowsMax: limits.sqlRowsMax, bytesMax: limits.sqlResultBytesMax };
+
 /**
- * One connection's worth of SQL on a tenant. Without an open transaction reads run on the read-only connection and writes in a
- * transaction of their own. Every BEGIN, read-only ones too, takes the tenant's write lock until its end or
- * `limits.sqlTransactionMs`: the tenant has one writer connection, and a snapshot must not change between requests.
+ * One connection's worth of SQL on a tenant, in processes that can be killed. Without an open transaction each read has a snapshot
+ * and each write a transaction of its own. Every BEGIN, read-only ones too, takes the tenant's write lock until its end or
+ * `limits.sqlTransactionMs`: a snapshot must not change between requests, nor keep the WAL from starting again.
  */
 export class TenantSession implements SqlSession {
   readonly #tenant: Tenant;
   readonly #access: SqlAccess;
-  readonly #sql: TenantSql;
   readonly #transactionMs: number;
   #seen: Observation;
-  #open: OpenTransaction | undefined;
-  #isReadOnly = false;
+  #open: Open | undefined;
   #lostBecause: string | undefined;
   #foreignKeys = true;
 
@@ -45,7 +43,6 @@ export class TenantSession implements SqlSession {
     this.#transactionMs = transactionMs;
     this.#tenant = tenant;
     this.#access = access;
-    this.#sql = sqlOf(tenant);
     this.#seen = seen;
   }
 
@@ -60,60 +57,34 @@ export class TenantSession implements SqlSession {
   }
 
   async execute(sql: string, params: readonly SqlValue[]): Promise<SessionResult> {
-    // `BEGIN TRANSACTION READONLY` is libSQL's own word.
     const words = firstWords(sql, 3);
-    if (words[0] === "BEGIN" && words.includes("READONLY")) return this.#begin(true);
-    if (this.#open !== undefined || this.#lostBecause !== undefined) return this.#executeInside(sql, params);
-    const nature = this.#tenant.data.read(this.#seen, (db) => this.#sql.examine(db, sql, this.#access));
-    if (nature.foreignKeys !== undefined) {
-      this.#foreignKeys = nature.foreignKeys;
+    if (isReadonlyBegin(words)) return this.#begin(true);
+    if (this.#open !== undefined) return this.#executeInside(this.#open, sql, params);
+    if (this.#lostBecause !== undefined) return this.#executeLost(words, this.#lostBecause);
+    if (WRITING.has(words[0] ?? "")) return this.#write(sql, params);
+    const ran = await readSql(this.#tenant, this.#seen, this.#access, (reader) =>
+      reader.run(sql, params, BOUNDS),
+    );
+    const { control, foreignKeys, isWrite } = ran.nature;
+    if (foreignKeys !== undefined) {
+      this.#foreignKeys = foreignKeys;
       return NOTHING;
     }
-    switch (nature.control) {
-      case undefined:
-        break;
-      case "begin":
-        return this.#begin(false);
-      case "savepoint":
-        throw new SqlRefused(
-          "SQLITE_ERROR",
-          "SAVEPOINT is for inside of a transaction here: send BEGIN first",
-        );
-      default:
-        throw new SqlRefused("SQLITE_ERROR", "There is no transaction that is open");
-    }
-    if (!nature.isWrite) {
-      const bounds = { rowsMax: limits.sqlRowsMax, bytesMax: limits.sqlResultBytesMax };
-      const result = await this.#sql.read(this.#seen, sql, params, this.#access, bounds);
-      if (result.cut !== undefined) throw tooLarge(result.cut, false);
-      return toResult(result, nature);
-    }
-    try {
-      return await this.#tenant.data.write(this.#seen, (tx) => {
-        const now = this.#sql.examine(tx, sql, this.#access);
-        const result = run(tx, sql, params, true);
-        if (now.touchesModel) tx.afterCommit(() => this.#sql.changed());
-        return toResult(result, now);
-      });
-    } catch (error) {
-      this.#sql.undone();
-      throw error;
-    }
+    if (control === "begin") return this.#begin(false);
+    if (control === "savepoint")
+      throw new SqlRefused("SQLITE_ERROR", "SAVEPOINT is for inside of a transaction here: send BEGIN first");
+    if (control !== undefined) throw new SqlRefused("SQLITE_ERROR", "There is no transaction that is open");
+    return isWrite ? this.#write(sql, params) : toResult(ran);
   }
 
-  describe(sql: string): SessionDescription {
+  async describe(sql: string): Promise<SessionDescription> {
     const words = firstWords(sql, 3);
-    if (words[0] === "BEGIN" && words.includes("READONLY"))
-      return { parameters: [], columns: [], isExplain: false, isReadonly: true };
-    const examine = (db: SqlReader) => this.#sql.examine(db, sql, this.#access);
-    const { columns, isWrite } =
-      this.#open === undefined ? this.#tenant.data.read(this.#seen, examine) : examine(this.#open.tx);
-    return {
-      parameters: parameterNames(sql),
-      columns,
-      isExplain: words[0] === "EXPLAIN",
-      isReadonly: !isWrite,
-    };
+    if (isReadonlyBegin(words)) return { parameters: [], columns: [], isExplain: false, isReadonly: true };
+    const { columns, isReadonly } =
+      this.#open === undefined
+        ? await readSql(this.#tenant, this.#seen, this.#access, (reader) => reader.describe(sql))
+        : await this.#open.transaction.describe(sql);
+    return { parameters: parameterNames(sql), columns, isExplain: words[0] === "EXPLAIN", isReadonly };
   }
 
   async close(): Promise<void> {
@@ -121,70 +92,73 @@ export class TenantSession implements SqlSession {
     await this.#finish("rollback").catch(() => undefined);
   }
 
-  async #executeInside(sql: string, params: readonly SqlValue[]): Promise<SessionResult> {
-    const open = this.#open;
-    if (open === undefined) {
-      const [first, second] = firstWords(sql, 2);
-      const why = this.#lostBecause ?? "";
-      if (first === "ROLLBACK" && second !== "TO") {
-        this.#lostBecause = undefined;
-        return NOTHING;
-      }
-      throw new SqlRefused("SQLITE_ABORT_ROLLBACK", `The transaction is rolled back: ${why}`);
+  /** One statement in a transaction of its own. */
+  async #write(sql: string, params: readonly SqlValue[]): Promise<SessionResult> {
+    const transaction = await this.#start();
+    let ran: RanWithRows;
+    let result: SessionResult;
+    try {
+      ran = await transaction.run(sql, params, { bounds: BOUNDS, mayNest: false, mustFit: true });
+      result = toResult(ran);
+    } catch (error) {
+      await transaction.rollback();
+      throw error;
     }
-    const nature = this.#sql.examine(open.tx, sql, this.#access);
-    if (nature.foreignKeys !== undefined) return NOTHING;
-    if (nature.control === "begin")
-      throw new SqlRefused("SQLITE_ERROR", "Cannot start a transaction within a transaction");
-    if (nature.control === "commit" || nature.control === "rollback") {
-      await this.#finish(nature.control);
+    if (ran.nature.isWrite) await transaction.commit();
+    else await transaction.rollback();
+    return result;
+  }
+
+  #executeLost([first, second]: readonly string[], why: string): SessionResult {
+    if (first === "ROLLBACK" && second !== "TO") {
+      this.#lostBecause = undefined;
       return NOTHING;
     }
-    if (nature.isWrite && this.#isReadOnly)
+    throw new SqlRefused("SQLITE_ABORT_ROLLBACK", `The transaction is rolled back: ${why}`);
+  }
+
+  async #executeInside(open: Open, sql: string, params: readonly SqlValue[]): Promise<SessionResult> {
+    if (open.isReadOnly && !(await open.transaction.describe(sql)).isReadonly)
       throw new SqlRefused("SQLITE_READONLY", "Cannot write in a read-only transaction");
+    let ran: RanWithRows;
     try {
-      // Nested: a write whose rows are too many is undone alone.
-      const result = nature.isWrite
-        ? open.tx.nested(() => run(open.tx, sql, params, true))
-        : run(open.tx, sql, params, false);
-      if (nature.control === "rollback to") this.#sql.undone();
-      if (nature.touchesModel) open.tx.afterCommit(() => this.#sql.changed());
-      return toResult(result, nature);
+      ran = await open.transaction.run(sql, params, { bounds: BOUNDS, mayNest: true, mustFit: true });
     } catch (error) {
-      if (error instanceof TransactionLostError) {
-        this.#lostBecause = error.message;
+      if (error instanceof StatementFailure && error.isLost) {
+        this.#lostBecause ??= error.message;
         await this.#finish("rollback").catch(() => undefined);
-        throw error.cause;
       }
       throw error;
     }
+    const { control, foreignKeys } = ran.nature;
+    if (foreignKeys !== undefined) return NOTHING;
+    if (control === "begin")
+      throw new SqlRefused("SQLITE_ERROR", "Cannot start a transaction within a transaction");
+    if (control === "commit" || control === "rollback") {
+      await this.#finish(control);
+      return NOTHING;
+    }
+    return toResult(ran);
+  }
+
+  #start(): Promise<SqlTransaction> {
+    return SqlTransaction.begin(this.#tenant, this.#seen, {
+      access: this.#access,
+      deferForeignKeys: !this.#foreignKeys,
+      onModelChanged: () => modelChanged(this.#tenant),
+    });
   }
 
   async #begin(isReadOnly: boolean): Promise<SessionResult> {
     if (this.#open !== undefined)
       throw new SqlRefused("SQLITE_ERROR", "Cannot start a transaction within a transaction");
-    const started = Promise.withResolvers<WriteTransaction>();
-    const asked = Promise.withResolvers<"commit" | "rollback">();
-    const undo = new Error("Cannot keep the transaction: it was rolled back");
-    const ended = Promise.resolve(
-      this.#tenant.data.write(this.#seen, async (tx) => {
-        if (!this.#foreignKeys) tx.exec("PRAGMA defer_foreign_keys=ON");
-        started.resolve(tx);
-        if ((await asked.promise) === "rollback") throw undo;
-      }),
-    ).catch((error: unknown) => {
-      started.reject(error);
-      if (error !== undo) throw error;
-    });
-    // Awaited when the transaction ends; a failure before is told by `started`.
-    ended.catch(() => undefined);
-    const tx = await started.promise;
+    const transaction = await this.#start();
     const timer = setTimeout(() => {
       this.#lostBecause = `it was open for more than ${this.#transactionMs} ms`;
-      void this.#finish("rollback").catch(() => undefined);
+      if (this.#open?.transaction === transaction) this.#open = undefined;
+      void transaction.abort(this.#lostBecause).catch(() => undefined);
     }, this.#transactionMs);
-    this.#open = { tx, end: asked.resolve, ended, cancelTimer: () => clearTimeout(timer) };
-    this.#isReadOnly = isReadOnly;
+    this.#open = { transaction, isReadOnly, cancelTimer: () => clearTimeout(timer) };
     return NOTHING;
   }
 
@@ -193,9 +167,8 @@ export class TenantSession implements SqlSession {
     if (open === undefined) return;
     this.#open = undefined;
     open.cancelTimer();
-    open.end(how);
-    if (how === "rollback") this.#sql.undone();
-    await open.ended;
+    if (how === "commit") await open.transaction.commit();
+    else await open.transaction.rollback();
     this.#noteNewest();
   }
 
@@ -206,32 +179,21 @@ export class TenantSession implements SqlSession {
 
 const NOTHING: SessionResult = { columns: [], rows: [], affectedRows: 0, lastInsertRowid: undefined };
 
-function run(db: SqlReader, sql: string, params: readonly SqlValue[], isWrite: boolean): RawResult {
-  const result = db.raw(sql, params, {
-    rowsMax: limits.sqlRowsMax,
-    bytesMax: limits.sqlResultBytesMax,
-    deadlineMs: performance.now() + limits.sqlStatementMs,
-  });
-  // Half an answer would be taken for a whole one; of a write it undoes the statement's own transaction.
-  if (result.cut !== undefined) throw tooLarge(result.cut, isWrite);
-  return result;
-}
+/** `BEGIN TRANSACTION READONLY` is libSQL's own word. */
+const isReadonlyBegin = (words: readonly string[]): boolean =>
+  words[0] === "BEGIN" && words.includes("READONLY");
 
-function tooLarge(cut: NonNullable<RawResult["cut"]>, isWrite: boolean): SqlRefused {
-  if (cut === "time")
-    return new SqlRefused("SQLITE_INTERRUPT", `The statement took more than ${limits.sqlStatementMs} ms`);
-  const bound = cut === "rows" ? `${limits.sqlRowsMax} rows` : `${limits.sqlResultBytesMax} bytes`;
-  return new SqlRefused(
-    "RESPONSE_TOO_LARGE",
-    `The ${isWrite ? "returned" : "result's"} rows are more than ${bound}`,
-  );
-}
-
-function toResult(result: RawResult, nature: StatementNature): SessionResult {
+/** Half an answer would be taken for a whole one. */
+function toResult({ columns, rows, cut, nature, changes, lastInsertRowid }: RanWithRows): SessionResult {
+  if (cut !== undefined) {
+    const bound = cut === "rows" ? `${limits.sqlRowsMax} rows` : `${limits.sqlResultBytesMax} bytes`;
+    const what = nature.isWrite ? "returned" : "result's";
+    throw new SqlRefused("RESPONSE_TOO_LARGE", `The ${what} rows are more than ${bound}`);
+  }
   return {
-    columns: result.columns,
-    rows: result.rows,
-    affectedRows: nature.changesRows ? result.changes : 0,
-    lastInsertRowid: nature.changesRows ? result.lastInsertRowid : undefined,
+    columns,
+    rows,
+    affectedRows: nature.changesRows ? changes : 0,
+    lastInsertRowid: nature.changesRows ? lastInsertRowid : undefined,
   };
 }

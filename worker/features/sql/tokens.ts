@@ -6,7 +6,7 @@ import { nowText } from "../../model/fields/date-text.ts";
 import { badRequest } from "../../pb/api-error.ts";
 import type { SqlReader, SqlRow } from "../../sqlite/contract.ts";
 import type { Observation, Tenant } from "../../tenant/contract.ts";
-import type { SqlAccess } from "./policy.ts";
+import type { SqlAccess } from "../../statements/policy.ts";
 
 export interface SqlToken {
   id: string;

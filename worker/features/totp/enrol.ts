@@ -1,17 +1,20 @@
 /** What a signed-in record does with its own authenticator. */
 import { renderSVG } from "uqr";
 import type { RecordData } from "../../model/contract.ts";
+import { policyOf } from "../../auth/policy.ts";
+import { newAuthToken } from "../../auth/tokens.ts";
 import { modelOf } from "../../model/model.ts";
 import { toText } from "../../model/fields/cast.ts";
 import { badRequest, forbidden, notFound } from "../../pb/api-error.ts";
 import { findAuthCollection } from "../../pb/find-collection.ts";
 import { BLANK, failForm, formBody, formText } from "../../pb/form-body.ts";
+import { submittedMfaId } from "../../pb/mfa-session.ts";
 import type { PbContext } from "../../pb/route.ts";
+import type { SignIn } from "../../pb/sign-in.ts";
 import { settingsGroup, settingsOf } from "../../pb/settings.ts";
 import type { WriteTransaction } from "../../tenant/contract.ts";
 import { countTry, takeCode, wrongCode } from "./check-code.ts";
 import { backupCodesLeft, findTotp, renewBackupCodes, startTotp, takeTotp, totpUri } from "./credential.ts";
-import { policyOf } from "./policy.ts";
 import { forgetCredentials } from "./tables.ts";
 
 /** `GET …/totp`: `{enabled, backupCodes}`, the latter how many are left. */
@@ -24,9 +27,9 @@ export function showTotp(context: PbContext): Response {
   return context.json(200, shown);
 }
 
-/** `POST …/request-totp`: `{secret, uri, qr}` (an SVG); nothing changes until the first code confirms it. */
-export async function requestTotp(context: PbContext): Promise<Response> {
-  const record = ownRecord(context);
+/** `POST …/request-totp`: `{mfaId?}` → `{secret, uri, qr}` (an SVG); nothing changes until the first code confirms it. */
+export async function requestTotp(signIn: SignIn, context: PbContext): Promise<Response> {
+  const { record } = await enrolling(signIn, context);
   const { tenant, seen } = context;
   const { secret, issuer } = await tenant.data.write(seen, (tx) => {
     const { totp } = policyOf(tx, record.collection);
@@ -40,9 +43,12 @@ export async function requestTotp(context: PbContext): Promise<Response> {
   return context.json(200, { secret, uri, qr: renderSVG(uri) });
 }
 
-/** `POST …/confirm-totp`: `{code}` → `{backupCodes}`; from now on sign-in asks for a code. */
-export async function confirmTotp(context: PbContext): Promise<Response> {
-  const record = ownRecord(context);
+/**
+ * `POST …/confirm-totp`: `{code}` → `{backupCodes}`; from now on sign-in asks for a code. With the `mfaId` of a sign-in that
+ * waits for it, the code ends that, too: `{record, token, meta: {backupCodes}}`.
+ */
+export async function confirmTotp(signIn: SignIn, context: PbContext): Promise<Response> {
+  const { record, isSigningIn } = await enrolling(signIn, context);
   const code = await submittedCode(context);
   countTry(context.tenant, record);
   const backupCodes = await context.tenant.data.write(context.seen, (tx) => {
@@ -52,7 +58,9 @@ export async function confirmTotp(context: PbContext): Promise<Response> {
     if (!takeTotp(tx, record, credential, code, Date.now())) throw wrongCode();
     return renewBackupCodes(tx, record);
   });
-  return context.json(200, { backupCodes });
+  if (!isSigningIn) return context.json(200, { backupCodes });
+  const token = newAuthToken(record);
+  return signIn.answer(context, { record, token, method: "totp", meta: { backupCodes } });
 }
 
 /** `POST …/renew-backup-codes`: `{code}` → `{backupCodes}` */
@@ -98,6 +106,16 @@ async function submittedCode(context: PbContext): Promise<string> {
   const code = formText(context, await formBody(context), "code");
   failForm({ code: code === "" ? BLANK : undefined });
   return code;
+}
+
+/** Who is signed in, or who cannot sign in before they have enrolled. */
+async function enrolling(
+  signIn: SignIn,
+  context: PbContext,
+): Promise<{ record: RecordData; isSigningIn: boolean }> {
+  const mfaId = context.auth === undefined ? await submittedMfaId(context) : "";
+  if (mfaId === "") return { record: ownRecord(context), isSigningIn: false };
+  return { record: signIn.enrolling(context, findAuthCollection(context), mfaId), isSigningIn: true };
 }
 
 function ownRecord(context: PbContext): RecordData {

@@ -8,9 +8,6 @@ import type { SqlReader } from "../../sqlite/contract.ts";
 import type { Tenant, WriteTransaction } from "../../tenant/contract.ts";
 
 const TABLES = `
-CREATE TABLE IF NOT EXISTS \`_mb_authPolicies\` (
-  collectionRef TEXT PRIMARY KEY NOT NULL, totpEnabled INTEGER NOT NULL, totpIssuer TEXT NOT NULL
-) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS \`_mb_totps\` (
   collectionRef TEXT NOT NULL, recordRef TEXT NOT NULL, secret TEXT NOT NULL,
   confirmed INTEGER NOT NULL, lastStep INTEGER NOT NULL, PRIMARY KEY (collectionRef, recordRef)
@@ -39,7 +36,7 @@ export const credentialCleanup = {
     model.listen((tx, change) => forget(tx, change));
     model.listenCollections((tx, { action, collection }) => {
       if (action !== "delete" || collection.type !== "auth" || !hasTables(tx)) return;
-      for (const table of [...OWNED, "_mb_authPolicies"]) {
+      for (const table of OWNED) {
         tx.run(`DELETE FROM \`${table}\` WHERE collectionRef = ?`, [collection.id]);
       }
     });

@@ -14,6 +14,7 @@ export interface S3Options {
   credentials?: { accessKeyId: string; secretAccessKey: string; sessionToken?: string };
   requestMs?: number;
   partBytes?: number;
+  putSingleBytesMax?: number;
   copySingleBytesMax?: number;
   copyPartBytes?: number;
 }
@@ -28,6 +29,7 @@ export interface S3Connection {
   base: string;
   requestMs: number;
   partBytes: number;
+  putSingleBytesMax: number;
   copySingleBytesMax: number;
   copyPartBytes: number;
 }
@@ -61,6 +63,7 @@ export function connect(options: S3Options): S3Connection {
     base: options.prefix === "" ? "" : `${options.prefix}/`,
     requestMs: options.requestMs ?? limits.storeRequestMs,
     partBytes: options.partBytes ?? limits.storePartBytes,
+    putSingleBytesMax: options.putSingleBytesMax ?? limits.storePutSingleBytesMax,
     copySingleBytesMax: options.copySingleBytesMax ?? limits.storeCopySingleBytesMax,
     copyPartBytes: options.copyPartBytes ?? limits.storeCopyPartBytes,
   };

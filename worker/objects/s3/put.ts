@@ -7,8 +7,9 @@ import type { Deadline } from "../deadline.ts";
 import { exactChunks } from "../stream.ts";
 import type { S3Connection } from "./client.ts";
 import { refusedPut } from "./errors.ts";
+import { createInParts } from "./put-parts.ts";
 
-/** One conditional PUT, whatever the size: a multipart upload's condition is not known to all stores. */
+/** One conditional PUT up to what a store takes in one: a multipart upload's condition is not known to all stores. */
 export async function createObject(
   s3: S3Connection,
   key: string,
@@ -16,6 +17,9 @@ export async function createObject(
   options: PutOptions,
   deadline: Deadline,
 ): Promise<PutOutcome> {
+  if (!(body instanceof Uint8Array) && body.length > s3.putSingleBytesMax) {
+    return createInParts(s3, key, body, options, deadline);
+  }
   // A body that fails would leave the request open: it has to be cut by hand.
   const broken = new AbortController();
   const send = body instanceof Uint8Array ? body : Readable.from(moving(key, body, deadline));

@@ -1,6 +1,8 @@
 import { GetObjectCommand, type GetObjectCommandOutput, HeadObjectCommand } from "@aws-sdk/client-s3";
 import { SystemError } from "../../../shared/errors.ts";
+import { limits } from "../../../shared/limits.ts";
 import type { GetResult, ObjectHead, StorageClass } from "../../../shared/objects/contract.ts";
+import type { Deadline } from "../deadline.ts";
 import { guardedStream } from "../stream.ts";
 import type { S3Connection } from "./client.ts";
 import { isMissing, s3Error, statusOf } from "./errors.ts";
@@ -19,28 +21,66 @@ export async function getObject(
   return { size, stream };
 }
 
+/** A range that stops half-way goes on from there: what has come is not asked for again. */
 export async function getRange(
   s3: S3Connection,
   key: string,
   range: { offset: number; length: number } | { suffix: number },
-  signal: AbortSignal,
+  { signal, progress }: Deadline,
 ): Promise<{ bytes: Uint8Array; size: number } | undefined> {
   const empty = "suffix" in range ? range.suffix === 0 : range.length === 0;
-  const header =
-    "suffix" in range ? `bytes=-${range.suffix}` : `bytes=${range.offset}-${range.offset + range.length - 1}`;
   try {
-    const found = empty ? null : await get(s3, key, header, signal);
+    const found = empty ? null : await get(s3, key, rangeHeader(range), signal);
     if (found === undefined) return undefined;
-    if (found !== null) {
-      const bytes = (await found.Body?.transformToByteArray()) ?? new Uint8Array();
-      return { bytes, size: sizeOf(key, found) };
-    }
+    if (found !== null) return await wholeRange(s3, key, found, { signal, progress });
   } catch (error) {
     if (statusOf(error) !== 416) throw error;
   }
   // HTTP has no name for an empty range, nor for one that starts at the end.
   const head = await headObject(s3, key, signal);
   return head && { bytes: new Uint8Array(), size: head.size };
+}
+
+const rangeHeader = (range: { offset: number; length: number } | { suffix: number }): string =>
+  "suffix" in range ? `bytes=-${range.suffix}` : `bytes=${range.offset}-${range.offset + range.length - 1}`;
+
+async function wholeRange(
+  s3: S3Connection,
+  key: string,
+  first: GetObjectCommandOutput,
+  { signal, progress }: Deadline,
+): Promise<{ bytes: Uint8Array; size: number }> {
+  const { start, length, size } = placeOf(key, first);
+  const bytes = new Uint8Array(length);
+  let answer: GetObjectCommandOutput | undefined = first;
+  let filled = 0;
+  for (let attempt = 1; ; attempt++) {
+    try {
+      for await (const chunk of moving(s3, key, answer, signal)) {
+        if (chunk.length > bytes.length - filled) {
+          throw new SystemError("store_misbehaves", `Cannot read a range of ${key}: the store sends more`);
+        }
+        bytes.set(chunk, filled);
+        filled += chunk.length;
+        progress();
+      }
+    } catch (error) {
+      if (signal.aborted || (error instanceof SystemError && error.code !== "store_unavailable")) throw error;
+    }
+    if (filled === bytes.length) return { bytes, size };
+    if (attempt >= limits.storeAttemptsMax) {
+      throw new SystemError(
+        "store_unavailable",
+        `Cannot read ${key}: the connection broke at byte ${filled}`,
+      );
+    }
+    progress();
+    const rest = { offset: start + filled, length: bytes.length - filled };
+    answer = await get(s3, key, rangeHeader(rest), signal);
+    if (answer !== undefined && placeOf(key, answer).start !== rest.offset) {
+      throw new SystemError("store_misbehaves", `Cannot read a range of ${key}: the store sends another`);
+    }
+  }
 }
 
 export async function headObject(
@@ -87,9 +127,30 @@ async function get(
   }
 }
 
-function sizeOf(key: string, found: GetObjectCommandOutput): number {
-  const total = /\/(\d+)$/.exec(found.ContentRange ?? "")?.[1];
-  if (total !== undefined) return Number(total);
+/** The body's chunks; fails when none comes for a while. */
+function moving(
+  s3: S3Connection,
+  key: string,
+  found: GetObjectCommandOutput | undefined,
+  signal: AbortSignal,
+): AsyncIterable<Uint8Array> {
+  const body = found?.Body?.transformToWebStream() as ReadableStream<Uint8Array> | undefined;
+  const idleMs = Math.min(limits.storeBodyIdleMs, s3.requestMs / 4);
+  return guardedStream(`read ${key}`, body?.[Symbol.asyncIterator]() ?? nothing(), idleMs, signal);
+}
+
+async function* nothing(): AsyncGenerator<Uint8Array> {}
+
+/** Where an answer's bytes stand, and how large the object is. */
+function placeOf(
+  key: string,
+  found: GetObjectCommandOutput,
+): { start: number; length: number; size: number } {
+  const [, first, last, size] = /^bytes (\d+)-(\d+)\/(\d+)$/.exec(found.ContentRange ?? "") ?? [];
+  if (first !== undefined && last !== undefined && size !== undefined) {
+    const start = Number(first);
+    return { start, length: Number(last) - start + 1, size: Number(size) };
+  }
   throw new SystemError("store_misbehaves", `Cannot read a range of ${key}: the store ignores ranges`);
 }
 

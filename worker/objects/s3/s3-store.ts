@@ -19,6 +19,7 @@ import { listObjects } from "./list.ts";
 import { createObject, overwriteObject } from "./put.ts";
 import { getObject, getRange, headObject } from "./read.ts";
 import { thawObject } from "./thaw.ts";
+import { deleteVersions, keepsVersions } from "./versions.ts";
 
 /** A bucket, or a prefix of one, of any store with the S3 API. Connects at the first request. */
 export function openS3Store(options: S3Options): ObjectStore {
@@ -67,7 +68,7 @@ class S3Store implements ObjectStore {
     options: RequestOptions = {},
   ): Promise<{ bytes: Uint8Array; size: number } | undefined> {
     checkKey(key);
-    return this.#run(`read ${key}`, options.signal, ({ signal }) => getRange(this.#s3, key, range, signal));
+    return this.#run(`read ${key}`, options.signal, (deadline) => getRange(this.#s3, key, range, deadline));
   }
 
   async head(key: string, options: RequestOptions = {}): Promise<ObjectHead | undefined> {
@@ -99,6 +100,25 @@ class S3Store implements ObjectStore {
   async thaw(key: string, days: number, options: RequestOptions = {}): Promise<void> {
     checkKey(key);
     await this.#run(`thaw ${key}`, options.signal, ({ signal }) => thawObject(this.#s3, key, days, signal));
+  }
+
+  async keepsVersions(options: RequestOptions = {}): Promise<boolean | undefined> {
+    return this.#run("ask for versions", options.signal, ({ signal }) => keepsVersions(this.#s3, signal));
+  }
+
+  async shred(prefix: string, options: RequestOptions = {}): Promise<void> {
+    const done = await this.#run(`delete versions of ${prefix}`, options.signal, (deadline) =>
+      deleteVersions(this.#s3, prefix, deadline),
+    );
+    if (done) return;
+    for (;;) {
+      const { objects } = await this.list({ prefix, ...options });
+      if (objects.length === 0) return;
+      await this.delete(
+        objects.map(({ key }) => key),
+        options,
+      );
+    }
   }
 
   async close(): Promise<void> {

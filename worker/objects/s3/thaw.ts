@@ -27,6 +27,6 @@ export async function thawObject(
     if (begun) return;
     // Stores that know the class only by name (Ceph) cannot restore, and keep the object readable.
     if (statusOf(error) !== 501 && statusOf(error) !== 405) throw error;
-    await getRange(s3, key, { offset: 0, length: 1 }, signal);
+    await getRange(s3, key, { offset: 0, length: 1 }, { signal, progress: () => undefined });
   }
 }

@@ -3,6 +3,8 @@ import { SUPERUSERS } from "../../auth/tokens.ts";
 import type { TenantModel } from "../../model/contract.ts";
 import type { RequestContext, RequestInfo } from "../../query/contract.ts";
 import type { SqlReader } from "../../sqlite/contract.ts";
+import { WeighedReader } from "../../statements/weighed-reader.ts";
+import { weigherOf } from "../../statements/weigher.ts";
 import { derivedInfo } from "../request-info.ts";
 
 export interface RecordScope {
@@ -14,8 +16,10 @@ export interface RecordScope {
   readonly isSuperuser: boolean;
 }
 
+/** @param db - of `readWeighed` or `writeWeighed` where heavy statements may run elsewhere; otherwise endless ones fail */
 export function recordScope(db: SqlReader, model: TenantModel, info: RequestInfo): RecordScope {
-  return { db, model, info, isSuperuser: info.auth?.collection.name === SUPERUSERS };
+  const weighed = db instanceof WeighedReader ? db : new WeighedReader(db, weigherOf(model.tenant));
+  return { db: weighed, model, info, isSuperuser: info.auth?.collection.name === SUPERUSERS };
 }
 
 export function inContext(scope: RecordScope, context: RequestContext): RecordScope {

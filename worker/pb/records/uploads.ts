@@ -1,7 +1,6 @@
-/** Files of records in the object store: durable before the record that names them is saved, removed after it let them go. */
+/** Files of records in the object store: durable before the record that names them is saved, kept for a while after it let them go. */
 import { limits } from "../../../shared/limits.ts";
 import type { ObjectBody } from "../../../shared/objects/contract.ts";
-import { listAll } from "../../../shared/objects/read.ts";
 import { storageKey, storagePrefix } from "../../../shared/objects/layout.ts";
 import type { PendingRecord, RecordData } from "../../model/contract.ts";
 import type { Tenant } from "../../tenant/contract.ts";
@@ -34,34 +33,29 @@ export async function dropUploads(tenant: Tenant, pending: PendingRecord): Promi
     await tenant.objects.delete(keys, { signal: AbortSignal.timeout(limits.storeRequestMs) });
 }
 
-/** Removes files and their thumbs. */
-export async function dropFiles(
+/** Keys of files of a record. */
+export const fileKeys = (
   tenant: Tenant,
   collectionId: string,
   recordId: string,
   names: readonly string[],
-): Promise<void> {
-  const signal = AbortSignal.timeout(limits.storeRequestMs);
-  const keys = names.map((name) => keyOf(tenant, collectionId, recordId, name));
-  for (const name of names) {
-    const prefix = keyOf(tenant, collectionId, recordId, `thumbs_${name}/`);
-    for await (const thumb of listAll(tenant.objects, { prefix, signal })) keys.push(thumb.key);
-  }
-  if (keys.length > 0) await tenant.objects.delete(keys, { signal });
-}
+): string[] => names.map((name) => keyOf(tenant, collectionId, recordId, name));
 
-/** Removes the files of all records of a collection. */
-export async function dropCollectionFiles(tenant: Tenant, collectionId: string): Promise<void> {
+/** The keys of all files of a collection, their thumbs too, some at a time. */
+export async function* collectionFileKeys(tenant: Tenant, collectionId: string): AsyncGenerator<string[]> {
   const prefix = `${storagePrefix(tenant.id)}${collectionId}/`;
-  for (;;) {
+  let startAfter: string | undefined;
+  do {
     const signal = AbortSignal.timeout(limits.storeRequestMs);
-    const { objects, next } = await tenant.objects.list({ prefix, signal, limit: limits.storeDeleteBatch });
-    await tenant.objects.delete(
-      objects.map(({ key }) => key),
-      { signal },
-    );
-    if (next === undefined) return;
-  }
+    const page = await tenant.objects.list({
+      prefix,
+      signal,
+      limit: limits.storeListPage,
+      ...(startAfter === undefined ? {} : { startAfter }),
+    });
+    if (page.objects.length > 0) yield page.objects.map(({ key }) => key);
+    startAfter = page.next;
+  } while (startAfter !== undefined);
 }
 
 /** The names of all files that a record holds. */

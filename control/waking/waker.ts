@@ -1,0 +1,107 @@
+import type { Logger } from "pino";
+import { type Slug, type TenantId, parseEpoch } from "../../shared/ids.ts";
+import { limits } from "../../shared/limits.ts";
+import type { Route } from "../../shared/protocol/internal.ts";
+import type { Clock } from "../clock.ts";
+import { tenantKey, workerKey } from "../domain/keys.ts";
+import type { TenantRecord } from "../domain/records.ts";
+import type { Table } from "../domain/table.ts";
+import { isClosed } from "../domain/tenant-parts.ts";
+import { serves } from "../domain/worker-states.ts";
+import type { WorkerClient } from "../moving/worker-client.ts";
+
+export interface WakerParts {
+  table: Table;
+  workers: Pick<WorkerClient, "load">;
+  /** As for a client: assigns a worker when there is none. */
+  resolve: (slug: Slug) => Promise<Pick<Route, "worker" | "epoch">>;
+  clock: Clock;
+  log: Logger;
+}
+
+interface Tried {
+  /** Of this due time. */
+  dueMs: number;
+  failures: number;
+  /** Monotonic. */
+  notBeforeMs: number;
+}
+
+/**
+ * Loads the tenants that are due and that nobody has loaded; what they then do is their worker's business, and when they are due
+ * next is what it reports. One sweep a minute over an index: no timer per tenant. Its memory is only when not to try again yet.
+ */
+export class Waker {
+  readonly #parts: WakerParts;
+  readonly #tried = new Map<TenantId, Tried>();
+
+  constructor(parts: WakerParts) {
+    this.#parts = parts;
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    const { clock } = this.#parts;
+    this.#tried.clear();
+    // A new leader looks at once: the one before may have died in the middle.
+    while (!signal.aborted) {
+      await this.sweep(signal);
+      const untilNextMs = limits.wakeSweepMs - (clock.nowMs() % limits.wakeSweepMs);
+      await clock.sleep(untilNextMs, signal).catch(() => undefined);
+    }
+  }
+
+  /** Resolves when all that is due was tried once. @returns how many were loaded */
+  async sweep(signal: AbortSignal): Promise<number> {
+    const due = this.#due()[Symbol.iterator]();
+    let loaded = 0;
+    let left = limits.wakesPerSweep;
+    const lane = async (): Promise<void> => {
+      while (!signal.aborted && left-- > 0) {
+        const next = due.next();
+        if (next.done === true) return;
+        if (await this.#wake(next.value, signal)) loaded += 1;
+      }
+    };
+    await Promise.all(Array.from({ length: limits.wakesParallel }, lane));
+    return loaded;
+  }
+
+  *#due(): Generator<TenantRecord & { dueMs: number }> {
+    const { table, clock } = this.#parts;
+    const [nowMs, monotonicMs] = [clock.nowMs(), clock.monotonicMs()];
+    for (const id of this.#tried.keys()) {
+      if (table.get(tenantKey(id))?.dueMs === undefined) this.#tried.delete(id);
+    }
+    // A copy: waking some changes the index.
+    for (const id of [...table.due(nowMs)]) {
+      const tenant = table.get(tenantKey(id));
+      const dueMs = tenant?.dueMs;
+      if (tenant === undefined || dueMs === undefined || dueMs > nowMs) continue;
+      // What is on its way comes to an end first; it is still due at the next sweep.
+      if (isClosed(tenant) || tenant.transfer !== undefined) continue;
+      const tried = this.#tried.get(id);
+      if (tried?.dueMs === dueMs && monotonicMs < tried.notBeforeMs) continue;
+      const owner = tenant.owner === undefined ? undefined : table.get(workerKey(tenant.owner.incarnation));
+      if (serves(owner) && nowMs - dueMs < limits.wakeOwnerGraceMs) continue;
+      yield { ...tenant, dueMs };
+    }
+  }
+
+  async #wake({ id, slug, dueMs }: TenantRecord & { dueMs: number }, signal: AbortSignal): Promise<boolean> {
+    const { resolve, workers, clock, log } = this.#parts;
+    const before = this.#tried.get(id);
+    const failures = before?.dueMs === dueMs ? before.failures + 1 : 0;
+    // Also after a success: a worker that has it loaded and does not say when it is due next is not asked every minute.
+    const delayMs = Math.min((limits.wakeSweepMs / 2) * 2 ** failures, limits.wakeRetryMsMax);
+    this.#tried.set(id, { dueMs, failures, notBeforeMs: clock.monotonicMs() + delayMs });
+    try {
+      const { worker, epoch } = await resolve(slug);
+      if (worker === undefined) return false;
+      await workers.load(worker, id, parseEpoch(epoch), signal);
+      return true;
+    } catch (error) {
+      if (!signal.aborted) log.warn({ tenant: id, failures, error }, "cannot wake a tenant that is due yet");
+      return false;
+    }
+  }
+}

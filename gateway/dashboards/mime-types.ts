@@ -1,0 +1,21 @@
+/** Of what bundlers make, by the end of the name. */
+export const MIME_TYPES: ReadonlyMap<string, string> = new Map([
+  ["html", "text/html; charset=utf-8"],
+  ["js", "text/javascript; charset=utf-8"],
+  ["mjs", "text/javascript; charset=utf-8"],
+  ["css", "text/css; charset=utf-8"],
+  ["json", "application/json"],
+  ["map", "application/json"],
+  ["webmanifest", "application/manifest+json"],
+  ["svg", "image/svg+xml"],
+  ["png", "image/png"],
+  ["jpg", "image/jpeg"],
+  ["webp", "image/webp"],
+  ["avif", "image/avif"],
+  ["gif", "image/gif"],
+  ["ico", "image/x-icon"],
+  ["woff", "font/woff"],
+  ["woff2", "font/woff2"],
+  ["wasm", "application/wasm"],
+  ["txt", "text/plain; charset=utf-8"],
+]);

@@ -1,0 +1,115 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { readdirSync, readlinkSync } from "node:fs";
+import { eventually, killAll } from "../e2e/process.ts";
+import {
+  FakeControl,
+  type FakeWorker,
+  type GatewayProcess,
+  PROCESSES,
+  removeData,
+  startGateway,
+  startWorker,
+} from "./platform.ts";
+import { connectRaw, statusOf } from "./raw.ts";
+
+let control: FakeControl;
+let worker: FakeWorker;
+/** Endless answers that are being sent, and events that were asked for. */
+let sending = 0;
+
+beforeAll(() => {
+  worker = startWorker(1, async (request) => {
+    const { pathname } = new URL(request.url);
+    if (pathname === "/endless") {
+      sending += 1;
+      const part = new Uint8Array(64 * 1024);
+      return new Response(
+        new ReadableStream({
+          pull: (controller) => controller.enqueue(part),
+          cancel: () => {
+            sending -= 1;
+          },
+        }),
+      );
+    }
+    if (pathname === "/quiet") {
+      let count = 0;
+      const body = new ReadableStream({
+        async pull(controller) {
+          if (count++ > 0) await Bun.sleep(3_500);
+          controller.enqueue(new TextEncoder().encode(`data: ${count}\n\n`));
+        },
+      });
+      return new Response(body, { headers: { "content-type": "text/event-stream" } });
+    }
+    return new Response(`got ${(await request.text()).length}`);
+  });
+  control = new FakeControl();
+  control.set("acme", worker);
+});
+
+afterAll(async () => {
+  await killAll();
+  await worker.stop();
+  await control.stop();
+  removeData();
+});
+
+/** The process's sockets: to clients, workers and control. */
+function socketsOf({ process }: GatewayProcess): number {
+  const folder = `/proc/${process.pid}/fd`;
+  return readdirSync(folder).filter((name) => {
+    try {
+      return readlinkSync(`${folder}/${name}`).startsWith("socket:");
+    } catch {
+      return false;
+    }
+  }).length;
+}
+
+describe.each(PROCESSES)("slow clients on %s", (runtime) => {
+  let gateway: GatewayProcess;
+  beforeAll(async () => {
+    gateway = await startGateway(runtime, control.url, ["--client-wait=1"]);
+    await eventually(async () => expect((await fetch(gateway.url("acme"))).status).toBe(200));
+  });
+  afterAll(() => gateway.process.kill("SIGKILL"));
+
+  test("a body that comes too slowly ends with 408, or its connection", async () => {
+    const raw = await connectRaw(gateway.port);
+    raw.send("POST / HTTP/1.1\r\nHost: acme.localhost\r\nContent-Length: 1000\r\n\r\n");
+    const drip = setInterval(() => raw.send("x"), 200);
+    const answer = await Promise.race([raw.until(/\r\n\r\n/, 8_000), raw.closed.then(() => raw.text())]);
+    clearInterval(drip);
+    expect(statusOf(answer)).toBe(408);
+    expect(answer).toContain("client_too_slow");
+    raw.end();
+  }, 15_000);
+
+  test("a client that does not read its answer is left, and the worker with it", async () => {
+    const socket = await Bun.connect({
+      hostname: "127.0.0.1",
+      port: gateway.port,
+      socket: { data: () => undefined },
+    });
+    socket.pause();
+    await eventually(() => expect(socketsOf(gateway)).toBeGreaterThan(2));
+    socket.write("GET /endless HTTP/1.1\r\nHost: acme.localhost\r\n\r\n");
+    await eventually(() => expect(sending).toBe(1), 5_000);
+    const before = socketsOf(gateway);
+    await eventually(() => expect(sending).toBe(0), 20_000);
+    // Deno has no way to close a connection whose bytes wait to be taken.
+    if (runtime === "bun") await eventually(() => expect(socketsOf(gateway)).toBeLessThan(before));
+    socket.terminate();
+    expect((await fetch(gateway.url("acme"))).status).toBe(200);
+  }, 30_000);
+
+  test("a stream that has nothing to say is left alone", async () => {
+    const answer = await fetch(gateway.url("acme", "/quiet"));
+    const reader = answer.body?.getReader();
+    const texts: string[] = [];
+    for (let i = 0; i < 2; i++) texts.push(new TextDecoder().decode((await reader?.read())?.value));
+    expect(texts).toEqual(["data: 1\n\n", "data: 2\n\n"]);
+    await reader?.cancel();
+  }, 15_000);
+});

@@ -1,0 +1,19 @@
+import { mfa } from "../../auth/options.ts";
+import { policyOf } from "../../auth/policy.ts";
+import { limits } from "../../../shared/limits.ts";
+import type { OfferMethods, StrongFactor } from "../../pb/sign-in.ts";
+import { findTotp } from "./credential.ts";
+
+/** Whoever has an authenticator is asked for it, whatever they prove first. */
+export const totpFactor: StrongFactor = {
+  method: "totp",
+  isOffered: ({ totp }) => totp.enabled,
+  isAskedOfOwners: () => true,
+  isEnrolled: (db, record) => findTotp(db, record)?.isConfirmed === true,
+};
+
+export const offerTotp: OfferMethods = ({ tenant, seen }, collection) => {
+  const { totp } = tenant.data.read(seen, (db) => policyOf(db, collection));
+  if (!totp.enabled) return {};
+  return { totp: { enabled: true, duration: mfa(collection).durationSeconds || limits.mfaSecondsDefault } };
+};

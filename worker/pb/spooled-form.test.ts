@@ -1,0 +1,96 @@
+import { afterEach, expect, test } from "bun:test";
+import { readdirSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { limits } from "../../shared/limits.ts";
+import { bindBody } from "./body.ts";
+
+const onDisk = (): string[] => readdirSync(tmpdir()).filter((name) => name.startsWith("manybase-form-"));
+const before = new Set(onDisk());
+const left = (): string[] => onDisk().filter((name) => !before.has(name));
+
+afterEach(() => expect(left()).toEqual([]));
+
+const MANY = limits.requestBodyBytesMax;
+const large = crypto.getRandomValues(new Uint8Array(65_536));
+const largeFile = (name: string): File =>
+  new File(Array<Uint8Array<ArrayBuffer>>(40).fill(large), name, { type: "application/zip" });
+
+function formRequest(form: FormData): Request {
+  return new Request("http://tenant/", { method: "POST", body: form });
+}
+
+test("large files wait on disk, small ones and values do not, all in the order of the form", async () => {
+  const form = new FormData();
+  form.append("title", "ä\r\n--x");
+  form.append("n", "1");
+  form.append("docs", largeFile("größe.zip"));
+  form.append("docs", new File(["small"], "small.txt"));
+  form.append("docs", largeFile("b.zip"));
+  form.append("empty", new File([], ""));
+  form.append("@jsonPayload", '{"late":"1"}');
+  const body = await bindBody(formRequest(form), MANY);
+  expect(body.values).toEqual({ title: "ä\r\n--x", n: 1, empty: "", late: "1" });
+  const docs = body.files.get("docs") ?? [];
+  expect(docs.map(({ name, size, mime }) => ({ name, size, mime }))).toEqual([
+    { name: "größe.zip", size: 40 * 65_536, mime: "application/octet-stream" },
+    { name: "small.txt", size: 5, mime: "text/plain" },
+    { name: "b.zip", size: 40 * 65_536, mime: "application/octet-stream" },
+  ]);
+  expect(left()).toHaveLength(1);
+  const bytes = new Uint8Array(await (docs[2]?.blob ?? new Blob()).arrayBuffer());
+  expect(Bun.hash(bytes)).toBe(Bun.hash(new Uint8Array(await largeFile("b.zip").arrayBuffer())));
+  await body.discard?.();
+});
+
+test("the same form says the same whether it is small or spooled", async () => {
+  const fill = (size: number): FormData => {
+    const form = new FormData();
+    form.append("a", "true");
+    form.append("a", "2");
+    form.append("ü", "");
+    form.append("file", new File(["{}"], "x.json", { type: "text/html" }));
+    form.append("file", new File([], "none.txt"));
+    form.append("pad", "p".repeat(size));
+    return form;
+  };
+  const [small, spooled] = await Promise.all(
+    [1, limits.formFileMemoryBytesMax].map((size) => bindBody(formRequest(fill(size)), MANY)),
+  );
+  const shown = (body: typeof small): unknown => [
+    { ...body?.values, pad: "" },
+    [...(body?.files ?? [])].map(([key, files]) => [
+      key,
+      files.map(({ name, size, mime }) => [name, size, mime]),
+    ]),
+  ];
+  expect(shown(spooled)).toEqual(shown(small));
+});
+
+test("a form that is too large, cut off, broken or given up leaves nothing behind", async () => {
+  const form = new FormData();
+  form.append("docs", largeFile("a.zip"));
+  const whole = formRequest(form);
+  const type = whole.headers.get("content-type") ?? "";
+  const bytes = new Uint8Array(await whole.arrayBuffer());
+  const send = (body: BodyInit, signal?: AbortSignal): Request =>
+    new Request("http://tenant/", {
+      method: "POST",
+      body,
+      headers: { "content-type": type },
+      ...(signal === undefined ? {} : { signal }),
+    });
+  const slow = (part: Uint8Array<ArrayBuffer>): ReadableStream => new Blob([part]).stream();
+  await expect(bindBody(send(slow(bytes)), 2 * 1024 * 1024)).rejects.toMatchObject({ status: 413 });
+  await expect(bindBody(send(slow(bytes.slice(0, -20_000))), MANY)).rejects.toMatchObject({ status: 400 });
+  const noise = new Uint8Array(limits.formFileMemoryBytesMax + 1).fill(120);
+  await expect(bindBody(send(slow(noise)), MANY)).rejects.toMatchObject({ status: 400 });
+  const client = new AbortController();
+  const endless = new ReadableStream({
+    async pull(controller) {
+      controller.enqueue(bytes.slice(0, 2_000_000));
+      await Bun.sleep(20);
+      client.abort();
+    },
+  });
+  await expect(bindBody(send(endless, client.signal), MANY)).rejects.toThrow();
+});
