@@ -327,6 +327,13 @@ export const limits = {
   totpIssuerCharactersMax: 100,
   backupCodes: 10,
   mfaSecondsDefault: 600,
+  passkeyOriginsMax: 10,
+  passkeysPerRecordMax: 20,
+  passkeyNameCharactersMax: 100,
+  passkeyChallengeMs: 5 * 60_000,
+  passkeyUsedChallengesMax: 10_000, // of one tenant, each kept until it expires
+  passkeyBodyBytesMax: 64 * 1024,
+  installerTokenSeconds: 30 * 60,
   // --- control
   leaseMs: 1_200,
   beatMs: 300,
@@ -342,6 +349,7 @@ export const limits = {
   forwardMs: 30_000,
   controlBodyBytesMax: 1024 * 1024,
   clockSkewMsMax: 5_000,
+  clockDriftMsMax: 4_000, // a worker that drifts further leaves by itself, before control refuses its calls
   commandRetriesMax: 32,
   deathsAtOnce: 3,
   deathsWindowMs: 30_000,
@@ -494,6 +502,7 @@ export const limits = {
   holdBodyBytesMax: 1024 * 1024,
   upstreamConnectMs: 3_000,
   upstreamHeadBytesMax: 64 * 1024,
+  upstreamBodyTogetherBytesMax: 64 * 1024, // a longer answer streams
   upstreamIdleMs: 60_000,
   upstreamIdlePerWorkerMax: 512,
   upstreamOriginsMax: 10_000,
@@ -501,6 +510,7 @@ export const limits = {
   urlCharactersMax: 16_384,
   headerBytesMax: 32 * 1024,
   headersMax: 200,
+  clientWatchMs: 100, // who waits no longer than this for an answer is not watched for leaving
   upstreamDoubtMs: 5_000, // without an answer for this long, control is asked whether the worker still has the tenant
   holdControlMsMax: 3_000,
   holdPauseMsMin: 25,

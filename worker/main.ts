@@ -186,8 +186,13 @@ async function run(): Promise<void> {
     session = live;
     if (!announced) process.stdout.write(`worker ready on ${url}\n`);
     announced = true;
-    await Promise.race([aborted(live.over), aborted(stopping.signal)]);
+    await Promise.race([aborted(live.over), aborted(live.drifted), aborted(stopping.signal)]);
     if (stopping.signal.aborted) break;
+    if (live.drifted.aborted) {
+      log.error({ incarnation: live.incarnation, why: String(live.drifted.reason) }, "leaving");
+      process.exitCode = 1;
+      break;
+    }
     log.error(
       { incarnation: live.incarnation, why: String(live.over.reason) },
       "this incarnation is over; registering anew",
@@ -204,7 +209,7 @@ async function run(): Promise<void> {
   await server.stop(true);
   await mailer.close();
   await store.close();
-  process.exit(0);
+  process.exit();
 }
 
 /** From the environment, else from the file, which is followed: also at each SIGHUP. */

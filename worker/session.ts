@@ -51,6 +51,8 @@ export interface Session {
   /** How control lets tenants leave. */
   readonly departures: Departures;
   readonly over: AbortSignal;
+  /** The machine's clock is too far off: `stop` it while that still can be done cleanly. */
+  readonly drifted: AbortSignal;
   /** Refuses new tenants, drains, flushes, materialises, seals its own log, tells control. */
   stop(): Promise<void>;
   abandon(): void;
@@ -129,6 +131,7 @@ export async function startSession(options: SessionOptions, signal: AbortSignal)
     visitors,
     departures: new Departures(host, visitors),
     over,
+    drifted: beats.drifted,
     abandon,
     async stop() {
       // Beats go on while it drains, so that nobody takes the tenants away in the middle.

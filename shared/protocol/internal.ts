@@ -175,7 +175,12 @@ export const beatRequestSchema = z.object({
 export type BeatRequest = z.infer<typeof beatRequestSchema>;
 
 /** `dead`: control has given this incarnation up; it must stop and register anew. */
-export const beatResponseSchema = z.object({ state: z.enum(["live", "dead"]), leaseMs: z.number() });
+export const beatResponseSchema = z.object({
+  state: z.enum(["live", "dead"]),
+  leaseMs: z.number(),
+  /** Control's wall clock when it answered. */
+  nowMs: z.number().optional(),
+});
 export type BeatResponse = z.infer<typeof beatResponseSchema>;
 
 /** A position of one database, with the hash chain of its entries in that epoch (base64url; empty at the start of an epoch). */

@@ -1,7 +1,7 @@
 import { afterEach, expect, test } from "bun:test";
 import type { Incarnation, LogSeq } from "../../shared/ids.ts";
 import type { BeatRequest } from "../../shared/protocol/internal.ts";
-import { parseKeyring } from "../../shared/protocol/keys.ts";
+import { LiveKeyring, parseKeyring } from "../../shared/protocol/keys.ts";
 import { type Beats, startBeats } from "./beats.ts";
 import { Lease } from "./lease.ts";
 import { sharedFacts } from "./shared-facts.ts";
@@ -19,34 +19,45 @@ afterEach(async () => {
 const CONTROL = `
   const beats = [];
   let state = "live";
+  let skewMs = 0;
   const server = Bun.serve({ port: 0, hostname: "127.0.0.1", async fetch(request) {
     const { pathname } = new URL(request.url);
     if (pathname === "/seen") return Response.json(beats);
     if (pathname === "/die") { state = "dead"; return new Response(); }
-    beats.push({ atMs: Date.now(), ...(await request.json()) });
-    return Response.json({ state, leaseMs: ${LEASE_MS} });
+    if (pathname === "/drift") { skewMs = 60_000; return new Response(); }
+    const key = request.headers.get("x-manybase-signature");
+    beats.push({ atMs: Date.now(), key, ...(await request.json()) });
+    return Response.json({ state, leaseMs: ${LEASE_MS}, nowMs: Date.now() + skewMs });
   }});
   console.log(server.url.origin);
 `;
 
-async function start(): Promise<{ url: string; lease: Lease; beats: Beats; state: { draining: boolean } }> {
+interface Started {
+  url: string;
+  lease: Lease;
+  beats: Beats;
+  state: { draining: boolean };
+  keys: LiveKeyring;
+}
+
+async function start(): Promise<Started> {
   const server = Bun.spawn([process.execPath, "-e", CONTROL], { stdout: "pipe" });
   const { value } = await server.stdout.getReader().read();
   const url = new TextDecoder().decode(value).trim();
   const facts = sharedFacts();
   const lease = new Lease(undefined, facts.leaseUntilMs);
   const state = { durableSeq: 5 as LogSeq, tenants: 2, draining: false };
-  const keys = parseKeyring(`member-1:${"A".repeat(43)}`, "test key");
+  const keys = new LiveKeyring(parseKeyring(`member-1:${"A".repeat(43)}`, "test key"));
   const times = { leaseMs: LEASE_MS, beatMs: BEAT_MS };
   const incarnation = 7 as Incarnation;
   const beats = startBeats({ facts, lease, url, keys, incarnation, ...times, state: () => state });
   running = { beats, server };
   while (!lease.held) await Bun.sleep(5);
-  return { url, lease, beats, state };
+  return { url, lease, beats, state, keys };
 }
 
-const seen = async (url: string): Promise<(BeatRequest & { atMs: number })[]> =>
-  (await (await fetch(`${url}/seen`)).json()) as (BeatRequest & { atMs: number })[];
+const seen = async (url: string): Promise<(BeatRequest & { atMs: number; key: string })[]> =>
+  (await (await fetch(`${url}/seen`)).json()) as (BeatRequest & { atMs: number; key: string })[];
 
 test("the lease is renewed while the main thread stands still", async () => {
   const { url, lease } = await start();
@@ -73,6 +84,27 @@ test("control's word that it is over ends it", async () => {
   await fetch(`${url}/die`);
   while (!beats.dead.aborted) await Bun.sleep(5);
   expect(String(beats.dead.reason)).toContain("control declared this worker dead");
+});
+
+test("a clock that is too far off control's is told while the lease still holds", async () => {
+  const { url, lease, beats } = await start();
+  await Bun.sleep(BEAT_MS * 4);
+  expect(beats.drifted.aborted).toBe(false);
+  await fetch(`${url}/drift`);
+  while (!beats.drifted.aborted) await Bun.sleep(5);
+  expect(String(beats.drifted.reason)).toContain("ms ahead of control's");
+  expect([lease.held, beats.dead.aborted]).toEqual([true, false]);
+});
+
+test("beats are signed by the newest member key", async () => {
+  const { url, keys } = await start();
+  expect((await seen(url)).at(-1)?.key).toContain("member-1");
+  keys.replace(parseKeyring(`member-2:${"B".repeat(43)}`, "test key"));
+  const deadline = performance.now() + 10_000;
+  while (!((await seen(url)).at(-1)?.key ?? "").includes("member-2")) {
+    if (performance.now() > deadline) throw new Error("still signed by the old key");
+    await Bun.sleep(20);
+  }
 });
 
 test("stopping it is no death", async () => {

@@ -30,6 +30,8 @@ export interface BeatsOptions {
 export interface Beats {
   /** Aborted when control has declared this incarnation dead, or the thread has failed. */
   readonly dead: AbortSignal;
+  /** Aborted when the wall clock is too far off control's: the worker leaves while its calls are still believed. */
+  readonly drifted: AbortSignal;
   stop(): Promise<void>;
 }
 
@@ -48,14 +50,30 @@ export function startBeats(options: BeatsOptions): Beats {
     facts.tenants[0] = tenants;
     facts.draining[0] = draining ? 1 : 0;
     facts.tickMs[0] = lease.now();
+    if (keys.byId !== known) {
+      known = keys.byId;
+      thread?.postMessage(plainKeys(keys));
+    }
+    const skewMs = facts.skewMs[0] ?? 0;
+    if (Math.abs(skewMs) > limits.clockDriftMsMax && !drifted.signal.aborted) {
+      drifted.abort(
+        new SystemError(
+          "fenced",
+          `Cannot go on: this machine's clock is ${Math.round(skewMs)} ms ahead of control's`,
+          { hint: "Set the clock (run an NTP client) and start the worker again." },
+        ),
+      );
+    }
   };
+  let known = keys.byId;
+  let thread: Worker | undefined;
+  const drifted = new AbortController();
   tick();
   const timer = setInterval(tick, limits.mainThreadTickMs);
-  // As plain data: a keyring with behaviour does not arrive in a thread.
-  const { signing, byId } = keys;
   const plain = { memory: facts.memory, url, incarnation, leaseMs, beatMs };
-  const data: BeatThreadData = { ...plain, keys: { signing, byId } };
-  const thread = new Worker(new URL("./beat-thread.ts", import.meta.url), { workerData: data });
+  const data: BeatThreadData = { ...plain, keys: plainKeys(keys) };
+  const beating = new Worker(new URL("./beat-thread.ts", import.meta.url), { workerData: data });
+  thread = beating;
   const over = (cause?: unknown): void => {
     if (stopped) return;
     const why =
@@ -64,14 +82,20 @@ export function startBeats(options: BeatsOptions): Beats {
         : "the thread that renews the lease has ended";
     dead.abort(new SystemError("fenced", `Cannot go on: ${why}`, { cause }));
   };
-  thread.on("error", over);
-  thread.on("exit", () => over());
+  beating.on("error", over);
+  beating.on("exit", () => over());
   return {
     dead: dead.signal,
+    drifted: drifted.signal,
     async stop() {
       stopped = true;
       clearInterval(timer);
-      await thread.terminate();
+      await beating.terminate();
     },
   };
+}
+
+/** As plain data: a keyring with behaviour does not arrive in a thread. */
+function plainKeys({ signing, byId }: Keyring): Keyring {
+  return { signing, byId };
 }

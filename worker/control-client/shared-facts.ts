@@ -8,6 +8,8 @@ export interface SharedFacts {
   readonly leaseUntilMs: Float64Array;
   /** 1: control has given this incarnation up. Written by the beat thread. */
   readonly dead: Float64Array;
+  /** How far this machine's clock is ahead of control's, in milliseconds. Written by the beat thread. */
+  readonly skewMs: Float64Array;
   /** The rest is written by the main thread: when it last ticked (its clock), and what beats tell of it. */
   readonly tickMs: Float64Array;
   readonly durableSeq: Float64Array;
@@ -16,7 +18,7 @@ export interface SharedFacts {
   readonly draining: Float64Array;
 }
 
-const FACTS = 6;
+const FACTS = 7;
 
 export function sharedFacts(
   memory = new SharedArrayBuffer(FACTS * Float64Array.BYTES_PER_ELEMENT),
@@ -31,5 +33,6 @@ export function sharedFacts(
     tenants: at(3),
     draining: at(4),
     dead: at(5),
+    skewMs: at(6),
   };
 }

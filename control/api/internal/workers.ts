@@ -23,7 +23,7 @@ import type { Control } from "../../service.ts";
 import { readBody } from "../http.ts";
 
 export function workersApp(control: Control): Hono {
-  const { table, runner, leadership } = control;
+  const { table, runner, leadership, clock } = control;
   const app = new Hono();
 
   app.post("/", async (context) => {
@@ -52,7 +52,11 @@ export function workersApp(control: Control): Hono {
     const beat = await readBody(context, beatRequestSchema);
     const term = leadership.require();
     const worker = table.get(workerKey(incarnation));
-    const answer: BeatResponse = { state: serves(worker) ? "live" : "dead", leaseMs: limits.leaseMs };
+    const answer: BeatResponse = {
+      state: serves(worker) ? "live" : "dead",
+      leaseMs: limits.leaseMs,
+      nowMs: clock.nowMs(),
+    };
     if (!serves(worker)) return context.json(answer);
     term.leases.renew(incarnation, beat);
     if (beat.draining && worker.state === "live") {
