@@ -1,7 +1,8 @@
 /** The whole PocketBase API of a tenant: every feature in one frame. */
 import { Crons } from "./crons/crons.ts";
-import { answerAuth } from "./features/auth/auth-response.ts";
+import { policyCleanup } from "./auth/policy.ts";
 import { authRoutes } from "./features/auth/routes.ts";
+import { createSignIn } from "./features/auth/sign-in.ts";
 import { autoBackupJob } from "./features/backups/auto-job.ts";
 import { backupRoutes } from "./features/backups/routes.ts";
 import { batchRoutes } from "./features/batch/routes.ts";
@@ -20,14 +21,17 @@ import { logJobFailure } from "./features/logs/job-failure.ts";
 import { withRequestLogs } from "./features/logs/request-log.ts";
 import { logRoutes } from "./features/logs/routes.ts";
 import { mailAuthRoutes } from "./features/mail-auth/routes.ts";
-import { withSignInAlerts } from "./features/mail-auth/sign-in-alert.ts";
-import { withProviders } from "./features/oauth2/auth-methods.ts";
+import { noteOrigin } from "./features/mail-auth/sign-in-alert.ts";
+import { offerProviders } from "./features/oauth2/auth-methods.ts";
 import { oauth2Routes } from "./features/oauth2/routes.ts";
+import { offerPasskeys, passkeyFactor } from "./features/passkeys/factor.ts";
+import { passkeyRoutes } from "./features/passkeys/routes.ts";
+import { passkeyCleanup } from "./features/passkeys/tables.ts";
 import { realtimeRoutes } from "./features/realtime/routes.ts";
 import { recordRoutes } from "./features/records/routes.ts";
 import { settingsRoutes } from "./features/settings/routes.ts";
 import { testEmailRoutes } from "./features/test-email/routes.ts";
-import { withTotpRequired } from "./features/totp/require-totp.ts";
+import { offerTotp, totpFactor } from "./features/totp/factor.ts";
 import { totpRoutes } from "./features/totp/routes.ts";
 import { credentialCleanup } from "./features/totp/tables.ts";
 import { sqlRoutes } from "./features/sql/routes.ts";
@@ -53,7 +57,12 @@ const CRON_JOBS = [
 /** The jobs of all tenants of a worker. @param work - see Crons */
 export function createCrons(work?: (tenant: Tenant) => () => void): Crons {
   const log = createLog("crons");
-  return new Crons({ log, jobs: CRON_JOBS, onFailure: logJobFailure, ...(work === undefined ? {} : { work }) });
+  return new Crons({
+    log,
+    jobs: CRON_JOBS,
+    onFailure: logJobFailure,
+    ...(work === undefined ? {} : { work }),
+  });
 }
 
 export interface TenantAppOptions {
@@ -68,12 +77,19 @@ export interface TenantAppOptions {
 export function createTenantApp(options: TenantAppOptions = {}): TenantApp {
   const { network = new Network(), mailer = new Mailer({ network }), crons = createCrons() } = options;
   const log = options.log ?? createLog("api");
-  const firstFactors = [...withProviders(authRoutes), ...oauth2Routes(oauth2Services(network))];
+  const signIn = createSignIn({
+    factors: [totpFactor, passkeyFactor],
+    offers: [offerProviders, offerTotp, offerPasskeys],
+    onSignedIn: (context, record) => noteOrigin(mailer, context, record),
+  });
   const frame = createFrame({
     log,
     routes: [
       ...recordRoutes,
-      ...withSignInAlerts([...withTotpRequired(firstFactors), ...totpRoutes(answerAuth)], mailer),
+      ...authRoutes(signIn),
+      ...oauth2Routes(oauth2Services(network, signIn)),
+      ...totpRoutes(signIn),
+      ...passkeyRoutes(signIn),
       ...mailAuthRoutes(mailer),
       ...collectionRoutes,
       ...realtimeRoutes,
@@ -89,7 +105,9 @@ export function createTenantApp(options: TenantAppOptions = {}): TenantApp {
     ],
     prepare: [
       ({ tenant }) => tenant.slot(fileCleanup),
+      ({ tenant }) => tenant.slot(policyCleanup),
       ({ tenant }) => tenant.slot(credentialCleanup),
+      ({ tenant }) => tenant.slot(passkeyCleanup),
       ({ tenant }) => crons.attach(tenant),
     ],
   });

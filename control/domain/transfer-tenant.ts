@@ -4,7 +4,15 @@ import type { Due, Positions } from "../../shared/protocol/internal.ts";
 import { type Meta, audit, isoTime } from "./audit.ts";
 import { sealKey, tenantKey, workerKey } from "./keys.ts";
 import type { TenantRecord, Transfer, TransferReason } from "./records.ts";
-import { dueAt, isClosed, ownedBy, requireTenant, settledAt, withTail, withoutOwner } from "./tenant-parts.ts";
+import {
+  dueAt,
+  isClosed,
+  ownedBy,
+  requireTenant,
+  settledAt,
+  withTail,
+  withoutOwner,
+} from "./tenant-parts.ts";
 import { type Decision, type View, draft, put } from "./view.ts";
 import { serves } from "./worker-states.ts";
 

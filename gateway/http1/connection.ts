@@ -7,7 +7,8 @@ import { type Head, ProtocolError, fromLatin1, headEnd, parseHead, toLatin1 } fr
 export interface Socket {
   /** Bytes read, or null at the end. */
   read: (into: Uint8Array) => Promise<number | null>;
-  write: (bytes: Uint8Array) => Promise<number>;
+  /** How many bytes were taken; known at once where the system takes them at once. */
+  write: (bytes: Uint8Array) => number | Promise<number>;
   close: () => void;
 }
 
@@ -29,6 +30,8 @@ export class Connection {
   /** Read but not used: a part of the buffer. */
   #rest: Uint8Array<ArrayBuffer> = EMPTY;
   #reading: Promise<number | null> | undefined;
+  #sent = true;
+  #sendError: unknown;
   closed = false;
   idleSinceMs = 0;
 
@@ -45,25 +48,38 @@ export class Connection {
   }
 
   async send(request: UpstreamRequest): Promise<UpstreamAnswer> {
-    const { signal } = request;
-    const abort = (): void => this.close();
-    signal.addEventListener("abort", abort, { once: true });
-    const done = (): void => signal.removeEventListener("abort", abort);
+    const { stop } = request;
+    stop.tell(() => this.close());
+    const done = (): void => stop.tell(undefined);
+    this.#sent = false;
+    this.#sendError = undefined;
     try {
       const sending = this.#write(request);
-      const head = await this.#head(request.method, sending);
-      const body = this.#body(head, sending, done);
+      if (sending === undefined) this.#sent = true;
+      else sending.then(this.#whenSent, this.#whenUnsent);
+      const head = await this.#head(request.method);
+      const body = await this.#body(head, done);
       return { status: head.status, fields: head.fields, body };
     } catch (error) {
       this.close();
       done();
-      signal.throwIfAborted();
+      stop.throwIfStopped();
       throw error;
     }
   }
 
-  /** The head and a small body at once; a stream goes on by itself. @returns whether everything was sent */
-  async #write({ method, path, fields, body }: UpstreamRequest): Promise<boolean> {
+  readonly #whenSent = (): void => {
+    this.#sent = true;
+  };
+
+  /** It is why there is no answer, and the one to tell, unless an answer came all the same. */
+  readonly #whenUnsent = (error: unknown): void => {
+    this.#sendError = error;
+    this.close();
+  };
+
+  /** The head and a small body at once; a stream goes on by itself. @returns undefined when all was sent at once */
+  #write({ method, path, fields, body }: UpstreamRequest): Promise<void> | undefined {
     let text = `${method} ${path} HTTP/1.1\r\nhost: ${this.#host}\r\n`;
     let declared: number | undefined;
     for (const [name, value] of fields) {
@@ -76,32 +92,31 @@ export class Connection {
     }
     if (body === null) {
       const mayHave = method === "POST" || method === "PUT" || method === "PATCH";
-      await this.#writeAll(toLatin1(`${text}${mayHave ? "content-length: 0\r\n" : ""}\r\n`));
-      return true;
+      return this.#writeAll(toLatin1(`${text}${mayHave ? "content-length: 0\r\n" : ""}\r\n`));
     }
     if (body instanceof Uint8Array) {
       const head = toLatin1(`${text}content-length: ${body.length}\r\n\r\n`);
-      if (body.length > WRITE_TOGETHER_BYTES) {
-        await this.#writeAll(head);
-        await this.#writeAll(body);
-      } else {
-        const together = new Uint8Array(head.length + body.length);
-        together.set(head);
-        together.set(body, head.length);
-        await this.#writeAll(together);
-      }
-      return true;
+      if (body.length > WRITE_TOGETHER_BYTES) return this.#writeBoth(head, body);
+      return this.#writeAll(joined(head, body));
     }
     const framing = declared === undefined ? "transfer-encoding: chunked" : `content-length: ${declared}`;
-    await this.#writeAll(toLatin1(`${text}${framing}\r\n\r\n`));
-    await this.#writeStream(body, declared);
-    return true;
+    return this.#writeStream(toLatin1(`${text}${framing}\r\n\r\n`), body, declared);
+  }
+
+  async #writeBoth(head: Uint8Array, body: Uint8Array): Promise<void> {
+    await this.#writeAll(head);
+    await this.#writeAll(body);
   }
 
   /** Never more or less than was declared: what follows on the connection would be read as another request. */
-  async #writeStream(body: ReadableStream<Uint8Array>, declared: number | undefined): Promise<void> {
+  async #writeStream(
+    head: Uint8Array,
+    body: ReadableStream<Uint8Array>,
+    declared: number | undefined,
+  ): Promise<void> {
     let bytes = 0;
     try {
+      await this.#writeAll(head);
       for await (const part of body) {
         if (part.length === 0) continue;
         bytes += part.length;
@@ -122,22 +137,23 @@ export class Connection {
     }
   }
 
-  async #writeAll(bytes: Uint8Array): Promise<void> {
-    let left = bytes;
+  /** @returns undefined when the system took all of it at once */
+  #writeAll(bytes: Uint8Array): Promise<void> | undefined {
+    const written = this.#socket.write(bytes);
+    if (typeof written === "number" && written === bytes.length) return undefined;
+    return this.#writeRest(bytes, written);
+  }
+
+  async #writeRest(bytes: Uint8Array, first: number | Promise<number>): Promise<void> {
+    let left = bytes.subarray(await first);
     while (left.length > 0) left = left.subarray(await this.#socket.write(left));
   }
 
   /** The answer's head; interim answers (100, 103) are passed over. */
-  async #head(method: string, sending: Promise<boolean>): Promise<Head> {
-    // An error of sending is why there is no answer: it is the one to tell, unless an answer came all the same.
-    let sendError: unknown;
-    sending.catch((error: unknown) => {
-      sendError = error;
-      this.close();
-    });
+  async #head(method: string): Promise<Head> {
     for (let interim = 0; interim < 8; interim++) {
       const end = await this.#untilHead().catch((error: unknown) => {
-        throw sendError ?? error;
+        throw this.#sendError ?? error;
       });
       const head = parseHead(fromLatin1(this.#rest.subarray(0, end - 4)), method);
       this.#rest = this.#rest.subarray(end);
@@ -162,10 +178,11 @@ export class Connection {
     }
   }
 
-  #body(head: Head, sending: Promise<boolean>, done: () => void): UpstreamAnswer["body"] {
+  /** A small body is read before it is handed on, which costs everybody less than a stream. */
+  #body(head: Head, done: () => void): UpstreamAnswer["body"] | Promise<UpstreamAnswer["body"]> {
     const over = (reusable: boolean): void => {
       done();
-      this.#end(reusable && head.persistent, sending);
+      this.#end(reusable && head.persistent);
     };
     const { length } = head;
     if (length === 0) {
@@ -179,9 +196,24 @@ export class Connection {
         over(true);
         return bytes;
       }
+      if (length <= limits.upstreamBodyTogetherBytesMax) return this.#together(length, over);
       return this.#stream(this.#fixed(length), over);
     }
     return this.#stream(length === "chunked" ? this.#chunked() : this.#untilClose(), over);
+  }
+
+  async #together(length: number, over: (reusable: boolean) => void): Promise<Uint8Array<ArrayBuffer>> {
+    const bytes = new Uint8Array(length);
+    for (let filled = 0; filled < length;) {
+      const part = this.#rest.length > 0 ? this.#rest : await this.#read();
+      if (part === undefined) throw new Error("the connection ended within the answer");
+      const taken = part.subarray(0, length - filled);
+      bytes.set(taken, filled);
+      filled += taken.length;
+      this.#rest = part.subarray(taken.length);
+    }
+    over(true);
+    return bytes;
   }
 
   /** The stream of what `next` gives; undefined is the end. */
@@ -271,23 +303,27 @@ export class Connection {
     return read === null || read === 0 ? undefined : this.#buffer.subarray(0, read);
   }
 
-  #end(reusable: boolean, sending: Promise<boolean>): void {
+  #end(reusable: boolean): void {
     // More than the answer, or an answer before all was sent: nobody can say what the next bytes mean.
     if (!reusable || this.#rest.length > 0) {
       this.close();
       return;
     }
-    let sent = false;
-    sending.then(
-      () => (sent = true),
-      () => undefined,
-    );
+    if (this.#sent) {
+      this.#rested();
+      return;
+    }
+    // What was sent may not have been told yet.
     queueMicrotask(() => {
-      if (!sent) this.close();
-      if (this.closed) return;
-      this.#wait();
-      this.#free(this);
+      if (this.#sent) this.#rested();
+      else this.close();
     });
+  }
+
+  #rested(): void {
+    if (this.closed) return;
+    this.#wait();
+    this.#free(this);
   }
 
   /** Anything that comes while nothing was asked for ends the connection. */

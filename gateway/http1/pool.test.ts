@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 import type { UpstreamAnswer, UpstreamRequest } from "../proxy/upstream.ts";
+import { Stop } from "../proxy/stop.ts";
 import type { Socket } from "./connection.ts";
 import { Http1Pool } from "./pool.ts";
 
@@ -64,7 +65,7 @@ function setUp() {
       method: "GET",
       fields: [["a", "b"]],
       body: null,
-      signal: new AbortController().signal,
+      stop: new Stop(),
       ...request,
     });
   return { peers, send };
@@ -174,11 +175,16 @@ test("an end before or within the answer is an error; before anything was sent i
   const within = send();
   await settle();
   peers[1]?.say("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhel");
-  const answer = await within;
   peers[1]?.end();
+  await expect(within).rejects.toThrow("ended within the answer");
+  const stream = send();
+  await settle();
+  peers[2]?.say("HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\nhel");
+  const answer = await stream;
+  peers[2]?.end();
   await expect(textOf(answer)).rejects.toThrow();
   const refusing = new Http1Pool(() => Promise.reject(new Error("no")));
-  const request = { path: "/", method: "POST", fields: [], body: null, signal: new AbortController().signal };
+  const request = { path: "/", method: "POST", fields: [], body: null, stop: new Stop() };
   await expect(refusing.send({ origin: "http://worker:1", ...request })).rejects.toMatchObject({
     code: "ECONNREFUSED",
   });
@@ -186,10 +192,10 @@ test("an end before or within the answer is an error; before anything was sent i
 
 test("leaving ends the connection: while waiting, and within a stream", async () => {
   const { peers, send } = setUp();
-  const leave = new AbortController();
-  const waiting = send({ signal: leave.signal });
+  const leave = new Stop();
+  const waiting = send({ stop: leave });
   await settle();
-  leave.abort(new Error("left"));
+  leave.stop(new Error("left"));
   await expect(waiting).rejects.toThrow("left");
   expect(peers[0]?.closed).toBe(true);
   const streaming = send();

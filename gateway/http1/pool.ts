@@ -20,7 +20,7 @@ export class Http1Pool {
 
   /** Fails with `code: "ECONNREFUSED"` when no connection was made, also not in time: nothing was sent then. */
   readonly send: SendUpstream = async (request) => {
-    request.signal.throwIfAborted();
+    request.stop.throwIfStopped();
     const kept = this.#take(request.origin);
     if (kept !== undefined) return kept.send(request);
     return this.#sendNew(request);
@@ -28,7 +28,7 @@ export class Http1Pool {
 
   async #sendNew(request: UpstreamRequest): Promise<UpstreamAnswer> {
     const connection = await this.#open(request.origin);
-    request.signal.throwIfAborted();
+    request.stop.throwIfStopped();
     return connection.send(request);
   }
 

@@ -1,15 +1,25 @@
 import { limits } from "../../shared/limits.ts";
 
-interface Doubt {
-  askAtMs: number;
+/** What a request that waits long for its answer needs. */
+export interface Waiting {
+  /** Once, as soon as it is no short wait: looks after the client, who may leave. */
+  watch: () => void;
+  /** Again and again: asks about the worker. */
   ask: () => void;
 }
 
+interface Doubt extends Waiting {
+  sinceMs: number;
+  askAtMs: number;
+  watched: boolean;
+}
+
 /**
- * Asks about requests that have waited long for their answer, again and again until they end. One timer looks at all of them, since a
- * timer for each would cost more than the rest of most requests.
+ * Looks after requests that have waited long for their answer, until they end. One timer looks at all of them, since a timer for each,
+ * or a listener at its client, would cost more than the rest of most requests, which are over before.
  */
 export class Doubts {
+  /** The oldest first. */
   readonly #open = new Set<Doubt>();
   readonly #shared: boolean;
   #timer: ReturnType<typeof setInterval> | undefined;
@@ -20,20 +30,27 @@ export class Doubts {
   }
 
   /** @returns what ends it */
-  open(ask: () => void): () => void {
+  open({ watch, ask }: Waiting): () => void {
     if (!this.#shared) {
+      watch();
       const timer = setInterval(ask, limits.upstreamDoubtMs);
       return () => clearInterval(timer);
     }
-    const doubt = { askAtMs: performance.now() + limits.upstreamDoubtMs, ask };
+    const sinceMs = performance.now();
+    const doubt = { watch, ask, sinceMs, askAtMs: sinceMs + limits.upstreamDoubtMs, watched: false };
     this.#open.add(doubt);
-    this.#timer ??= setInterval(() => this.#look(), limits.upstreamDoubtMs / 5);
+    this.#timer ??= setInterval(() => this.#look(), limits.clientWatchMs);
     return () => this.#open.delete(doubt);
   }
 
   #look(): void {
     const nowMs = performance.now();
     for (const doubt of this.#open) {
+      if (nowMs - doubt.sinceMs < limits.clientWatchMs) break;
+      if (!doubt.watched) {
+        doubt.watched = true;
+        doubt.watch();
+      }
       if (nowMs < doubt.askAtMs) continue;
       doubt.askAtMs = nowMs + limits.upstreamDoubtMs;
       doubt.ask();

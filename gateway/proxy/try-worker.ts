@@ -10,6 +10,7 @@ import type { Exchange } from "./exchange.ts";
 import { requestFields, responseHeaders } from "./headers.ts";
 import type { ReplayableBody } from "./replayable-body.ts";
 import type { TenantProxyState } from "./serve-tenant.ts";
+import { Stop, stopAfter } from "./stop.ts";
 import { type UpstreamAnswer, answerText, dropAnswer } from "./upstream.ts";
 
 /** A request on its way to a worker. */
@@ -45,7 +46,8 @@ export async function tryWorker(proxy: TenantProxyState, one: Try): Promise<Resp
   fields.push([HEADERS.grant, proxy.grants.sign(grant, request.method, path)]);
   exchange.incarnation = grant.incarnation;
   const sentMs = performance.now();
-  const waiting = watch(proxy, route, grant, request.signal);
+  const stop = new Stop();
+  const answered = watch(proxy, route, grant, request, stop);
   let upstream: UpstreamAnswer;
   try {
     if (one.upgrade !== undefined) {
@@ -59,12 +61,12 @@ export async function tryWorker(proxy: TenantProxyState, one: Try): Promise<Resp
       method,
       fields,
       body: body.take(),
-      signal: waiting.signal,
+      stop,
     });
   } catch (cause) {
     return lost(proxy, one, grant, cause);
   } finally {
-    waiting.end();
+    answered();
   }
   exchange.upstreamMs = performance.now() - sentMs;
   proxy.breakers.worked(grant.incarnation);
@@ -74,6 +76,7 @@ export async function tryWorker(proxy: TenantProxyState, one: Try): Promise<Resp
     await dropAnswer(upstream);
     return { why: leftOpen(route), failed: failedRoute(grant, "broken") };
   }
+  if (upstream.body instanceof ReadableStream) stopWith(request, stop);
   return new Response(upstream.body, {
     status: upstream.status,
     headers: responseHeaders(upstream.fields),
@@ -85,6 +88,7 @@ export async function confirmOwner(proxy: TenantProxyState, one: Try): Promise<N
   const { grant, url } = granted(one.route);
   const unreachable = guard(proxy, one.route, grant);
   if (unreachable !== undefined) return unreachable;
+  const { stop, end } = stopAfter(limits.holdMsMax);
   try {
     const answer = await proxy.send({
       origin: url,
@@ -92,13 +96,15 @@ export async function confirmOwner(proxy: TenantProxyState, one: Try): Promise<N
       method: "GET",
       fields: [[HEADERS.grant, proxy.grants.sign(grant, "GET", OWNER_PATH)]],
       body: null,
-      signal: AbortSignal.timeout(limits.holdMsMax),
+      stop,
     });
     const notRun = await readNotRun(one.route, grant, answer);
     if (notRun === undefined) await dropAnswer(answer);
     return notRun;
   } catch (cause) {
     return lost(proxy, one, grant, cause, true);
+  } finally {
+    end();
   }
 }
 
@@ -201,22 +207,28 @@ function watch(
   proxy: TenantProxyState,
   route: Route,
   grant: Grant,
-  client: AbortSignal,
-): { signal: AbortSignal; end: () => void } {
-  const gone = new AbortController();
-  if (client.aborted) gone.abort(client.reason);
-  else client.addEventListener("abort", () => gone.abort(client.reason), { once: true });
-  const end = proxy.doubts.open(() => {
-    proxy.source.resolve(route.slug, failedRoute(grant, "broken")).then(
-      (now) => {
-        if (now.epoch !== grant.epoch || now.worker?.incarnation !== grant.incarnation) {
-          gone.abort(new Error("the tenant has another owner"));
-        }
-      },
-      () => undefined,
-    );
+  client: Request,
+  stop: Stop,
+): () => void {
+  return proxy.doubts.open({
+    watch: () => stopWith(client, stop),
+    ask: () => {
+      proxy.source.resolve(route.slug, failedRoute(grant, "broken")).then(
+        (now) => {
+          if (now.epoch !== grant.epoch || now.worker?.incarnation !== grant.incarnation) {
+            stop.stop(new Error("the tenant has another owner"));
+          }
+        },
+        () => undefined,
+      );
+    },
   });
-  return { signal: gone.signal, end };
+}
+
+/** When the client leaves. Asking a request for its signal costs much on some runtimes. */
+function stopWith({ signal }: Request, stop: Stop): void {
+  if (signal.aborted) stop.stop(signal.reason);
+  else signal.addEventListener("abort", () => stop.stop(signal.reason), { once: true });
 }
 
 function unreachable({ slug }: Route, cause?: unknown): SystemError {

@@ -1,3 +1,5 @@
+import type { Stop } from "./stop.ts";
+
 /** Header fields in order, names in lower case, repeated ones as often as they were sent. */
 export type Fields = [name: string, value: string][];
 
@@ -10,7 +12,7 @@ export interface UpstreamRequest {
   method: string;
   fields: Fields;
   body: Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array> | null;
-  signal: AbortSignal;
+  stop: Stop;
 }
 
 /** What came back: its head, and a body that streams or is there already. */
@@ -24,12 +26,12 @@ export interface UpstreamAnswer {
 export type SendUpstream = (request: UpstreamRequest) => Promise<UpstreamAnswer>;
 
 export function sendByFetch(send: typeof fetch): SendUpstream {
-  return async ({ origin, path, method, fields, body, signal }) => {
+  return async ({ origin, path, method, fields, body, stop }) => {
     const response = await send(origin + path, {
       method,
       headers: fields,
       redirect: "manual",
-      signal,
+      signal: stop.signal,
       ...(body === null ? {} : { body, duplex: "half" }),
     });
     return { status: response.status, fields: response.headers, body: response.body };

@@ -1,7 +1,8 @@
 /** What an auth collection allows and asks for beyond PocketBase's own options; all off until a superuser turns it on. */
 import type { Collection } from "../../shared/schema/collection.ts";
+import { modelOf } from "../model/model.ts";
 import type { SqlReader } from "../sqlite/contract.ts";
-import type { WriteTransaction } from "../tenant/contract.ts";
+import type { Tenant, WriteTransaction } from "../tenant/contract.ts";
 
 export const USER_VERIFICATIONS = ["required", "preferred", "discouraged"] as const;
 export type UserVerification = (typeof USER_VERIFICATIONS)[number];
@@ -77,12 +78,21 @@ export function savePolicy(tx: WriteTransaction, collection: Collection, policy:
   );
 }
 
-export function forgetPolicy(tx: WriteTransaction, collection: Collection): void {
-  if (hasTable(tx)) tx.run("DELETE FROM `_mb_authPolicies` WHERE collectionRef = ?", [collection.id]);
-}
+/** Tenant slot: a policy goes with its collection. Asking for it attaches it. */
+export const policyCleanup = {
+  create(tenant: Tenant): true {
+    modelOf(tenant).listenCollections((tx, { action, collection }) => {
+      if (action !== "delete" || !hasTable(tx)) return;
+      tx.run("DELETE FROM `_mb_authPolicies` WHERE collectionRef = ?", [collection.id]);
+    });
+    return true;
+  },
+};
 
 function hasTable(db: SqlReader): boolean {
-  return db.get("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = '_mb_authPolicies'") !== undefined;
+  return (
+    db.get("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = '_mb_authPolicies'") !== undefined
+  );
 }
 
 function hasOptions(db: SqlReader): boolean {

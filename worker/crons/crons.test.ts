@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { pino } from "pino";
 import { type TestApi, startTestApi } from "../app-testing.ts";
+import { systemClock } from "../replication/clock.ts";
 import type { Tenant } from "../tenant/contract.ts";
 import { Crons } from "./crons.ts";
 import type { CronJob } from "./job.ts";
@@ -13,6 +14,7 @@ afterEach(() => api.close());
 
 const log = pino({ level: "silent" });
 const NOON = Date.parse("2026-03-01T12:00:00Z");
+const clock = { ...systemClock, nowMs: () => NOON - 60_000, after: () => () => undefined };
 
 function counting(id: string, expression: string | undefined, kind: CronJob["kind"], fails = false) {
   const ran: Tenant[] = [];
@@ -35,7 +37,7 @@ describe("Crons", () => {
     const never = counting("never", undefined, "harmless");
     const failures: string[] = [];
     const onFailure = (_tenant: Tenant, job: string): void => void failures.push(job);
-    const crons = new Crons({ jobs: [broken.job, hourly.job, never.job], log, onFailure });
+    const crons = new Crons({ jobs: [broken.job, hourly.job, never.job], log, clock, onFailure });
     crons.attach(api.tenant);
     crons.attach(api.tenant);
     for (const time of [NOON, NOON + 30_000, NOON + 60_000, NOON + 3_600_000]) {
@@ -51,13 +53,13 @@ describe("Crons", () => {
   test("a job that must not be doubled is not run again by the next owner in the same minute", async () => {
     const nightly = counting("nightly", "0 12 * * *", "once");
     for (let owner = 0; owner < 2; owner++) {
-      const crons = new Crons({ jobs: [nightly.job], log });
+      const crons = new Crons({ jobs: [nightly.job], log, clock });
       crons.attach(api.tenant);
       crons.sweep(NOON + 1_000);
       await crons.idle();
     }
     expect(nightly.ran).toHaveLength(1);
-    const crons = new Crons({ jobs: [nightly.job], log });
+    const crons = new Crons({ jobs: [nightly.job], log, clock });
     crons.attach(api.tenant);
     crons.sweep(NOON + 24 * 3_600_000);
     await crons.idle();
@@ -66,7 +68,7 @@ describe("Crons", () => {
 
   test("a tenant that has left is swept no more", async () => {
     const often = counting("often", "* * * * *", "harmless");
-    const crons = new Crons({ jobs: [often.job], log });
+    const crons = new Crons({ jobs: [often.job], log, clock });
     crons.attach(api.tenant);
     api.world.close();
     crons.sweep(NOON);
@@ -78,8 +80,8 @@ describe("Crons", () => {
     const harmless = counting("a", "* * * * *", "harmless");
     const once = counting("b", "30 12 * * *", "once");
     const seen = api.tenant.observe();
-    expect(new Crons({ jobs: [harmless.job], log }).nextDue(api.tenant, seen, NOON)).toBeUndefined();
-    expect(new Crons({ jobs: [harmless.job, once.job], log }).nextDue(api.tenant, seen, NOON)).toBe(
+    expect(new Crons({ jobs: [harmless.job], log, clock }).nextDue(api.tenant, seen, NOON)).toBeUndefined();
+    expect(new Crons({ jobs: [harmless.job, once.job], log, clock }).nextDue(api.tenant, seen, NOON)).toBe(
       NOON + 1_800_000,
     );
   });

@@ -35,6 +35,7 @@ interface Known {
   virgin: boolean;
   durability: "durable" | "async";
   encrypted?: true;
+  dueMs?: number | undefined;
 }
 
 export interface TestHost extends TenantHost {
@@ -164,7 +165,7 @@ export class TestWorld {
   assignment(id: TenantId): Assignment | undefined {
     const known = this.tenants.get(id);
     if (known?.incarnation === undefined) return undefined;
-    const { epoch, incarnation, base, tails, virgin, durability, encrypted, origin } = known;
+    const { epoch, incarnation, base, tails, virgin, durability, encrypted, origin, dueMs } = known;
     const slug = "test" as Slug;
     return {
       tenant: id,
@@ -177,6 +178,7 @@ export class TestWorld {
       virgin,
       ...(encrypted === undefined ? {} : { encrypted }),
       ...(origin === undefined ? {} : { origin }),
+      ...(dueMs === undefined ? {} : { dueMs }),
     };
   }
 
@@ -184,6 +186,7 @@ export class TestWorld {
     this.reports.push(...reports);
     for (const report of reports) {
       const known = this.tenants.get(report.tenant);
+      if (known?.epoch === report.epoch && report.dueMs !== undefined) known.dueMs = report.dueMs ?? undefined;
       if (known?.epoch !== report.epoch || report.kind !== "materialised") continue;
       known.base = report.base ?? known.base;
       // A tenant that was loaded but never written is as new as before.

@@ -42,7 +42,7 @@ export async function readLogs(
   const reader = new SealedLogs(store);
   const logged: LogContents["logged"] = new Map();
   for (const { incarnation, endSeq, retired } of logs) {
-    
+    if (retired) continue;
     for (const [tenant, items] of await reader.all({ incarnation, endSeq }, signal)) {
       const all = logged.get(tenant) ?? { tails: [], epochMax: 0, encrypted: false, items: [] };
       logged.set(tenant, all);

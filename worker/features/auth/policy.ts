@@ -18,7 +18,8 @@ type Submitted = Readonly<Record<string, unknown>>;
 type Errors = Record<string, FieldError | undefined>;
 
 /** Labels of letters, digits and hyphens; the name of one machine (`localhost`) is one label. */
-const DOMAIN = /^(?=.{1,253}$)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*$/;
+const DOMAIN =
+  /^(?=.{1,253}$)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*$/;
 /** What Android sends instead of an origin: the hash of the app's certificate. */
 const ANDROID_APP = /^android:apk-key-hash:[\w-]{43}$/;
 

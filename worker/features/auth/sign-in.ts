@@ -27,7 +27,10 @@ export function createSignIn(parts: SignInParts): SignIn {
     answer: (context, answer) => answerAuth(parts, context, answer),
     enrolling: (context, collection, mfaId) => enrolling(parts, context, collection, mfaId),
     offers: (context, collection) =>
-      Object.assign({}, ...parts.offers.map((offer) => offer(context, collection))) as Record<string, unknown>,
+      Object.assign({}, ...parts.offers.map((offer) => offer(context, collection))) as Record<
+        string,
+        unknown
+      >,
   };
 }
 

@@ -38,7 +38,12 @@ export async function withOtp(signIn: SignIn, context: PbContext): Promise<Respo
   if (!(await verifyPassword(password, toText(found.sent.values["password"])))) throw badRequest(INVALID);
   await consume(context, found.sent);
   const record = await prove(context, found.record, found.sent);
-  return signIn.answer(context, { record, token: newAuthToken(record), method: "otp", requestContext: "otp" });
+  return signIn.answer(context, {
+    record,
+    token: newAuthToken(record),
+    method: "otp",
+    requestContext: "otp",
+  });
 }
 
 function findOtp(
