@@ -175,6 +175,7 @@ export async function startTestWorker(
     });
     return answer.state;
   };
+  await beat();
   const timer = setInterval(() => void beat().catch(() => undefined), registered.beatMs);
   const worker: TestWorker = {
     incarnation,

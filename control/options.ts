@@ -3,6 +3,7 @@ import { UserError } from "../shared/errors.ts";
 import { limits } from "../shared/limits.ts";
 import { ARCHIVE_CLASSES } from "../shared/protocol/cp.ts";
 import { type ParsedArguments, helpText, parseListen, parseOptions } from "../shared/options.ts";
+import { parseStorage } from "../shared/storage-size.ts";
 import { ENGINE_OPTIONS, type EngineOptions, readEngineOptions } from "./engine-options.ts";
 import type { ControlSettings } from "./service.ts";
 
@@ -54,6 +55,12 @@ export const OPTIONS = {
     default: "GLACIER_IR",
     help: `Where the objects of archived tenants go: ${ARCHIVE_CLASSES.join(", ")}.`,
   },
+  "thaw-on-request": {
+    value: "<on|off>",
+    env: "MANYBASE_THAW_ON_REQUEST",
+    default: "on",
+    help: "Whether the first request to an archived tenant starts its thaw; off: only an operator does.",
+  },
   "rebalance-moves": {
     value: "<per minute>",
     env: "MANYBASE_REBALANCE_MOVES",
@@ -63,6 +70,12 @@ export const OPTIONS = {
   "encrypt-tenants": {
     env: "MANYBASE_ENCRYPT_TENANTS",
     help: "New tenants are encrypted at rest, unless their creation says otherwise; workers need --keys.",
+  },
+  "storage-quota": {
+    value: "<size|none>",
+    env: "MANYBASE_STORAGE_QUOTA",
+    default: "none",
+    help: "Of new tenants, databases and uploads together, e.g. 10GiB, unless their creation says otherwise.",
   },
   "scale-webhook": {
     value: "<url>",
@@ -147,6 +160,7 @@ function readSettings(
     );
   }
   const token = webhookToken === undefined || webhookToken === "" ? {} : { token: webhookToken };
+  const quota = parseStorage(values["storage-quota"] ?? "none", "--storage-quota");
   const idleMs = seconds("idle-after", limits.tenantRetainMsMax);
   return {
     // A tenant in use is never idle.
@@ -154,8 +168,10 @@ function readSettings(
     evictMs: seconds("evict-after", limits.tenantRetainMsMax),
     retainMs: seconds("retain-deleted", limits.tenantRetainMsMax),
     archiveClass: parseClass(values["archive-class"]),
+    thawOnRequest: parseSwitch(values["thaw-on-request"], "--thaw-on-request"),
     rebalanceMovesPerMinute: parseNumber(values["rebalance-moves"], "--rebalance-moves", 100_000),
     encryptTenants: values["encrypt-tenants"] !== undefined && values["encrypt-tenants"] !== "false",
+    ...(quota === null ? {} : { storageBytesMax: quota }),
     ...(webhook === undefined ? {} : { scaleWebhook: { url: webhook, ...token } }),
   };
 }
@@ -169,6 +185,11 @@ function parseNumber(text: string | undefined, name: string, max: number): numbe
     );
   }
   return value;
+}
+
+function parseSwitch(text: string | undefined, name: string): boolean {
+  if (text === "on" || text === "off") return text === "on";
+  throw new UserError("invalid_option", `Cannot read ${name}: ${JSON.stringify(text)} is neither on nor off`);
 }
 
 function parseClass(text: string | undefined): (typeof ARCHIVE_CLASSES)[number] {

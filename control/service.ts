@@ -57,10 +57,14 @@ export interface ControlSettings {
   retainMs: number;
   /** Where the objects of archived tenants go, unless the operator says otherwise. */
   archiveClass: StorageClass;
+  /** The first request to an archived tenant starts its thaw. */
+  thawOnRequest: boolean;
   /** 0: tenants are never moved to even workers out. */
   rebalanceMovesPerMinute: number;
   /** New tenants are encrypted unless their creation says otherwise. */
   encryptTenants: boolean;
+  /** Of new tenants, unless their creation says otherwise; absent: none. */
+  storageBytesMax?: number;
   /** Told when another number of workers is wanted. */
   scaleWebhook?: { url: string; token?: string };
 }
@@ -97,6 +101,7 @@ export async function openControl(parts: ControlParts): Promise<Control> {
     evictMs: limits.tenantEvictMsDefault,
     retainMs: limits.tenantRetainMsDefault,
     archiveClass: "GLACIER_IR",
+    thawOnRequest: true,
     rebalanceMovesPerMinute: limits.rebalanceMovesPerMinuteDefault,
     encryptTenants: false,
     ...parts.settings,

@@ -5,7 +5,7 @@ import { type Slug, parseSlug, parseTenantId } from "../shared/ids.ts";
 import { HEADERS } from "../shared/protocol/headers.ts";
 import type { RouteLimits } from "../shared/protocol/internal.ts";
 import { type DashboardFiles, serveDashboard } from "./dashboards/serve-file.ts";
-import { pathOf, readHost } from "./host.ts";
+import { Hosts, pathOf } from "./host.ts";
 import type { Observer } from "./observe/access-log.ts";
 import { page } from "./pages/page.ts";
 import { problem } from "./pages/problem.ts";
@@ -80,6 +80,7 @@ interface Connection {
 
 interface State {
   options: GatewayOptions;
+  hosts: Hosts;
   proxy: TenantProxyState;
   tlsAsk: TlsAsk;
   /** Undefined where the edge in front watches clients. */
@@ -95,6 +96,7 @@ export function createGateway(options: GatewayOptions): Gateway {
   const { source, table, tenantRate, clientRate, turns } = options;
   const state: State = {
     options,
+    hosts: new Hosts(options.domain),
     proxy: {
       ...options,
       send: options.send ?? sendByFetch(options.fetch ?? fetch),
@@ -155,7 +157,7 @@ async function answer(
     exchange.allowance = state.clientRates.take(clientName(address));
     refuseWhenEmpty(exchange.allowance, "this address");
   }
-  const host = readHost(request.headers.get("host"), domain);
+  const host = state.hosts.read(request.headers.get("host"));
   const own = host.kind === "foreign" ? await tenantOfHost(options, host.name) : undefined;
   const slug = host.kind === "tenant" ? host.slug : (own ?? tenantOfHeader(state, request, host.kind));
   if (slug !== undefined) return answerTenant(state, slug, request, exchange, connection);
@@ -225,7 +227,7 @@ async function answerTenant(
   }
   const socket = request.headers.get("upgrade")?.toLowerCase() === "websocket";
   const body = socket ? NO_BODY_ONCE : await bodyOf(options, request, bounds);
-  const taken = turns.take(slug, request.signal, turnsOf(options, bounds));
+  const taken = turns.take(slug, request, turnsOf(options, bounds));
   const end = typeof taken === "function" ? taken : await taken;
   try {
     const response = await serveTenant(proxy, slug, {
@@ -300,10 +302,12 @@ function bodyOf(
 
 /** An answer that is in the system's buffers at once needs no reader; one that streams may be left unread for ever. */
 function watched({ readers }: State, response: Response, hangUp: GatewayBindings["hangUp"]): Response {
-  const { body, headers, status } = response;
-  if (readers === undefined || body === null || status === 101) return response;
-  const length = headers.get("content-length");
+  if (readers === undefined || response.status === 101) return response;
+  const length = response.headers.get("content-length");
   if (length !== null && Number(length) <= limits.readerFreeBytesMax) return response;
+  // Asked for last: some runtimes make a stream of a body that nobody asked for as one.
+  const { body } = response;
+  if (body === null) return response;
   return new Response(readers.watch(body, hangUp), response);
 }
 

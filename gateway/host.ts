@@ -1,3 +1,4 @@
+import { limits } from "../shared/limits.ts";
 import { type Slug, RESERVED_SLUGS, parseSlug } from "../shared/ids.ts";
 
 /** What a host name stands for on this platform. */
@@ -54,7 +55,35 @@ export function asciiHost(host: string): string {
   }
 }
 
+/** `readHost` for one domain, which remembers what it read: the same few names come with every request. */
+export class Hosts {
+  readonly #domain: string;
+  readonly #read = new Map<string, HostMeaning>();
+
+  constructor(domain: string) {
+    this.#domain = domain;
+  }
+
+  read(header: string | null): HostMeaning {
+    const known = header === null ? undefined : this.#read.get(header);
+    if (known !== undefined) return known;
+    const host = readHost(header, this.#domain);
+    if (header !== null && header.length <= limits.hostCharactersMax) {
+      if (this.#read.size >= limits.hostsReadMax) this.#read.clear();
+      this.#read.set(header, host);
+    }
+    return host;
+  }
+}
+
+/** A URL whose parts stay as they are when it is parsed: without `/.`, which is looked for apart, and what would be escaped. */
+const PLAIN = /^https?:\/\/[^/?#\\]+(\/(?:[\w\-.~/:@!$&()*+,;=]|%(?!2e))*)(\?[\w\-.~/:@!$&()*+,;=%?]*)?$/i;
+
 /** The request's path and query. Where the host was no URL's, Bun gives a request the path alone as its URL. */
-export function pathOf(request: Request): { pathname: string; search: string } {
-  return new URL(request.url, "http://gateway");
+export function pathOf({ url }: Request): { pathname: string; search: string } {
+  const plain = PLAIN.exec(url);
+  const pathname = plain?.[1];
+  if (pathname === undefined || pathname.includes("/.")) return new URL(url, "http://gateway");
+  const search = plain?.[2] ?? "";
+  return { pathname, search: search === "?" ? "" : search };
 }

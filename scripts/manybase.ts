@@ -67,7 +67,10 @@ const OPTIONS = {
     value: "<layout>",
     help: "tenants export: pocketbase (default), litestream or litestream-v0.3.",
   },
-  storage: { value: "<dir>", help: "tenants import: where the uploads are (default: storage/ in it)." },
+  storage: {
+    value: "<dir|size>",
+    help: "tenants import: where the uploads are (default: storage/ in it); create, update: the quota, e.g. 10GiB, or none.",
+  },
   generation: { value: "<name>", help: "tenants import: of a Litestream 0.3 replica (default: the newest)." },
   wait: { help: "workers drain: until it is empty." },
   scopes: { value: "<list>", help: "tokens create: read, write, tenant-admin (default read)." },
@@ -90,6 +93,9 @@ const OPTIONS = {
   from: {
     value: "<key|none>",
     help: "control restore: this snapshot instead of the newest readable one; none: without.",
+  },
+  "accept-loss": {
+    help: "control restore: give up what lies beyond missing objects, and tell what that is.",
   },
   "member-id": { value: "<id>", help: "control restore: the name of the first replica (default 1)." },
   json: { help: "Print JSON for machines." },

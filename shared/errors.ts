@@ -39,6 +39,7 @@ export const USER_ERRORS = {
   clock_skewed: 409,
   idempotency_mismatch: 422,
   rate_limited: 429,
+  storage_full: 507,
 } as const;
 
 /** What the system can suffer. Every one may pass by itself or names what an operator must do. */

@@ -41,6 +41,8 @@ export const limits = {
   levelOneKeepMs: 3 * 24 * 60 * 60_000,
   historyKeepMs: 30 * 24 * 60 * 60_000, // levels 2 and 3, older snapshots
   largeKeepMs: 24 * 60 * 60_000, // large objects that no entry needs
+  deletionBatchMs: 24 * 60 * 60_000, // what may go waits so long for more to go with it
+  deletionBatchBytes: 64 * 1024 * 1024, // worth a visit of their own
   condemnedMsMin: 60 * 60_000,
   condemnedMsMax: 2 * 60 * 60_000, // later it must be condemned anew
   condemnedKeysMax: 10_000, // in one record
@@ -49,6 +51,7 @@ export const limits = {
   maintainParallel: 2,
   timerMsMax: 7 * 24 * 60 * 60_000, // setTimeout counts milliseconds in 31 bits
   maintenanceRetryMs: 10 * 60_000,
+  maintenanceLoadAfterMs: 7 * 24 * 60 * 60_000, // of a tenant that was evicted with maintenance to come
   snapshotChainFilesMax: 64,
   snapshotChainRatio: 0.5,
   snapshotChainBytesMin: 256 * 1024,
@@ -186,6 +189,16 @@ export const limits = {
   realtimeConnectionMsMax: 30 * 60_000,
   realtimeClientsMax: 20_000,
   realtimeQueueMax: 1_000,
+  /** How far back a client that comes again can be told what it missed. */
+  realtimeJournalMsMax: 5 * 60_000,
+  realtimeJournalRowsMax: 10_000,
+  realtimeJournalPruneEvery: 256,
+  /** Of a deleted row; a larger one cannot be told later. */
+  realtimeJournalRowCharactersMax: 64 * 1024,
+  /** How long after a client's start changes are noted at least; more than twice the longest connection. */
+  realtimeJournalActiveMs: 90 * 60_000,
+  /** Most messages of one resume. */
+  realtimeReplayMax: 500,
   sniffBytesMax: 4_100,
   bodyReadMsMax: 5 * 60_000,
   batchTimeoutMsDefault: 3_000,
@@ -262,6 +275,7 @@ export const limits = {
   sqlTokenNameCharactersMax: 100,
   // --- request logs of a tenant
   logQueueEntriesMax: 20_000,
+  logQueueEntriesSoft: 5_000, // then they are written before the time is over
   logBatchEntriesMax: 1_000, // one commit, one turn
   logFlushMs: 3_000,
   logUrlCharactersMax: 3_000,
@@ -276,6 +290,9 @@ export const limits = {
   cronLookAheadDaysMax: 366 * 5,
   /** A due minute that is older is skipped. */
   cronLateMinutesMax: 60,
+  // --- what a tenant takes along when it moves
+  carriedValuesMax: 8,
+  carriedValueCharactersMax: 4_096,
   // --- control wakes tenants that are due
   wakeSweepMs: 60_000,
   /** The owner of a loaded tenant tells its next due time by itself within this. */
@@ -336,6 +353,7 @@ export const limits = {
   installerTokenSeconds: 30 * 60,
   // --- control
   leaseMs: 1_200,
+  firstLeaseMs: 5_000, // from a registration to the first beat: a thread starts in between, on a machine that may be busy
   beatMs: 300,
   txnOperationsMax: 128,
   valueBytesMax: 1024 * 1024,
@@ -384,7 +402,7 @@ export const limits = {
   housekeepingMs: 60_000,
   metadataParallel: 4,
   metadataKept: 3, // records of one tenant
-  metadataSlice: 500, // tenants compared in one turn
+  metadataSlice: 100, // tenants compared in one turn
   metadataPauseMs: 200,
   metadataRetryMs: 1_000,
   tombstoneKeepMs: 30 * 24 * 60 * 60_000,
@@ -458,6 +476,7 @@ export const limits = {
   lifeListsParallel: 8,
   evictionsPerSweep: 200,
   archivesParallel: 4,
+  thawsBegunMax: 100, // transactions under way that requests for archived tenants began
   archiveObjectsParallel: 8, // of one tenant
   archiveLookMs: 1_000,
   archiveRetryMs: 60_000, // between two looks at a tenant whose objects are not there yet
@@ -497,6 +516,8 @@ export const limits = {
   routeCopyMs: 5_000,
   unknownTenantMs: 2_000,
   unknownTenantsMax: 5_000,
+  coldTenantMs: 60_000, // an archived tenant that control does not fetch is not asked for again
+  coldTenantsMax: 5_000,
   holdMsMax: 15_000,
   holdRequestsMax: 10_000,
   holdBodyBytesMax: 1024 * 1024,
@@ -508,6 +529,8 @@ export const limits = {
   upstreamOriginsMax: 10_000,
   upstreamRequestsMax: 65_000, // open at a time on Bun, event streams among them
   urlCharactersMax: 16_384,
+  hostCharactersMax: 262, // of a name and a port
+  hostsReadMax: 10_000,
   headerBytesMax: 32 * 1024,
   headersMax: 200,
   clientWatchMs: 100, // who waits no longer than this for an answer is not watched for leaving

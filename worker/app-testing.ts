@@ -4,10 +4,11 @@ import { createTenantApp } from "./app.ts";
 import { upsertSuperuser } from "./auth/superuser.ts";
 import { leave } from "./http/leave.ts";
 import { bootstrap } from "./model/bootstrap.ts";
+import type { ObjectStore } from "../shared/objects/contract.ts";
 import { Network } from "./outbound/network.ts";
 import { SQL_FUNCTIONS } from "./query/functions.ts";
 import type { Tenant } from "./tenant/contract.ts";
-import { TestWorld } from "./tenant/test-world.ts";
+import { type TestHost, TestWorld } from "./tenant/test-world.ts";
 
 export const SUPERUSER = { email: "root@example.com", password: "1234567890" };
 
@@ -15,15 +16,21 @@ export interface TestApi {
   url: string;
   tenant: Tenant;
   world: TestWorld;
+  host: TestHost;
   server: Server<undefined>;
   close(): Promise<void>;
 }
 
 /** A new tenant with `SUPERUSER` in it. */
-export async function startTestApi(durability: "durable" | "async" = "durable"): Promise<TestApi> {
+export async function startTestApi(
+  durability: "durable" | "async" = "durable",
+  more: { storageBytesMax?: number; wrapStore?: (store: ObjectStore) => ObjectStore } = {},
+): Promise<TestApi> {
+  const { wrapStore, ...assigned } = more;
   const world = await TestWorld.open();
-  const host = world.host({ bootstrap, sqlFunctions: SQL_FUNCTIONS });
-  const tenant = await world.at(host, world.create(host, durability));
+  const store = wrapStore === undefined ? {} : { store: wrapStore(world.store) };
+  const host = world.host({ bootstrap, sqlFunctions: SQL_FUNCTIONS, ...store });
+  const tenant = await world.at(host, world.create(host, durability, assigned));
   await upsertSuperuser(tenant, tenant.observe(), SUPERUSER.email, SUPERUSER.password);
   const app = createTenantApp({ network: new Network({ allowPrivate: true }) });
   const server = Bun.serve({
@@ -51,6 +58,7 @@ export async function startTestApi(durability: "durable" | "async" = "durable"):
     url: `http://127.0.0.1:${server.port}`,
     tenant,
     world,
+    host,
     server,
     close: async () => {
       await server.stop(true);

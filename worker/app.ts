@@ -27,6 +27,7 @@ import { oauth2Routes } from "./features/oauth2/routes.ts";
 import { offerPasskeys, passkeyFactor } from "./features/passkeys/factor.ts";
 import { passkeyRoutes } from "./features/passkeys/routes.ts";
 import { passkeyCleanup } from "./features/passkeys/tables.ts";
+import { realtimeHub } from "./features/realtime/hub.ts";
 import { realtimeRoutes } from "./features/realtime/routes.ts";
 import { recordRoutes } from "./features/records/routes.ts";
 import { settingsRoutes } from "./features/settings/routes.ts";
@@ -42,6 +43,7 @@ import { oauth2Services } from "./oauth2-services.ts";
 import { Network } from "./outbound/network.ts";
 import { createFrame } from "./pb/frame.ts";
 import { fileCleanup } from "./pb/records/file-cleanup.ts";
+import { uploadSizes } from "./pb/records/upload-sizes.ts";
 import type { Tenant } from "./tenant/contract.ts";
 
 /** In the order in which PocketBase lists them. */
@@ -63,6 +65,13 @@ export function createCrons(work?: (tenant: Tenant) => () => void): Crons {
     onFailure: logJobFailure,
     ...(work === undefined ? {} : { work }),
   });
+}
+
+/** What a tenant needs from its load on, whoever writes to it first. Cheap when it was done before. */
+export function attach(tenant: Tenant, crons: Crons): void {
+  crons.attach(tenant);
+  // It may have to note changes for clients of the owner before, who come again.
+  tenant.slot(realtimeHub);
 }
 
 export interface TenantAppOptions {
@@ -105,10 +114,11 @@ export function createTenantApp(options: TenantAppOptions = {}): TenantApp {
     ],
     prepare: [
       ({ tenant }) => tenant.slot(fileCleanup),
+      ({ tenant }) => tenant.slot(uploadSizes),
       ({ tenant }) => tenant.slot(policyCleanup),
       ({ tenant }) => tenant.slot(credentialCleanup),
       ({ tenant }) => tenant.slot(passkeyCleanup),
-      ({ tenant }) => crons.attach(tenant),
+      ({ tenant }) => attach(tenant, crons),
     ],
   });
   return withRequestLogs(frame);

@@ -5,7 +5,7 @@ import { limits } from "../shared/limits.ts";
 import { helpText, parseListen, parseOptions } from "../shared/options.ts";
 import { followKeys } from "../shared/protocol/follow-keys.ts";
 import { type Keyring, LiveKeyring, joinKeyrings, parseKeyring } from "../shared/protocol/keys.ts";
-import { createCrons, createTenantApp } from "./app.ts";
+import { attach, createCrons, createTenantApp } from "./app.ts";
 import { ControlClient } from "./control-client/control-client.ts";
 import { type KeyProvider, openKeyProvider } from "./encryption/key-provider.ts";
 import { startWorkerServer } from "./http/server.ts";
@@ -171,7 +171,7 @@ async function run(): Promise<void> {
         bootstrap: async (tenant) => {
           await bootstrap(tenant);
           // Here and not at the first request: who is due is loaded without one.
-          crons.attach(tenant);
+          attach(tenant, crons);
         },
         keyProvider,
         log,

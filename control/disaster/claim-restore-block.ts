@@ -6,11 +6,16 @@ import { listAll } from "../../shared/objects/read.ts";
 
 /**
  * Claims the block after the newest one. From then on no other control that does not know of it leads or admits a worker.
+ * @param above - a block that was claimed for sure, though the claim may be missing
  * @throws SystemError `store_unavailable`
  */
-export async function claimRestoreBlock(objects: ObjectStore, signal: AbortSignal): Promise<number> {
+export async function claimRestoreBlock(
+  objects: ObjectStore,
+  signal: AbortSignal,
+  above = 0,
+): Promise<number> {
   const prefix = blockKey(0).slice(0, -8);
-  let newest = 0;
+  let newest = above;
   for await (const { key } of listAll(objects, { prefix, signal })) {
     newest = Math.max(newest, Number.parseInt(key.slice(prefix.length), 16) || 0);
   }

@@ -13,7 +13,7 @@ import type { TenantRecord } from "../domain/records.ts";
 /** What a metadata record keeps of a tenant: everything but where it is served and how far it has come, which the logs tell. */
 export type KeptTenant = Omit<
   TenantRecord,
-  "epoch" | "owner" | "base" | "tails" | "transfer" | "updated" | "dueMs"
+  "epoch" | "owner" | "base" | "tails" | "transfer" | "updated" | "dueMs" | "carried"
 >;
 
 export interface TenantMetadata {
@@ -50,7 +50,17 @@ const schema = z.object({
  */
 export function keptOf(tenant: TenantRecord): KeptTenant {
   // When it is due changes with every run of a job: its next load tells it anew.
-  const { epoch: _, owner: _o, base: _b, tails: _t, transfer: _x, updated: _u, dueMs: _d, ...rest } = tenant;
+  const {
+    epoch: _,
+    owner: _o,
+    base: _b,
+    tails: _t,
+    transfer: _x,
+    updated: _u,
+    dueMs: _d,
+    carried: _c,
+    ...rest
+  } = tenant;
   const lasting = rest.state === "deleted" || rest.state === "archived";
   return { ...rest, state: lasting ? rest.state : "evicted" };
 }

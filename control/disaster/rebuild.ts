@@ -39,6 +39,15 @@ export interface LoggedTenant {
   encrypted: boolean;
 }
 
+/** What a restore gave up of a tenant (`--accept-loss`). */
+export interface TenantLoss {
+  /** Claimed for that restore: what was written under earlier ones knows positions that are void. */
+  block: number;
+  base: Positions;
+  /** It cannot be loaded as it is. */
+  suspend: boolean;
+}
+
 export interface RebuildInput {
   snapshot: ControlSnapshot | undefined;
   cluster: string;
@@ -48,6 +57,7 @@ export interface RebuildInput {
   tenants: ReadonlyMap<TenantId, FoundTenant>;
   logged: ReadonlyMap<TenantId, LoggedTenant>;
   logs: readonly FoundLog[];
+  losses?: ReadonlyMap<TenantId, TenantLoss>;
   at: string;
   atMs: number;
 }
@@ -95,7 +105,7 @@ export function rebuild(input: RebuildInput): Rebuilt {
     const kept: KeptTenant | undefined = newer || old === undefined ? (metadata?.kept ?? old) : old;
     const tail = logged.get(id);
     if (kept === undefined) orphans.push(id);
-    const record = tenantOf(input, kept ?? orphanOf(id, at, tail), old, metadata, tail);
+    const record = tenantOf(input, kept ?? orphanOf(id, at, tail), old, found, tail);
     const written = newer && found?.written !== undefined ? found.written : snapshot;
     built.push({ record, written: [written?.block ?? 0, written?.revision ?? 0] });
     if (found !== undefined && found.keys.length > 0) {
@@ -150,21 +160,32 @@ function tenantOf(
   input: RebuildInput,
   kept: KeptTenant,
   old: TenantRecord | undefined,
-  metadata: TenantMetadata | undefined,
+  found: FoundTenant | undefined,
   tail: LoggedTenant | undefined,
 ): TenantRecord {
+  const metadata = found?.metadata;
+  const loss = input.losses?.get(kept.id);
+  const counts = (block: number): boolean => block >= (loss?.block ?? 0);
   const { owner: _o, transfer: _t, ...rest } = kept as TenantRecord;
   const epoch =
     Math.max(old?.epoch ?? 0, metadata?.epoch ?? 0, tail?.epochMax ?? 0) + limits.restoreEpochMargin;
-  const base: Positions = raise(raise({}, metadata?.base ?? {}), old?.base ?? {});
+  // Below a loss positions were given away anew: what was known of them before is not true any more.
+  const isSince = { metadata: counts(found?.written?.block ?? 0), old: counts(input.snapshot?.block ?? 0) };
+  const base: Positions = [
+    loss?.base,
+    isSince.metadata ? metadata?.base : undefined,
+    isSince.old ? old?.base : undefined,
+  ].reduce<Positions>((reached, one) => raise(reached, one ?? {}), {});
+  const suspended = kept.suspended || (loss?.suspend === true && !isSince.metadata && !isSince.old);
   const lasting = rest.state === "deleted" || rest.state === "archived";
   return {
     ...rest,
     state: lasting ? rest.state : "evicted",
+    suspended,
     epoch: epoch as Epoch,
     base,
     tails: tail?.tails ?? [],
-    virgin: kept.virgin && (old?.virgin ?? true) && tail === undefined,
+    virgin: kept.virgin && (old?.virgin ?? true) && tail === undefined && loss === undefined,
     updated: input.at,
   };
 }

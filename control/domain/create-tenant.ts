@@ -14,13 +14,14 @@ export interface CreateTenant {
   durability: Durability;
   region?: string | undefined;
   encrypted?: boolean | undefined;
+  storageBytesMax?: number | undefined;
   /** `key` is a digest over caller and Idempotency-Key, `request` one over what was asked. */
   idempotency?: { key: string; request: string };
 }
 
 /** Rejects with UserError `slug_taken` or `idempotency_mismatch`. A key used before gives what it made then. */
 export function createTenant(view: View, command: CreateTenant): Decision<TenantRecord> {
-  const { meta, id, slug, durability, region, encrypted, idempotency } = command;
+  const { meta, id, slug, durability, region, encrypted, storageBytesMax, idempotency } = command;
   const memory = idempotency === undefined ? undefined : idempotencyKey(idempotency.key);
   const before = memory === undefined ? undefined : view.get(memory);
   if (before !== undefined && idempotency !== undefined) {
@@ -55,6 +56,7 @@ export function createTenant(view: View, command: CreateTenant): Decision<Tenant
     tails: [],
     virgin: true,
     ...(encrypted === true ? { encrypted } : {}),
+    ...(storageBytesMax === undefined ? {} : { storageBytesMax }),
     ...(region === undefined ? {} : { region }),
     created: at,
     updated: at,
@@ -72,6 +74,7 @@ export function createTenant(view: View, command: CreateTenant): Decision<Tenant
         audit(meta, "tenant.create", id, {
           ...{ slug, durability, ...(encrypted === true ? { encrypted } : {}) },
           ...(region === undefined ? {} : { region }),
+          ...(storageBytesMax === undefined ? {} : { storageBytesMax }),
         }),
       ],
     ),

@@ -16,7 +16,9 @@ export function drainWorker(view: View, meta: Meta, incarnation: Incarnation): D
 /** It takes no new tenants, and control moves those that it has. Rejects with UserError `worker_not_found` or `conflict`. */
 export function emptyWorker(view: View, meta: Meta, incarnation: Incarnation): Decision<WorkerRecord> {
   const worker = view.get(workerKey(incarnation));
-  if (worker === undefined) return { reject: noSuchWorker("drain", incarnation) };
+  if (worker === undefined || worker.removed !== undefined) {
+    return { reject: noSuchWorker("drain", incarnation) };
+  }
   if (worker.drain !== undefined) return { settled: worker };
   if (!mayBecome(worker, "dead")) {
     return {
@@ -33,7 +35,7 @@ export function emptyWorker(view: View, meta: Meta, incarnation: Incarnation): D
 }
 
 /**
- * Forgets a worker that has ended and that no tenant names; `force` gives up one that serves, as if its lease had run out.
+ * Forgets a worker that has ended and that owns nothing, at once or, for who asks, when its log has been deleted; `force` gives up one that serves, as if its lease had run out.
  * Rejects with UserError `worker_not_found` or `conflict`. @returns whether it is forgotten, not only given up
  */
 export function removeWorker(
@@ -44,7 +46,9 @@ export function removeWorker(
 ): Decision<boolean> {
   const key = workerKey(incarnation);
   const worker = view.get(key);
-  if (worker === undefined) return { reject: noSuchWorker("remove", incarnation) };
+  if (worker === undefined || worker.removed !== undefined) {
+    return { reject: noSuchWorker("remove", incarnation) };
+  }
   if (serves(worker) && force) {
     const decision = transition(view, meta, worker, "dead", { why: "removed by an operator" });
     return "draft" in decision ? { ...decision, value: false } : { settled: false };
@@ -58,11 +62,13 @@ export function removeWorker(
       }),
     };
   }
+  const entry = audit(meta, "worker.remove", String(incarnation));
+  const removed = { ...worker, removed: isoTime(meta.atMs) };
+  if (view.get(sealKey(incarnation))?.cleared === undefined) {
+    return { draft: draft(view, [key], [put(key, removed), entry]), value: true };
+  }
   const keys = [key, sealKey(incarnation), nonceKey(worker.nonce)];
-  return {
-    draft: draft(view, keys, [...keys.map(remove), audit(meta, "worker.remove", String(incarnation))]),
-    value: true,
-  };
+  return { draft: draft(view, keys, [...keys.map(remove), entry]), value: true };
 }
 
 /** Its lease ran out or its process is gone. Reversible by nobody; what it still writes counts only up to the seal. */

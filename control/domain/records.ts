@@ -3,6 +3,7 @@ import type { Epoch, Incarnation, LogSeq, Slug, TenantId } from "../../shared/id
 import type { StorageClass } from "../../shared/objects/contract.ts";
 import type { OPERATOR_SCOPES, WorkerView } from "../../shared/protocol/cp.ts";
 import type {
+  CarriedState,
   Durability,
   Origin,
   Positions,
@@ -79,6 +80,8 @@ export interface TenantRecord {
   storageBytesMax?: number;
   /** Unix ms: when it must be awake next, as its last owner told. */
   dueMs?: number;
+  /** What its last owner handed over, until the next one serves it. */
+  carried?: CarriedState;
   /** What gateways enforce for it. */
   limits?: RouteLimits;
   /** Verified custom host names. */
@@ -141,6 +144,8 @@ export interface WorkerRecord {
   drain?: { started: string };
   /** Highest slot of its log known durable when it died: where a sealer starts to look. */
   seq?: LogSeq;
+  /** ISO 8601: an operator has removed it. It is forgotten when its log has been deleted, which goes by its seal. */
+  removed?: string;
 }
 
 /** The end of a log, a fact of the object store that control repeats (replication.md §5). */

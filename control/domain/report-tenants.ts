@@ -4,7 +4,7 @@ import type { Op } from "../store/contract.ts";
 import { type Meta, audit, isoTime } from "./audit.ts";
 import { tenantKey } from "./keys.ts";
 import type { TenantRecord } from "./records.ts";
-import { dueAt, hasContent, raise, settledAt, withoutOwner } from "./tenant-parts.ts";
+import { carrying, dueAt, hasContent, raise, settledAt, withoutOwner } from "./tenant-parts.ts";
 import { type Decision, type View, draft, put } from "./view.ts";
 
 export type TenantReport = ReportRequest["reports"][number];
@@ -45,18 +45,19 @@ export function releaseTenants(
   released: readonly ReleasedTenant[],
 ): Decision<number> {
   const changed = new Map<TenantId, TenantRecord>();
-  for (const { tenant: id, epoch, base, dueMs } of released) {
+  for (const { tenant: id, epoch, base, dueMs, carried } of released) {
     const tenant = view.get(tenantKey(id));
     if (!owns(tenant, incarnation, epoch)) continue;
     const settled = settledAt({ ...tenant, updated: isoTime(meta.atMs) }, base);
-    changed.set(id, withoutOwner(dueAt(settled, dueMs)));
+    changed.set(id, withoutOwner(carrying(dueAt(settled, dueMs), carried)));
   }
   return batch(view, changed, [audit(meta, "tenant.release", [...changed.keys()].join(" "))]);
 }
 
 function reported(tenant: TenantRecord, report: TenantReport): TenantRecord {
   if (report.kind === "serving") {
-    const due = dueAt(tenant, report.dueMs);
+    const known = dueAt(tenant, report.dueMs);
+    const due = known.carried === undefined ? known : carrying(known, undefined);
     return due.state === "deploying" ? { ...due, state: "active" } : due;
   }
   const base = raise(tenant.base, report.base ?? {});

@@ -1,6 +1,6 @@
 import { UserError } from "../../shared/errors.ts";
 import type { Epoch, Incarnation, TenantId } from "../../shared/ids.ts";
-import type { Due, Positions, Tail, TenantState } from "../../shared/protocol/internal.ts";
+import type { CarriedState, Due, Positions, Tail, TenantState } from "../../shared/protocol/internal.ts";
 import { tenantKey } from "./keys.ts";
 import type { SealRecord, TenantRecord } from "./records.ts";
 import type { View } from "./view.ts";
@@ -48,6 +48,12 @@ export function dueAt(tenant: TenantRecord, dueMs: Due): TenantRecord {
   if (dueMs === undefined || (dueMs ?? undefined) === tenant.dueMs) return tenant;
   const { dueMs: _, ...rest } = tenant;
   return dueMs === null ? rest : { ...rest, dueMs };
+}
+
+/** What a released tenant takes along, for its next owner alone. */
+export function carrying(tenant: TenantRecord, carried: CarriedState | undefined): TenantRecord {
+  const { carried: _, ...rest } = tenant;
+  return carried === undefined || Object.keys(carried).length === 0 ? rest : { ...rest, carried };
 }
 
 /** Nobody is to serve it. */

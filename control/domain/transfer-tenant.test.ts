@@ -2,9 +2,10 @@ import { describe, expect, test } from "bun:test";
 import type { Positions } from "../../shared/protocol/internal.ts";
 import { beginPurge, deleteTenant, finishPurge, recoverTenant } from "./delete-tenant.ts";
 import { Domain, NOW_MS, refusal, seq, slug } from "./domain-fixture.ts";
+import { assignmentOf } from "./assignment.ts";
 import { updateTenant } from "./update-tenant.ts";
 import { drainWorker, emptyWorker, exitWorker, removeWorker } from "./end-worker.ts";
-import { slugKey, tenantKey, workerKey } from "./keys.ts";
+import { sealKey, slugKey, tenantKey, workerKey } from "./keys.ts";
 import { type Loads, fullness, leastLoaded } from "./place.ts";
 import { releaseTenants } from "./report-tenants.ts";
 import { routeOf } from "./route.ts";
@@ -145,6 +146,21 @@ describe("updateTenant", () => {
     expect(domain.tenant(id)).toMatchObject({ owner: { incarnation: source }, epoch: 2 });
     expect(rename("beta")).toHaveProperty("settled");
   });
+
+  test("a storage quota reaches the worker by a new load, and goes again", () => {
+    const { domain, id, source } = owned();
+    const update = (storageBytesMax: number | null) =>
+      updateTenant(domain.table, { meta: domain.meta(), id, storageBytesMax });
+    domain.run(update(5_000));
+    const { transfer, storageBytesMax } = domain.tenant(id);
+    expect(storageBytesMax).toBe(5_000);
+    expect(transfer).toMatchObject({ to: source, why: "update" });
+    domain.run(finishTransfer(domain.table, domain.meta(), id, transfer?.id ?? "", BASE));
+    expect(assignmentOf(domain.tenant(id), source).storageBytesMax).toBe(5_000);
+    expect(update(5_000)).toHaveProperty("settled");
+    domain.run(update(null));
+    expect(domain.tenant(id)).not.toHaveProperty("storageBytesMax");
+  });
 });
 
 describe("workers", () => {
@@ -160,6 +176,8 @@ describe("workers", () => {
     expect(domain.run(remove(source))).toBe(true);
     expect(refusal(remove(source))).toBe("worker_not_found");
     expect(refusal(emptyWorker(domain.table, domain.meta(), source))).toBe("worker_not_found");
+    // By this the sweep of dead logs finds its log.
+    expect(domain.table.get(sealKey(source))).toEqual({ endSeq: 5 as never });
     domain.die(target);
     expect(refusal(emptyWorker(domain.table, domain.meta(), target))).toBe("conflict");
   });

@@ -1,10 +1,11 @@
 import { SystemError, UserError } from "../../shared/errors.ts";
 import type { Incarnation, TenantId } from "../../shared/ids.ts";
-import type { Due, Positions } from "../../shared/protocol/internal.ts";
+import type { CarriedState, Due, Positions } from "../../shared/protocol/internal.ts";
 import { type Meta, audit, isoTime } from "./audit.ts";
 import { sealKey, tenantKey, workerKey } from "./keys.ts";
 import type { TenantRecord, Transfer, TransferReason } from "./records.ts";
 import {
+  carrying,
   dueAt,
   isClosed,
   ownedBy,
@@ -101,14 +102,15 @@ export function finishTransfer(
   id: TenantId,
   transferId: string,
   base: Positions,
-  dueMs?: Due,
+  handed: { dueMs?: Due; carried?: CarriedState | undefined } = {},
 ): Decision<TenantRecord | undefined> {
   const tenant = view.get(tenantKey(id));
   if (tenant?.transfer?.id !== transferId || tenant.owner === undefined) return { settled: tenant };
   const source = tenant.owner.incarnation;
   const { to } = tenant.transfer;
   const target = isClosed(tenant) ? undefined : newOwner(view, source, to);
-  const settled = dueAt(settledAt({ ...tenant, updated: isoTime(meta.atMs) }, base), dueMs);
+  const known = dueAt(settledAt({ ...tenant, updated: isoTime(meta.atMs) }, base), handed.dueMs);
+  const settled = carrying(known, handed.carried);
   const next = target === undefined ? withoutOwner(settled) : ownedBy(settled, target);
   const action = target === undefined ? "tenant.evict" : target === to ? "tenant.move" : "tenant.give-back";
   return {

@@ -17,10 +17,12 @@ export interface UpdateTenant {
   limits?: ChangeLimits;
   /** null: none any more. Where it is now it stays until it moves for another reason. */
   region?: string | null;
+  /** null: no quota any more. */
+  storageBytesMax?: number | null;
 }
 
 /**
- * Its worker loads it anew when slug or durability change, because a loaded tenant has both from its assignment; limits are the gateways'. Rejects with UserError `tenant_not_found`,
+ * Its worker loads it anew when slug, durability or quota change, because a loaded tenant has them from its assignment; limits are the gateways'. Rejects with UserError `tenant_not_found`,
  * `slug_taken`, or `conflict` (deleted).
  */
 export function updateTenant(view: View, command: UpdateTenant): Decision<TenantRecord> {
@@ -30,7 +32,10 @@ export function updateTenant(view: View, command: UpdateTenant): Decision<Tenant
   const slug = command.slug ?? tenant.slug;
   const durability = command.durability ?? tenant.durability;
   const bounds = merged(tenant.limits ?? {}, command.limits);
-  const loaded = slug !== tenant.slug || durability !== tenant.durability;
+  const storageBytesMax =
+    command.storageBytesMax === undefined ? tenant.storageBytesMax : (command.storageBytesMax ?? undefined);
+  const loaded =
+    slug !== tenant.slug || durability !== tenant.durability || storageBytesMax !== tenant.storageBytesMax;
   const region = command.region === undefined ? tenant.region : (command.region ?? undefined);
   if (!loaded && bounds === undefined && region === tenant.region) return { settled: tenant };
   if (tenant.state === "deleted") {
@@ -46,7 +51,7 @@ export function updateTenant(view: View, command: UpdateTenant): Decision<Tenant
   }
   const { owner } = tenant;
   const reloads = loaded && owner !== undefined && tenant.transfer === undefined && !isClosed(tenant);
-  const { limits: before, region: _, ...rest } = tenant;
+  const { limits: before, region: _, storageBytesMax: __, ...rest } = tenant;
   const now = bounds ?? before ?? {};
   const next: TenantRecord = {
     ...rest,
@@ -54,6 +59,7 @@ export function updateTenant(view: View, command: UpdateTenant): Decision<Tenant
     durability,
     ...(Object.keys(now).length === 0 ? {} : { limits: now }),
     ...(region === undefined ? {} : { region }),
+    ...(storageBytesMax === undefined ? {} : { storageBytesMax }),
     ...(reloads ? { transfer: transfer(meta, "update", owner.incarnation) } : {}),
     updated: isoTime(meta.atMs),
   };
@@ -70,6 +76,7 @@ export function updateTenant(view: View, command: UpdateTenant): Decision<Tenant
           ...(durability === tenant.durability ? {} : { durability }),
           ...(bounds === undefined ? {} : { limits: bounds }),
           ...(region === tenant.region ? {} : { region: region ?? null }),
+          ...(storageBytesMax === tenant.storageBytesMax ? {} : { storageBytesMax: storageBytesMax ?? null }),
         }),
       ],
     ),

@@ -18,10 +18,13 @@ let member: Member;
 /** Waits between two looks at a tenant pass at once. */
 const hasty = { ...systemClock, monotonicMs: () => performance.now() * 1_000 };
 
-async function start(wrapObjects?: (objects: ObjectStore) => ObjectStore): Promise<TenantId> {
+async function start(
+  wrapObjects?: (objects: ObjectStore) => ObjectStore,
+  thawOnRequest = false,
+): Promise<TenantId> {
   running = await startTestControl(
     undefined,
-    { clock: hasty },
+    { clock: hasty, settings: { thawOnRequest } },
     wrapObjects === undefined ? {} : { wrapObjects },
   );
   worker = await startTestWorker(running);
@@ -62,6 +65,12 @@ async function until(id: TenantId, holds: (tenant: TenantRecord) => boolean): Pr
 async function classes(id: TenantId): Promise<string[]> {
   const heads = await Promise.all(objectsOf(id).map((key) => running.objects.head(key)));
   return heads.map((head) => head?.storageClass ?? "gone");
+}
+
+/** Newest first. */
+async function audited(id: TenantId, action: string): Promise<{ action: string; who: string }[]> {
+  const { body } = await running.cp("GET", `/audit?subject=${id}`);
+  return (body["entries"] as { action: string; who: string }[]).filter((entry) => entry.action === action);
 }
 
 const frozen = (id: TenantId) => until(id, ({ archive }) => archive?.step === "frozen");
@@ -125,6 +134,41 @@ describe("an archived tenant", () => {
     await until(id, ({ state }) => state === "evicted");
     expect(await classes(id)).toEqual(Array.from({ length: 5 }, () => "STANDARD"));
   }, 15_000);
+
+  test("is thawed by its first request, once, and that is in the audit log", async () => {
+    const store = slowColdStore();
+    const id = await start(store.wrap, true);
+    await running.cp("POST", "/tenants/acme/archive", { storageClass: "DEEP_ARCHIVE" });
+    await frozen(id);
+    // Looking a name up is no request, and an operator's look is none either.
+    await running.gateway.call("POST", "/v1/routes/find", routeSchema, { slug: "acme" });
+    await running.cp("GET", "/tenants/acme");
+    expect(record(id)?.archive?.step).toBe("frozen");
+    const answers = await Promise.all(Array.from({ length: 20 }, resolve));
+    expect(answers.map(({ state, thawing }) => [state, thawing])).toEqual(
+      Array.from({ length: 20 }, () => ["archived", true]),
+    );
+    await resolve();
+    const entries = await audited(id, "tenant.thaw");
+    expect(entries.map(({ who }) => who)).toEqual(["gateway"]);
+    store.ready();
+    await until(id, ({ state }) => state === "evicted");
+    expect(await resolve()).toMatchObject({ epoch: 2, worker: { incarnation: worker.incarnation } });
+  }, 15_000);
+
+  test("is not thawed by requests while nobody may use it, nor when operators want to do that themselves", async () => {
+    const id = await start(undefined, true);
+    await running.cp("POST", "/tenants/acme/archive", { storageClass: "GLACIER" });
+    await running.cp("POST", "/tenants/acme/suspend");
+    await frozen(id);
+    expect((await resolve()).thawing).toBeUndefined();
+    const { directory } = running;
+    await running.cp("POST", "/tenants/acme/resume");
+    await running.stop();
+    running = await startTestControl(directory, { settings: { thawOnRequest: false } });
+    expect((await resolve()).thawing).toBeUndefined();
+    expect(await audited(id, "tenant.thaw")).toEqual([]);
+  });
 
   test("is not archived twice, not thawed when it is not archived, and comes back archived from deletion", async () => {
     const id = await start();

@@ -71,7 +71,8 @@ async function forgetWorkers(
 ): Promise<void> {
   const oldest = clock.nowMs() - limits.goneWorkerKeepMs;
   for (const worker of table.workers()) {
-    if (Date.parse(worker.changed) < oldest) await runner.run(forgetWorker(worker.incarnation), signal);
+    const due = worker.removed !== undefined || Date.parse(worker.changed) < oldest;
+    if (due) await runner.run(forgetWorker(worker.incarnation), signal);
   }
 }
 

@@ -28,6 +28,29 @@ describe("Leases", () => {
     expect(leases.last(worker)).toEqual(beat);
   });
 
+  test("a worker that registered has longer until its first beat, and no longer after it", () => {
+    const leases = new Leases(0);
+    leases.welcome(worker);
+    let now = pass(leases, 0, limits.firstLeaseMs - limits.livenessTickMs);
+    expect(leases.expired()).toEqual([]);
+    leases.renew(worker, beat);
+    now = pass(leases, now, limits.leaseMs - limits.livenessTickMs);
+    expect(leases.expired()).toEqual([]);
+    now = pass(leases, now, limits.livenessTickMs);
+    expect(leases.expired()).toEqual([worker]);
+
+    leases.welcome(worker);
+    pass(leases, now, limits.firstLeaseMs);
+    expect(leases.expired()).toEqual([worker]);
+  });
+
+  test("one that was never heard of is gone at once when its process was seen to be", () => {
+    const leases = new Leases(0);
+    leases.welcome(worker);
+    leases.expire(worker);
+    expect(leases.expired()).toEqual([worker]);
+  });
+
   test("no lease runs out while control itself stood still", () => {
     const leases = new Leases(0);
     leases.add(worker);

@@ -9,6 +9,8 @@ export interface Beat extends WorkerLoad {
 
 interface Lease {
   seenMs: number;
+  /** How long it may be silent. */
+  patienceMs: number;
   beats: number;
   beat?: Beat;
   /** Its process was seen to be gone. */
@@ -34,9 +36,17 @@ export class Leases {
     this.#tickedAtMs = monotonicMs;
   }
 
-  /** Counts as just seen: a worker that registered, or one that a new leader found in the state. */
-  add(incarnation: Incarnation): void {
-    this.#leases.set(incarnation, { seenMs: this.#elapsedMs, beats: 0 });
+  /** Counts as just seen: one that a new leader found in the state. */
+  add(incarnation: Incarnation, patienceMs: number = limits.leaseMs): void {
+    this.#leases.set(incarnation, { seenMs: this.#elapsedMs, patienceMs, beats: 0 });
+  }
+
+  /**
+   * One that just registered: its first beat may take longer, because the thread that beats starts then. Only control is more patient. The
+   * worker's own lease is as short as ever, so it still ends before control's count does, whoever leads by then.
+   */
+  welcome(incarnation: Incarnation): void {
+    this.add(incarnation, limits.firstLeaseMs);
   }
 
   remove(incarnation: Incarnation): void {
@@ -46,14 +56,15 @@ export class Leases {
   /** A worker that the state calls live but that has no lease (it registered with an earlier leader) gets one. */
   renew(incarnation: Incarnation, beat: Beat): void {
     const beats = this.#leases.get(incarnation)?.beats ?? 0;
-    this.#leases.set(incarnation, { seenMs: this.#elapsedMs, beats: beats + 1, beat });
+    const patienceMs = limits.leaseMs;
+    this.#leases.set(incarnation, { seenMs: this.#elapsedMs, patienceMs, beats: beats + 1, beat });
   }
 
   /** A fact says that the process is gone: its lease runs out now, unless it beats again. */
   expire(incarnation: Incarnation): void {
     const lease = this.#leases.get(incarnation);
     if (lease === undefined) return;
-    lease.seenMs = this.#elapsedMs - limits.leaseMs;
+    lease.seenMs = this.#elapsedMs - lease.patienceMs;
     lease.gone = true;
   }
 
@@ -69,8 +80,8 @@ export class Leases {
   }
 
   hasExpired(incarnation: Incarnation): boolean {
-    const silentMs = this.silentMs(incarnation);
-    return silentMs !== undefined && silentMs >= limits.leaseMs;
+    const lease = this.#leases.get(incarnation);
+    return lease !== undefined && this.#elapsedMs - lease.seenMs >= lease.patienceMs;
   }
 
   /** Since the last beat; undefined for an unknown worker. */

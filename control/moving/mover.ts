@@ -99,8 +99,8 @@ export class Mover {
       if (this.#onItsWay(id)?.transfer.id !== transfer.id || !serves(table.get(workerKey(owner.incarnation))))
         return;
     }
-    const { base, dueMs } = await this.#release(source, tenant, signal);
-    const finish = (view: View) => finishTransfer(view, meta, id, transfer.id, base, dueMs);
+    const released = await this.#release(source, tenant, signal);
+    const finish = (view: View) => finishTransfer(view, meta, id, transfer.id, released.base, released);
     const moved = await runner.run(finish, signal);
     if (moved !== undefined) this.#load(moved, signal);
   }

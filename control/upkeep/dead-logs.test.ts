@@ -10,6 +10,7 @@ import type { Clock } from "../clock.ts";
 import { type TestControl, type TestWorker, startTestControl, startTestWorker } from "../control-fixture.ts";
 import { sealKey, tenantKey, workerKey } from "../domain/keys.ts";
 import { draft, put } from "../domain/view.ts";
+import { sweepOnce } from "../liveness/housekeeping.ts";
 import { DeadLogs } from "./dead-logs.ts";
 
 const { signal } = new AbortController();
@@ -100,6 +101,27 @@ test("a dead log goes an hour after the last tenant dropped it; its SEAL and its
   expect(await running.objects.head(retiredKey(incarnation))).toBeDefined();
   expect(table.get(sealKey(incarnation))?.cleared).toBeDefined();
   expect(await endAgain(incarnation)).toBe(end);
+});
+
+test("the log of a worker that an operator removed goes, too, and then it is forgotten", async () => {
+  const worker = await startTestWorker(running);
+  const { incarnation } = worker;
+  await log(worker, 6);
+  const end = await die(worker);
+  const { table } = running.control;
+  const removal = () => running.cp("DELETE", `/workers/${incarnation}`);
+  expect(await removal()).toMatchObject({ status: 200, body: { removed: true } });
+  expect(JSON.stringify((await running.cp("GET", "/workers")).body)).not.toContain(String(incarnation));
+  expect((await removal()).status).toBe(404);
+  await sweep();
+  laterMs = limits.deadLogKeepMs + 1_000;
+  await sweep();
+  expect((await objectsOf(incarnation))[0]).toBe(end);
+  await sweepOnce({ ...running.control, clock }, signal);
+  expect([table.get(workerKey(incarnation)), table.get(sealKey(incarnation))]).toEqual([
+    undefined,
+    undefined,
+  ]);
 });
 
 test.each([0, 1, 2, 3])(

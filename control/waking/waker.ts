@@ -6,7 +6,6 @@ import type { Clock } from "../clock.ts";
 import { tenantKey, workerKey } from "../domain/keys.ts";
 import type { TenantRecord } from "../domain/records.ts";
 import type { Table } from "../domain/table.ts";
-import { isClosed } from "../domain/tenant-parts.ts";
 import { serves } from "../domain/worker-states.ts";
 import type { WorkerClient } from "../moving/worker-client.ts";
 
@@ -72,13 +71,13 @@ export class Waker {
     for (const id of this.#tried.keys()) {
       if (table.get(tenantKey(id))?.dueMs === undefined) this.#tried.delete(id);
     }
-    // A copy: waking some changes the index.
+    // A copy: waking some changes the index. Whom nobody is to serve is not in it.
     for (const id of [...table.due(nowMs)]) {
       const tenant = table.get(tenantKey(id));
       const dueMs = tenant?.dueMs;
       if (tenant === undefined || dueMs === undefined || dueMs > nowMs) continue;
       // What is on its way comes to an end first; it is still due at the next sweep.
-      if (isClosed(tenant) || tenant.transfer !== undefined) continue;
+      if (tenant.transfer !== undefined) continue;
       const tried = this.#tried.get(id);
       if (tried?.dueMs === dueMs && monotonicMs < tried.notBeforeMs) continue;
       const owner = tenant.owner === undefined ? undefined : table.get(workerKey(tenant.owner.incarnation));

@@ -11,10 +11,7 @@ import {
 import { dirname, relative, resolve } from "node:path";
 import type { Server, ServerWebSocket } from "bun";
 import { limits } from "../../shared/limits.ts";
-import { Http1Pool } from "../http1/pool.ts";
-import { sendByFetch } from "../proxy/upstream.ts";
 import type { Handler, Listening, Runtime } from "../runtime.ts";
-import { connectBun } from "./bun-connect.ts";
 import { type SocketTarget, type UpstreamSocket, close, openUpstream } from "./join-sockets.ts";
 
 /** The gateway's view of Bun. */
@@ -27,7 +24,6 @@ export function bunRuntime(): Runtime {
     environment: process.env,
     stopping: stopping.signal,
     fetch: undecodedFetch,
-    send: (request) => (request.origin.startsWith("https:") ? byFetch(request) : pool.send(request)),
     decodesBodies: false,
     readText: (path) => readFileSync(path, "utf8"),
     replaceText,
@@ -43,10 +39,6 @@ export function bunRuntime(): Runtime {
 
 const undecodedFetch = ((url: string, init: RequestInit) =>
   fetch(url, { ...init, decompress: false })) as typeof fetch;
-
-/** Over TLS the runtime's own client checks who answers. */
-const byFetch = sendByFetch(undecodedFetch);
-const pool = new Http1Pool(connectBun);
 
 function serve(
   handler: Handler,

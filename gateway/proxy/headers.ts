@@ -49,50 +49,64 @@ const NOT_ANSWERED: ReadonlySet<string> = new Set([...HOP_BY_HOP, HEADERS.notRun
  * @throws UserError `too_large`
  */
 export function requestFields(request: Request, exchange: Exchange, identity = false): Fields {
-  const { headers } = request;
-  const fields = keep(headers, NOT_SENT, headers.get("connection"));
+  let fields: Fields = [];
   let bytes = 0;
-  for (const [name, value] of fields) bytes += name.length + value.length;
+  let host = "";
+  let connection: string | undefined;
+  let encoded = false;
+  for (const field of request.headers) {
+    const [name, value] = field;
+    if (name === "host") host = value;
+    if (name === "connection") connection = value;
+    if (NOT_SENT.has(name)) continue;
+    if (name === "accept-encoding") {
+      encoded = true;
+      if (identity) field[1] = "identity";
+    }
+    // A trace of ours does not go on with the states of one that could not be read.
+    if (name === "tracestate" && exchange.newTrace) continue;
+    bytes += name.length + value.length;
+    fields.push(field);
+  }
+  if (connection !== undefined) fields = withoutListed(fields, connection);
   if (bytes > limits.headerBytesMax || fields.length > limits.headersMax) {
     throw new UserError("too_large", "Cannot take this request: its headers are too large");
   }
+  const { address, protocol } = exchange.client;
   fields.push(
-    [HEADERS.forwardedFor, exchange.client.address],
-    [HEADERS.realIp, exchange.client.address],
-    [HEADERS.forwardedProto, exchange.client.protocol],
-    [HEADERS.forwardedHost, headers.get("host") ?? ""],
+    [HEADERS.forwardedFor, address],
+    [HEADERS.realIp, address],
+    [HEADERS.forwardedProto, protocol],
+    [HEADERS.forwardedHost, host],
     [HEADERS.requestId, exchange.requestId],
     ["traceparent", exchange.traceparent],
   );
-  const encoding = fields.find(([name]) => name === "accept-encoding");
   // Without one, some runtimes would ask for compressed answers in the client's name.
-  if (encoding === undefined) fields.push(["accept-encoding", "identity"]);
-  else if (identity) encoding[1] = "identity";
-  // A trace of ours does not go on with the states of one that could not be read.
-  if (exchange.newTrace) return fields.filter(([name]) => name !== "tracestate");
+  if (!encoded) fields.push(["accept-encoding", "identity"]);
   return fields;
 }
 
 /** Headers for the client: the upstream's, without hop-by-hop ones and without what is between gateway and worker. */
 export function responseHeaders(upstream: Iterable<[string, string]>): Headers {
-  const all = Array.isArray(upstream) ? (upstream as Fields) : [...upstream];
-  const connection = all.find(([name]) => name === "connection")?.[1] ?? null;
-  const headers = new Headers(keep(all, NOT_ANSWERED, connection));
-  const length = all.find(([name]) => name === HEADERS.bodyLength)?.[1];
+  let fields: Fields = [];
+  let connection: string | undefined;
+  let length: string | undefined;
+  for (const field of upstream) {
+    const [name, value] = field;
+    if (name === "connection") connection = value;
+    if (name === HEADERS.bodyLength) length = value;
+    if (!NOT_ANSWERED.has(name)) fields.push(field);
+  }
+  if (connection !== undefined) fields = withoutListed(fields, connection);
+  const headers = new Headers(fields);
   if (length !== undefined && /^[0-9]{1,15}$/.test(length)) headers.set("content-length", length);
   return headers;
 }
 
-/** All but the named ones; `Connection: x` makes x hop-by-hop too. */
-function keep(
-  all: Iterable<[string, string]>,
-  without: ReadonlySet<string>,
-  connection: string | null,
-): Fields {
-  const listed = connection?.toLowerCase().split(/\s*,\s*/);
-  const kept: Fields = [];
-  for (const [name, value] of all) {
-    if (!without.has(name) && listed?.includes(name) !== true) kept.push([name, value]);
-  }
-  return kept;
+/** `Connection: x` makes x hop-by-hop too. */
+function withoutListed(fields: Fields, connection: string): Fields {
+  const listed = connection.toLowerCase();
+  if (listed === "keep-alive" || listed === "close") return fields;
+  const names = listed.split(/\s*,\s*/);
+  return fields.filter(([name]) => !names.includes(name));
 }

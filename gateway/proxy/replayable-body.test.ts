@@ -26,6 +26,13 @@ test("one of unknown length streams, once", async () => {
   expect(await new Response(body.take() as ReadableStream).text()).toBe("abc");
 });
 
+test("one of unknown length that is empty is none", async () => {
+  for (const chunks of [[], [""]]) {
+    const body = await replayableBody(request(chunks));
+    expect([body.again, body.take()]).toEqual([true, null]);
+  }
+});
+
 test("too large is refused: by its length at once, without one when it gets there", async () => {
   await expect(replayableBody(request(["abc"], { "content-length": "3" }), 2)).rejects.toMatchObject({
     code: "too_large",

@@ -26,7 +26,14 @@ export async function replayableBody(
   if (length > bytesMax) throw tooLarge(bytesMax);
   const reader = new BodyReader(request.body.getReader(), bytesMax, waitMsMax);
   request.signal.addEventListener("abort", () => reader.abandon(), { once: true });
-  if (!(length <= limits.holdBodyBytesMax)) return new StreamedBody(reader);
+  if (Number.isNaN(length)) {
+    // Browsers give a DELETE no length, and some runtimes make that a stream of one empty part: it is no body at all, and must not
+    // become a chunked one.
+    let first = await reader.next();
+    while (first?.length === 0) first = await reader.next();
+    return first === undefined ? { again: true, take: () => null } : new StreamedBody(reader, first);
+  }
+  if (length > limits.holdBodyBytesMax) return new StreamedBody(reader);
   const bytes = new Uint8Array(length);
   let filled = 0;
   for (let part = await reader.next(); part !== undefined; part = await reader.next()) {
@@ -42,9 +49,12 @@ class StreamedBody implements ReplayableBody {
   readonly again = false;
   trouble: UserError | undefined;
   readonly #reader: BodyReader;
+  #first: Uint8Array | undefined;
 
-  constructor(reader: BodyReader) {
+  /** `first`: what was read of it already. */
+  constructor(reader: BodyReader, first?: Uint8Array) {
     this.#reader = reader;
+    this.#first = first;
   }
 
   take(): ReadableStream<Uint8Array> {
@@ -52,7 +62,8 @@ class StreamedBody implements ReplayableBody {
       {
         pull: async (controller) => {
           try {
-            const part = await this.#reader.next();
+            const part = this.#first ?? (await this.#reader.next());
+            this.#first = undefined;
             if (part === undefined) controller.close();
             else controller.enqueue(part);
           } catch (error) {

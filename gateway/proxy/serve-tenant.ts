@@ -107,13 +107,13 @@ async function oneTry(
 ): Promise<Response | NotRun> {
   let route = known;
   if (route?.worker === undefined || failed !== undefined) {
-    // Control would say the same of these: it tells the table when that ends.
-    const closed = route?.suspended === true || route?.overQuota === true || route?.state === "archived";
-    if (!closed || route === undefined) {
+    if (route === undefined || !isClosed(proxy, route, slug)) {
       try {
         route = await proxy.source.resolve(slug, failed);
       } catch (error) {
-        if (!(error instanceof SystemError) || !PASSING.has(error.code)) throw error;
+        // Nobody waits at the door of an archive: that it could not be opened is said at once.
+        const passes = known?.state !== "archived" && error instanceof SystemError && PASSING.has(error.code);
+        if (!passes) throw error;
         const stale = failed === undefined ? proxy.table.findStale(slug) : undefined;
         // Without control, what is known is tried again: the worker may be well and only its connection was not.
         if (stale?.worker === undefined) return { why: error };
@@ -128,6 +128,12 @@ async function oneTry(
     if (refused !== undefined) return refused;
   }
   return tryWorker(proxy, one);
+}
+
+/** Control would say the same of these: it tells the table when that ends. An archived one's first request starts its thaw. */
+function isClosed({ source }: TenantProxyState, route: Route, slug: Slug): boolean {
+  if (route.suspended || route.overQuota === true) return true;
+  return route.state === "archived" && (route.thawing === true || source.staysCold(slug));
 }
 
 /** @throws UserError or SystemError for a tenant that nobody is to serve now */
@@ -151,15 +157,14 @@ export function refuseByState(route: Route, slug: Slug): void {
     });
   }
   if (route.state === "archived") {
-    throw route.thawing === true
-      ? new SystemError("tenant_stopped", `Cannot serve ${slug} yet: it is being fetched from the archive`, {
-          hint: "This can take minutes to hours. The page may be opened again later.",
-          retryAfterMs: 60_000,
-        })
-      : new SystemError("tenant_stopped", `Cannot serve ${slug}: it is in the archive`, {
-          hint: "Its return has to be asked for first; then it takes minutes to hours.",
-          retryAfterMs: 60_000,
-        });
+    throw new SystemError(
+      "tenant_stopped",
+      `Cannot serve ${slug} yet: it is being fetched from the archive`,
+      {
+        hint: "This can take minutes to hours. The page may be opened again later.",
+        retryAfterMs: 60_000,
+      },
+    );
   }
 }
 

@@ -70,7 +70,7 @@ export async function tryWorker(proxy: TenantProxyState, one: Try): Promise<Resp
   }
   exchange.upstreamMs = performance.now() - sentMs;
   proxy.breakers.worked(grant.incarnation);
-  const notRun = await readNotRun(route, grant, upstream);
+  const notRun = mayBeForUs(upstream) ? await readNotRun(route, grant, upstream) : undefined;
   if (notRun !== undefined) return body.again ? notRun : { ...notRun, final: true };
   if (isOpen(upstream) && body.again && isRepeatable(request)) {
     await dropAnswer(upstream);
@@ -131,14 +131,27 @@ function leftOpen({ slug }: Route): SystemError {
   );
 }
 
-function granted(route: Route): { grant: Grant; url: string } {
+interface Target {
+  grant: Grant;
+  url: string;
+}
+
+/** A route is never changed, so that what follows from it is worked out once. */
+const targets = new WeakMap<Route, Target>();
+
+function granted(route: Route): Target {
+  const known = targets.get(route);
+  if (known !== undefined) return known;
   const { worker, tenant, epoch } = route;
   if (worker === undefined) {
     throw new SystemError("no_worker", `Cannot serve ${route.slug}: no worker has it`, {
       retryAfterMs: 1000,
     });
   }
-  return { grant: { tenant, epoch: parseEpoch(epoch), incarnation: worker.incarnation }, url: worker.url };
+  const { incarnation, url } = worker;
+  const target = { grant: { tenant, epoch: parseEpoch(epoch), incarnation }, url };
+  targets.set(route, target);
+  return target;
 }
 
 function guard(proxy: TenantProxyState, route: Route, grant: Grant): NotRun | undefined {
@@ -165,6 +178,10 @@ function lost(proxy: TenantProxyState, one: Try, grant: Grant, cause: unknown, s
     cause,
     hint: "Read before you send it again.",
   });
+}
+
+function mayBeForUs({ status }: UpstreamAnswer): boolean {
+  return status === 421 || status === 401 || status === 503;
 }
 
 /** 421, or 503 with the header that says that nothing ran: the answer is for us, not for the client. */
@@ -203,13 +220,7 @@ async function readNotRun(route: Route, grant: Grant, upstream: UpstreamAnswer):
  * A machine that lost its power says nothing. While an answer is awaited control is asked now and then; when the tenant has
  * another owner by then, the wait ends as a broken connection does.
  */
-function watch(
-  proxy: TenantProxyState,
-  route: Route,
-  grant: Grant,
-  client: Request,
-  stop: Stop,
-): () => void {
+function watch(proxy: TenantProxyState, route: Route, grant: Grant, client: Request, stop: Stop): () => void {
   return proxy.doubts.open({
     watch: () => stopWith(client, stop),
     ask: () => {

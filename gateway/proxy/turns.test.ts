@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { limits } from "../../shared/limits.ts";
 import { Turns } from "./turns.ts";
 
-const never = new AbortController().signal;
+const never = new AbortController();
 
 /** Takes a turn and notes when it came. */
 function asker(turns: Turns, order: string[]) {
@@ -45,7 +45,7 @@ test("one that leaves its queue takes nobody's turn; ending twice counts once", 
   const turns = new Turns({ totalMax: 1, tenantMax: 1 });
   const first = turns.take("a", never);
   const leave = new AbortController();
-  const left = Promise.resolve(turns.take("b", leave.signal));
+  const left = Promise.resolve(turns.take("b", leave));
   const last = Promise.resolve(turns.take("c", never));
   leave.abort(new Error("left"));
   await expect(left).rejects.toThrow("left");
@@ -55,7 +55,7 @@ test("one that leaves its queue takes nobody's turn; ending twice counts once", 
   }
   await last;
   const gone = new AbortController();
-  const waits = turns.take("d", gone.signal);
+  const waits = turns.take("d", gone);
   expect(waits).toBeInstanceOf(Promise);
   gone.abort(new Error("gone"));
   await expect(Promise.resolve(waits)).rejects.toThrow("gone");
@@ -66,7 +66,7 @@ test("a full queue refuses", async () => {
   const gone = new AbortController();
   void turns.take("a", never);
   const waiting = Array.from({ length: limits.turnQueueMax }, () =>
-    Promise.resolve(turns.take("a", gone.signal)).catch(() => undefined),
+    Promise.resolve(turns.take("a", gone)).catch(() => undefined),
   );
   expect(() => turns.take("a", never)).toThrow("too many at a time");
   gone.abort();

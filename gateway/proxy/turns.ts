@@ -40,12 +40,13 @@ export class Turns {
   /**
    * A function that ends the turn, at once when there is room.
    *
+   * @param client who may leave while it waits; asked for its signal only then
    * @param tenantMax another bound than every tenant's
    * @throws SystemError `overloaded` when the tenant's queue is full or its turn does not come in time
    */
   take(
     tenant: string,
-    signal: AbortSignal,
+    client: { signal: AbortSignal },
     tenantMax: number = this.#options.tenantMax,
   ): (() => void) | Promise<() => void> {
     let queue = this.#queues.get(tenant);
@@ -60,7 +61,7 @@ export class Turns {
       return this.#ender(tenant, queue);
     }
     if (queue.waiting.length >= limits.turnQueueMax) throw busy();
-    return this.#wait(tenant, queue, signal).then(() => this.#ender(tenant, queue));
+    return this.#wait(tenant, queue, client.signal).then(() => this.#ender(tenant, queue));
   }
 
   #ender(tenant: string, queue: Queue): () => void {

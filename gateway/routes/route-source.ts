@@ -30,6 +30,12 @@ export class RouteSource {
     // Without it the cache keeps a timer, which some runtimes end with the request that started it.
     ttlResolution: 0,
   });
+  /** Archived tenants that control was asked for and does not fetch, so that robots do not become its load. */
+  readonly #cold = new LRUCache<string, true>({
+    max: limits.coldTenantsMax,
+    ttl: limits.coldTenantMs,
+    ttlResolution: 0,
+  });
   readonly #onDemand: boolean;
   #following = false;
 
@@ -63,11 +69,22 @@ export class RouteSource {
     }
     const question = `${slug} ${failed?.incarnation ?? ""} ${failed?.epoch ?? ""} ${failed?.reason ?? ""}`;
     return this.#shared(question, slug, () =>
-      this.#control.resolve({ slug, ...(failed === undefined ? {} : { failed }) }).catch((error: unknown) => {
-        if (isUnknown(error)) this.#table.drop(slug);
-        throw error;
-      }),
+      this.#control.resolve({ slug, ...(failed === undefined ? {} : { failed }) }).then(
+        (route) => {
+          if (route.state === "archived" && route.thawing !== true) this.#cold.set(slug, true);
+          return route;
+        },
+        (error: unknown) => {
+          if (isUnknown(error)) this.#table.drop(slug);
+          throw error;
+        },
+      ),
     );
+  }
+
+  /** Control knows that there are requests for this archived tenant, and that changed nothing. */
+  staysCold(slug: Slug): boolean {
+    return this.#cold.has(slug);
   }
 
   /**

@@ -22,6 +22,10 @@ export interface Api {
   ): Promise<z.infer<Schema>>;
   /** GETs a stream from a tenant's own host with a ticket. */
   receive(slug: string, path: string, ticket: string): Promise<Response>;
+  /** Where a tenant's clients go; undefined where control is asked at an address of its own. */
+  tenantUrl(slug: string): string | undefined;
+  /** Whether a tenant's host has this page. */
+  hasPage(slug: string, path: string): Promise<boolean>;
 }
 
 /**
@@ -104,6 +108,19 @@ export function openApi(options: { control?: string; token?: string; data?: stri
       const init = { method: "GET", signal: AbortSignal.timeout(limits.exportMs) };
       return askOne(tenantHost(slug), path, init, { authorization: `Ticket ${ticket}` });
     },
+    hasPage(slug, path) {
+      const init = { method: "GET", signal: AbortSignal.timeout(limits.commandMs) };
+      return askOne(tenantHost(slug), path, init, {}).then(
+        () => true,
+        () => false,
+      );
+    },
+    tenantUrl(slug) {
+      if (!admin.hostname.startsWith("admin.")) return undefined;
+      const url = new URL(admin);
+      url.hostname = tenantHost(slug);
+      return url.origin;
+    },
   };
 }
 
@@ -124,6 +141,8 @@ export function openLater(open: () => Api): Api {
     call: (...words) => api().call(...words),
     send: (...words) => api().send(...words),
     receive: (...words) => api().receive(...words),
+    hasPage: (...words) => api().hasPage(...words),
+    tenantUrl: (...words) => api().tenantUrl(...words),
   };
 }
 

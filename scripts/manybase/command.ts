@@ -31,12 +31,13 @@ export interface CommandOptions {
   action?: string;
   "retain-seconds"?: string;
   force?: string;
+  "accept-loss"?: string;
   wait?: string;
   logs?: string;
   at?: string;
   as?: string;
   layout?: string;
-  storage?: string;
+  storage?: string; // a directory (import) or a size
   generation?: string;
   tenants?: string;
   active?: string;

@@ -3,6 +3,7 @@ import type { Command } from "./command.ts";
 import { controlCommands } from "./commands/control.ts";
 import { costCommands } from "./commands/cost.ts";
 import { domainCommands } from "./commands/domains.ts";
+import { installerCommands } from "./commands/installer.ts";
 import { memberCommands } from "./commands/members.ts";
 import { keyCommands } from "./commands/keys.ts";
 import { platformCommands } from "./commands/platform.ts";
@@ -13,6 +14,7 @@ import { workerCommands } from "./commands/workers.ts";
 
 export const COMMANDS: readonly Command[] = [
   ...tenantCommands,
+  ...installerCommands,
   ...transferCommands,
   ...pointCommands,
   ...domainCommands,

@@ -39,8 +39,7 @@ export function writeHeaderFacts(out: ByteWriter, header: LogHeader): void {
   out.u32(LOG_MAGIC).u16(LOG_VERSION);
   out.u8(header.kind === "seal" ? 2 : 1).u8(0);
   out.u64(header.incarnation).u64(header.seq);
-  for (let i = 0; i < 32; i += 2) out.u8(Number.parseInt(header.nonce.slice(i, i + 2), 16));
-  out.u64(header.lowWatermark);
+  out.raw(Uint8Array.fromHex(header.nonce)).u64(header.lowWatermark);
 }
 
 export function readHeaderFacts(reader: ByteReader): LogHeader {

@@ -8,8 +8,8 @@ const WORDS_BYTES_MIN = 256;
 const POLYNOMIAL_HIGH = 0xd800_0000;
 
 /** Entry [slice * 256 + byte]: the effect of that byte followed by `slice` zero bytes. */
-const HIGH = new Uint32Array(8 * 256);
-const LOW = new Uint32Array(8 * 256);
+const HIGH = new Int32Array(8 * 256);
+const LOW = new Int32Array(8 * 256);
 for (let byte = 0; byte < 256; byte++) {
   let high = 0;
   let low = byte;

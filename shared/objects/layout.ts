@@ -91,4 +91,12 @@ export const registeredKey = (incarnation: Incarnation): string =>
 export const retiredKey = (incarnation: Incarnation): string =>
   `${workersPrefix}${hex16(incarnation)}/retired`;
 
+/** What a restore of control gave up, by the block of numbers that it had claimed for that. Never deleted: later restores need it. */
+export const lossReportsPrefix = "control/restores/";
+export const lossReportKey = (block: number): string =>
+  `${lossReportsPrefix}${block.toString(16).padStart(8, "0")}.json`;
+/** Objects of the tenant that lie beyond a hole, moved away by that restore; the rest of the key as it was. */
+export const lostPrefix = (tenant: TenantId, block: number): string =>
+  `${tenantPrefix(tenant)}lost/${block.toString(16).padStart(8, "0")}/`;
+
 export const blockKey = (block: number): string => `control/blocks/${block.toString(16).padStart(8, "0")}`;

@@ -25,6 +25,7 @@
  *   POST   /api/cp/tenants/<slug>/detach                    → TenantView
  *   POST   /api/cp/tenants/<slug>/tickets {action}          → {ticket, expiresMs, path}
  *   POST   /api/cp/tenants/<slug>/superusers {email, password} → {id, email, created}
+ *   POST   /api/cp/tenants/<slug>/installer                 → {token, expiresMs}: makes the first superuser
  *   GET    /api/cp/tenants/<slug>/domains                   → {domains: DomainView[]}
  *   POST   /api/cp/tenants/<slug>/domains {domain}          → 201 DomainView: the TXT record to set
  *   POST   /api/cp/tenants/<slug>/domains/<domain>/verify   → DomainView
@@ -55,6 +56,8 @@ import { restorablePointSchema } from "./points.ts";
 /** As workers name theirs by `--region`. */
 const regionSchema = z.string().trim().min(1).max(64);
 
+const storageBytesSchema = z.number().int().positive();
+
 export const createTenantSchema = z.object({
   slug: slugSchema,
   durability: durabilitySchema.default("durable"),
@@ -62,6 +65,8 @@ export const createTenantSchema = z.object({
   encrypted: z.boolean().optional(),
   /** Where it is placed as long as a worker there has room. */
   region: regionSchema.optional(),
+  /** Most bytes of databases and uploads together; null: no quota; absent: as control's --storage-quota says. */
+  storageBytesMax: storageBytesSchema.nullable().optional(),
 });
 export type CreateTenant = z.infer<typeof createTenantSchema>;
 
@@ -80,9 +85,11 @@ export const updateTenantSchema = z
     limits: changeLimitsSchema.optional(),
     /** null: none any more. */
     region: regionSchema.nullable().optional(),
+    /** null: no quota any more. */
+    storageBytesMax: storageBytesSchema.nullable().optional(),
   })
   .refine((change) => Object.values(change).some((value) => value !== undefined), {
-    message: "nothing to change: give slug, durability, limits or region",
+    message: "nothing to change: give slug, durability, limits, region or storageBytesMax",
   });
 
 /** Without a worker: to the emptiest other one. */
@@ -120,6 +127,8 @@ export const tenantViewSchema = z.object({
     })
     .optional(),
   region: z.string().optional(),
+  /** Most bytes of databases and uploads together; absent: no quota. */
+  storageBytesMax: storageBytesSchema.optional(),
   /** What gateways enforce for it where it differs from their own. */
   limits: routeLimitsSchema.optional(),
   /** Verified custom host names. */
@@ -231,6 +240,9 @@ export const superuserRequestSchema = z.object({
   password: z.string().min(8).max(71),
 });
 export const superuserResponseSchema = z.object({ id: z.string(), email: z.string(), created: z.boolean() });
+
+/** The token speaks for PocketBase's installer account, which the first superuser replaces. */
+export const installerResponseSchema = z.object({ token: z.string(), expiresMs: z.number() });
 
 export const importReportSchema = z.object({
   collections: z.number(),

@@ -198,6 +198,16 @@ export type Positions = z.infer<typeof positionsSchema>;
 export const dueSchema = z.number().int().min(0).nullable().optional();
 export type Due = z.infer<typeof dueSchema>;
 
+/**
+ * Small values that go from one owner to the next by way of control, by name (worker/state). They are worth losing: a worker that
+ * dies takes them along.
+ */
+export const carriedStateSchema = z
+  .record(z.string().max(64), z.string().max(limits.carriedValueCharactersMax))
+  .refine((values) => Object.keys(values).length <= limits.carriedValuesMax)
+  .optional();
+export type CarriedState = NonNullable<z.infer<typeof carriedStateSchema>>;
+
 /** A sealed log that still holds entries of the tenant that are not in its own prefix. Entries at or above endSeq are void. */
 export const tailSchema = z.object({ incarnation: incarnationSchema, endSeq: logSeqSchema });
 export type Tail = z.infer<typeof tailSchema>;
@@ -235,6 +245,7 @@ export const assignmentSchema = z.object({
   storageBytesMax: z.number().int().positive().optional(),
   /** As the owner before told it: a due time that has passed is this one's to make up for (worker/crons). */
   dueMs: z.number().int().min(0).optional(),
+  carried: carriedStateSchema,
 });
 export type Assignment = z.infer<typeof assignmentSchema>;
 
@@ -261,7 +272,13 @@ export type ReportRequest = z.infer<typeof reportRequestSchema>;
 export const exitRequestSchema = z.object({
   endSeq: logSeqSchema,
   released: z.array(
-    z.object({ tenant: tenantIdSchema, epoch: epochSchema, base: positionsSchema, dueMs: dueSchema }),
+    z.object({
+      tenant: tenantIdSchema,
+      epoch: epochSchema,
+      base: positionsSchema,
+      dueMs: dueSchema,
+      carried: carriedStateSchema,
+    }),
   ),
 });
 export type ExitRequest = z.infer<typeof exitRequestSchema>;
@@ -278,7 +295,11 @@ export const prewarmRequestSchema = z.object({
 export type PrewarmRequest = z.infer<typeof prewarmRequestSchema>;
 
 /** Everything of the tenant lies under its prefix up to `base`; of a release: and nothing is written under that epoch any more. */
-export const releaseResponseSchema = z.object({ base: positionsSchema, dueMs: dueSchema });
+export const releaseResponseSchema = z.object({
+  base: positionsSchema,
+  dueMs: dueSchema,
+  carried: carriedStateSchema,
+});
 export type ReleaseResponse = z.infer<typeof releaseResponseSchema>;
 
 export const loadedTenantsSchema = z.object({
@@ -309,6 +330,7 @@ export const notOwnerSchema = z.object({
  * Tenant operations of the platform, on the tenant's worker below `/_manybase/`, by a ticket instead of a user's token:
  *   POST /_manybase/import       body: tar of a pb_data directory         → ImportReport
  *   POST /_manybase/superusers   {email, password}                        → {id, email, created: boolean}
+ *   POST /_manybase/installer    for a tenant without a superuser         → {token, expiresMs}
  *   GET  /_manybase/export?logs=0|1                                       → tar of a pb_data directory that PocketBase opens
  *   GET  /_manybase/points       what can be restored                     → Points
  *   POST /_manybase/restore      RestoreRequest: in place, as a new TXID  → RestoreReport
@@ -320,6 +342,7 @@ export const notOwnerSchema = z.object({
 export const TICKET_ACTIONS = [
   "import",
   "superuser",
+  "installer",
   "export",
   "points",
   "restore",
@@ -328,3 +351,12 @@ export const TICKET_ACTIONS = [
   "usage",
 ] as const;
 export type TicketAction = (typeof TICKET_ACTIONS)[number];
+
+/** Bytes that count against the quota. Not counted: history, backups, thumbs. */
+export const usageSchema = z.object({
+  databases: z.record(z.string(), z.number()),
+  uploads: z.number(),
+  total: z.number(),
+  storageBytesMax: z.number().optional(),
+});
+export type Usage = z.infer<typeof usageSchema>;

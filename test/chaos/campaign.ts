@@ -47,10 +47,11 @@ export async function torment(target: ChaosTarget, random: Random, stormMs: numb
   const before = answered();
   const calmMs = performance.now() + CALM_MS;
   while (performance.now() < calmMs && answered() < before + 50 && broken === undefined) await Bun.sleep(50);
+  const stuck = answered() < before + 50 && broken === undefined ? await snapshots(target, answered) : [];
   stopped = true;
   await Promise.all(running);
   if (broken !== undefined) throw broken;
-  if (answered() < before + 50) throw new Error("no progress after all faults had ended");
+  if (stuck.length > 0) throw new Error(`no progress after all faults had ended:\n${stuck.join("\n")}`);
   for (const key of KEYS) {
     for (const client of clients) await client.read(key);
   }
@@ -58,6 +59,16 @@ export async function torment(target: ChaosTarget, random: Random, stormMs: numb
   const verdict = checkLinearizable(history.events);
   if (!verdict.linearizable) throw new Error(`not linearizable: ${JSON.stringify(verdict)}`);
   return outcome;
+}
+
+/** What the members say, a few times: whether they are stuck or only slow. */
+async function snapshots(target: ChaosTarget, answered: () => number): Promise<string[]> {
+  const lines: string[] = [];
+  for (let i = 0; i < 4; i++) {
+    lines.push(`${answered()} answered; ${(await target.describe()).join("; ")}`);
+    await Bun.sleep(1_000);
+  }
+  return lines;
 }
 
 async function fault(target: ChaosTarget, random: Random, outcome: Outcome, history: History): Promise<void> {

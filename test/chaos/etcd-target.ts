@@ -47,6 +47,16 @@ export async function startEtcdTarget(count: number): Promise<ChaosTarget | { sk
     heal() {
       for (const proxy of proxies.values()) proxy.heal();
     },
+    describe: () =>
+      Promise.all(
+        servers.map(({ url, name }) =>
+          fetch(`${url}/v3/maintenance/status`, {
+            method: "POST",
+            body: "{}",
+            signal: AbortSignal.timeout(1_000),
+          }).then(async (response) => `${name}: ${await response.text()}`, String),
+        ),
+      ),
     async close() {
       await Promise.race([Promise.all(stores.map((store) => store.close())), Bun.sleep(5_000)]);
       await etcd.stop();

@@ -77,6 +77,17 @@ export async function startRaft(
     heal() {
       for (const { proxy } of members.values()) proxy.heal();
     },
+    describe: () =>
+      Promise.all(
+        urls.map(async (url, i) => {
+          const startedMs = performance.now();
+          const said = await fetch(`${url}/health`, { signal: AbortSignal.timeout(REQUEST_MS) }).then(
+            (response) => response.text(),
+            String,
+          );
+          return `${names[i]} after ${(performance.now() - startedMs).toFixed(0)} ms: ${said}`;
+        }),
+      ),
     async close() {
       for (const { child, proxy } of members.values()) {
         child?.kill("SIGKILL");

@@ -14,5 +14,7 @@ export interface ChaosTarget {
   /** Cuts a member off from all others. */
   cut(name: string, how: Cut): void;
   heal(): void;
+  /** What each member says of itself right now: printed when a run makes no progress. */
+  describe(): Promise<string[]>;
   close(): Promise<void>;
 }

@@ -243,6 +243,117 @@ test("realtime: subscribe to one and all, with options, unsubscribe", async () =
   expect(pb.realtime.isConnected).toBe(false);
 });
 
+test("collections: getAllOAuth2Providers, dryRunViewQuery, getFirstListItem, getList", async () => {
+  const providers = await root.collections.getAllOAuth2Providers();
+  expect(providers.map(({ name }) => name)).toContain("google");
+  const rows = await root.collections.dryRunViewQuery("SELECT id, email FROM users");
+  expect(JSON.stringify(rows)).toContain("email");
+  expect((await root.collections.getFirstListItem("name = 'posts'")).name).toBe("posts");
+  expect(await root.collections.getList(1, 1)).toMatchObject({ page: 1, perPage: 1 });
+});
+
+test("auth: listExternalAuths and unlinkExternalAuth", async () => {
+  const users = root.collection("users");
+  const { id, collectionId } = await users.getFirstListItem("email ~ 'ann'");
+  const linked = { collectionRef: collectionId, recordRef: id, provider: "google", providerId: "1" };
+  await root.collection("_externalAuths").create(linked);
+  expect(await users.listExternalAuths(id)).toMatchObject([{ provider: "google", recordRef: id }]);
+  expect(await users.unlinkExternalAuth(id, "google")).toBe(true);
+  expect(await users.listExternalAuths(id)).toEqual([]);
+});
+
+test("auth: authWithOAuth2 asks for a provider that is there", async () => {
+  const pb = client();
+  const signIn = () => pb.collection("users").authWithOAuth2({ provider: "google", urlCallback: () => {} });
+  const error = await refusal(signIn);
+  expect(error.originalError?.message ?? error.message).toContain("google");
+});
+
+test("sql: run", async () => {
+  expect(await root.sql.run("SELECT 1 AS one")).toMatchObject({
+    affectedRows: 0,
+    columns: [{ name: "one" }],
+    rows: [["1"]],
+  });
+  expect((await refusal(() => root.sql.run("SELEC"))).status).toBe(400);
+  expect((await refusal(() => client().sql.run("SELECT 1"))).status).toBe(401);
+});
+
+test("realtime: unsubscribeByPrefix, the returned unsubscribe, custom topics, onDisconnect", async () => {
+  const pb = client();
+  const seen: string[] = [];
+  const first = (): number => seen.push("first");
+  const second = (): number => seen.push("second");
+  const gone: string[][] = [];
+  pb.realtime.onDisconnect = (topics) => void gone.push(topics);
+  const unsubscribeFirst = await pb.realtime.subscribe("posts/*", first);
+  await pb.realtime.subscribe("posts/*", second);
+  await pb.realtime.subscribe("anything", first);
+  await unsubscribeFirst();
+  await root.collection("posts").create({ title: "for the second" });
+  const deadlineMs = Date.now() + 5_000;
+  while (seen.length < 1 && Date.now() < deadlineMs) await Bun.sleep(10);
+  expect(seen).toEqual(["second"]);
+  await pb.realtime.unsubscribeByPrefix("posts");
+  expect(pb.realtime.isConnected).toBe(true);
+  await pb.realtime.unsubscribe("anything");
+  expect(pb.realtime.isConnected).toBe(false);
+  expect(gone).toHaveLength(1);
+});
+
+test("client: filter, buildURL, send, beforeSend and afterSend, cancelRequest, a cookie of the store", async () => {
+  const pb = client();
+  pb.beforeSend = (url, options) => ({ url: url.replace("/nowhere", "/api/health"), options });
+  pb.afterSend = (_, data: Record<string, unknown>) => ({ ...data, seen: true });
+  expect(await pb.send("/nowhere", { query: { fields: "code" } })).toEqual({ code: 200, seen: true });
+  expect(pb.buildURL("/api/health")).toBe(`${api.url}/api/health`);
+  pb.autoCancellation(true);
+  const cancelled = pb.health.check({ requestKey: "mine" });
+  pb.cancelRequest("mine");
+  expect((await refusal(() => cancelled)).isAbort).toBe(true);
+  const both = [pb.health.check({ requestKey: "a" }), pb.health.check({ requestKey: "b" })];
+  pb.cancelAllRequests();
+  for (const one of both) expect((await refusal(() => one)).isAbort).toBe(true);
+  await pb.collection("users").authWithPassword("ann@example.com", PASSWORD);
+  const other = client();
+  other.authStore.loadFromCookie(pb.authStore.exportToCookie());
+  expect((await other.collection("users").authRefresh()).record["email"]).toBe("ann@example.com");
+});
+
+test("backups: create, getFullList, getToken, getDownloadURL, upload, restore, delete", async () => {
+  expect(await root.backups.create("one.zip")).toBe(true);
+  const [listed] = await root.backups.getFullList();
+  expect(listed?.key).toBe("one.zip");
+  const download = await fetch(root.backups.getDownloadURL(await root.files.getToken(), "one.zip"));
+  const bytes = await download.arrayBuffer();
+  expect(bytes.byteLength).toBe(listed?.size ?? 0);
+  expect(await root.backups.upload({ file: new File([bytes], "two.zip") })).toBe(true);
+  const late = await root.collection("posts").create({ title: "after the backup" });
+  expect(await root.backups.restore("two.zip")).toBe(true);
+  const deadlineMs = Date.now() + 10_000;
+  const isThere = () =>
+    root
+      .collection("posts")
+      .getOne(late.id)
+      .then(
+        () => true,
+        () => false,
+      );
+  while ((await isThere()) && Date.now() < deadlineMs) await Bun.sleep(20);
+  expect(await isThere()).toBe(false);
+  expect(await root.backups.delete("one.zip")).toBe(true);
+  expect(await root.backups.delete("two.zip")).toBe(true);
+});
+
+test("logs: getOne, truncate", async () => {
+  const { items } = await root.logs.getList(1, 1);
+  const { id } = items[0] ?? { id: "" };
+  expect((await root.logs.getOne(id)).id).toBe(id);
+  expect(await root.logs.truncate()).toBe(true);
+  expect((await refusal(() => root.logs.getOne(id))).status).toBe(404);
+  expect((await refusal(() => client().logs.truncate())).status).toBe(401);
+});
+
 test("logs, crons, backups: their lists and refusals", async () => {
   expect(await root.logs.getList(1, 1)).toMatchObject({ page: 1, perPage: 1 });
   expect(Array.isArray(await root.logs.getStats())).toBe(true);

@@ -30,6 +30,11 @@ beforeAll(() => {
   control.set("shut", worker, { suspended: true });
   control.set("cold", undefined, { state: "archived" });
   control.set("thawing", undefined, { state: "archived", thawing: true });
+  control.set("asleep", undefined, { state: "archived" });
+  // What control does when it may: the first question starts the thaw.
+  control.onResolve = ({ slug }) => {
+    if (slug === "asleep") control.set(slug, undefined, { state: "archived", thawing: true });
+  };
   control.set("full", worker, { overQuota: true });
 });
 
@@ -108,7 +113,7 @@ describe.each(PROCESSES)("at the edge on %s", (runtime) => {
     expect(text).toMatch(/manybase_gateway_requests_total\{kind="tenant",method="GET",status="500"\} [1-9]/);
     expect(text).toMatch(/manybase_gateway_upstream_seconds_count [1-9]/);
     expect(text).toMatch(/manybase_gateway_route_lookups_total\{known="true"\} [1-9]/);
-    expect(text).toMatch(/manybase_gateway_routes 7/);
+    expect(text).toMatch(/manybase_gateway_routes 8/);
     expect(await (await fetch(`http://localhost:${gateway.port}/metrics`)).text()).not.toContain("_total");
   });
 
@@ -179,6 +184,7 @@ describe.each(PROCESSES)("at the edge on %s", (runtime) => {
   test.each([
     ["shut", 403, "This application is suspended"],
     ["cold", 503, "Cannot serve cold: it is in the archive"],
+    ["asleep", 503, "is being fetched from the archive"],
     ["thawing", 503, "is being fetched from the archive"],
     ["full", 402, "This application is over its quota"],
     ["nobody", 404, "There is nothing here"],
@@ -189,5 +195,20 @@ describe.each(PROCESSES)("at the edge on %s", (runtime) => {
     expect(await answer.text()).toContain(title);
     const json = await fetch(gateway.url(name));
     expect(json.headers.get("content-type")).toStartWith("application/json");
+    expect(json.headers.get("retry-after")).toBe(name === "thawing" || name === "asleep" ? "60" : null);
+  });
+
+  test("control is asked once for an archived tenant, whatever it answers", async () => {
+    for (const name of ["cold", "asleep"]) {
+      const slug = `${name}-${runtime}`;
+      control.set(slug, undefined, { state: "archived" });
+      await eventually(async () => expect((await fetch(gateway.url(slug))).status).toBe(503));
+      if (name === "asleep") control.set(slug, undefined, { state: "archived", thawing: true });
+      const before = control.resolves;
+      const answers = await Promise.all(Array.from({ length: 10 }, () => fetch(gateway.url(slug))));
+      expect(answers.map(({ status }) => status)).toEqual(Array.from({ length: 10 }, () => 503));
+      expect(control.resolves).toBe(before);
+      control.remove(slug);
+    }
   });
 });

@@ -69,7 +69,12 @@ describe("when a tenant is due", () => {
     const set = (to: string) =>
       tenant.data.write(tenant.observe(), (tx) => {
         const settings = loadSettings(tx);
-        saveSettings(tenant, tx, { ...settings, backups: { ...(settings["backups"] as object), cron: to } }, "");
+        saveSettings(
+          tenant,
+          tx,
+          { ...settings, backups: { ...(settings["backups"] as object), cron: to } },
+          "",
+        );
       });
     expect(world.reports.some(({ dueMs }) => dueMs !== undefined)).toBe(false);
     await set("*/30 * * * *");

@@ -15,7 +15,7 @@ export interface MemberSession {
   readonly incarnation: number;
   readonly visitors: Visitors;
   readonly departures: Departures;
-  readonly host: Pick<TenantHost, "flush" | "prewarm">;
+  readonly host: Pick<TenantHost, "flush" | "prewarm" | "isClearing">;
 }
 
 export interface MemberAppOptions {
@@ -44,7 +44,10 @@ export function createMemberApp(
       });
     }
     if (request.method === "GET" && path === "/v1/tenants") {
-      return Response.json({ tenants: session.visitors.list() });
+      const tenants = session.visitors.list();
+      return Response.json({
+        tenants: tenants.map((one) => (session.host.isClearing(one.tenant) ? { ...one, idleMs: 0 } : one)),
+      });
     }
     const [, id, action] = ONE_TENANT.exec(path) ?? [];
     if (request.method !== "POST" || id === undefined) {

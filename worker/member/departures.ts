@@ -52,7 +52,7 @@ export class Departures {
         // In the turn in which it is here at this epoch, so that no other ownership can be released by mistake.
         if (!(acquired instanceof Promise)) {
           const base = await this.#host.release(id);
-          return { base, dueMs: acquired.dueMs ?? null };
+          return { base, dueMs: acquired.dueMs ?? null, ...this.#host.carriedBy(acquired) };
         }
         await acquired;
       }

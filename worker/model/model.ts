@@ -74,11 +74,13 @@ function createModel(tenant: Tenant): TenantModel {
     remove: (tx, record) => removeRecord(writerOf(tx), record),
 
     createCollection(tx, input) {
+      tx.withinQuota();
       const collection = saveCollection(tx, state, readNewCollection(input), undefined);
       tell(tx, { action: "create", collection, before: undefined });
       return collection;
     },
     updateCollection(tx, current, input) {
+      tx.withinQuota();
       const draft = { collection: mergeCollection(current, input), automaticId: false };
       const collection = saveCollection(tx, state, draft, current);
       tell(tx, { action: "update", collection, before: current });
@@ -95,6 +97,7 @@ function createModel(tenant: Tenant): TenantModel {
     },
     dryRunView: (tx, query, rows) => dryRunView(tx, state, query, rows),
     importCollections(tx, inputs, deleteMissing) {
+      tx.withinQuota();
       const before = state.in(tx);
       importCollections(tx, state, inputs, deleteMissing, (collection) => remove(tx, collection, false));
       for (const collection of state.in(tx).collections) {

@@ -164,7 +164,25 @@ export function looksLikeUrl(text: string): boolean {
   if (!text.includes(":") && !beforeQuery.includes(".")) return false;
   const authority = beforeQuery.replace(/^[a-z]+:\/\//i, "").split("/")[0] ?? "";
   const host = authority.slice(authority.lastIndexOf("@") + 1).replace(/:\d*$/, "");
-  return !host.endsWith("-") && URL.canParse(`http://${host}`);
+  return !host.endsWith("-") && URL.canParse(`http://${host}`) && isHost(host.replace(/\.$/, ""));
+}
+
+const HOST_CHARACTERS_MAX = 255;
+const ADDRESS = /^(?:\[.*\]|(?:\d{1,3}\.){3}\d{1,3})$/;
+/** What stands last: a name, with a suffix of letters or without. */
+const HOST_END = /^[a-zA-Z0-9\u00a1-\uffff]+(?:--?[a-zA-Z0-9\u00a1-\uffff]+)*(?:\.[a-zA-Z\u00a1-\uffff]+)?$/;
+/** What may stand before it, with nothing between the two. */
+const HOST_START =
+  /^(?:|www\.|[a-zA-Z0-9][a-zA-Z0-9_-]*[a-zA-Z0-9](?:[-.][a-zA-Z0-9]+)*|[a-zA-Z0-9](?:[-_.]?[a-zA-Z0-9])*(?<=[a-zA-Z0-9]{2})\.[a-zA-Z0-9]+)$/;
+
+/** The peculiar names that PocketBase's URL check takes: `a_b.com` is one, `a_b.c` and `x.a_b.com` are not. */
+function isHost(host: string): boolean {
+  if (ADDRESS.test(host)) return true;
+  if (host.length > HOST_CHARACTERS_MAX) return false;
+  for (let at = 0; at < host.length; at++) {
+    if (HOST_END.test(host.slice(at)) && HOST_START.test(host.slice(0, at))) return true;
+  }
+  return false;
 }
 
 const EMAIL =

@@ -49,9 +49,11 @@ export async function openTestTenant(from?: string): Promise<TestTenant> {
     observe: () => seen,
     objects: undefined as unknown as ObjectStore,
     history: undefined as unknown as TenantHistory,
+    quota: undefined,
     gone: new AbortController().signal,
     dueMs: undefined,
     wakeAt: () => undefined,
+    carry: () => undefined,
     replaceDatabases: () => Promise.reject(new Error("Cannot replace databases: this is a test tenant")),
     onReplaced: () => undefined,
     slot<T>(key: { readonly create: (tenant: Tenant) => T }): T {
@@ -70,6 +72,7 @@ export async function openTestTenant(from?: string): Promise<TestTenant> {
 class TestDatabase implements TenantDatabase {
   readonly name: DatabaseName;
   readonly path: string;
+  readonly bytes = 0;
   readonly #writer: Connection;
   readonly #reader: Connection;
 

@@ -37,9 +37,7 @@ export function createFrame(options: FrameOptions): TenantApp {
     const context = new RequestContextState(from, url, match.params, auth, match.route.bodyBytesMax);
     checkRateLimit(context, match.route);
     const answered = match.route.handle(context);
-    return answered instanceof Promise && isForm(from.request)
-      ? answered.finally(() => context.discard())
-      : answered;
+    return answered instanceof Promise && isForm(from.request) ? discarding(answered, context) : answered;
   }
 
   function failure(from: TenantRequest, error: unknown): Response | Promise<Response> {
@@ -78,6 +76,14 @@ function noRoute(method: string, { path, search }: SplitUrl): Response {
     });
   }
   throw method === "GET" || method === "HEAD" ? notFound("File not found.") : notFound();
+}
+
+async function discarding(answered: Promise<Response>, context: RequestContextState): Promise<Response> {
+  try {
+    return await answered;
+  } finally {
+    await context.discard();
+  }
 }
 
 function isForm({ headers }: Request): boolean {

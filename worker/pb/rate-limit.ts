@@ -1,10 +1,10 @@
 /** A tenant's own rate limits, from its settings: the most specific rule for a request counts its client. */
-import { limits } from "../../shared/limits.ts";
 import { modelOf } from "../model/model.ts";
 import { inRange } from "./address-range.ts";
 import { tooManyRequests } from "./api-error.ts";
-import { FixedWindows } from "./fixed-windows.ts";
 import type { AuthState, FeatureRoute, PbContext } from "./route.ts";
+import { carriedWindows } from "../state/carried-windows.ts";
+import type { Tenant } from "../tenant/contract.ts";
 import { type SettingsObject, settingsGroup, settingsOf, settingsVersion } from "./settings.ts";
 
 interface Rule {
@@ -16,8 +16,8 @@ interface Rule {
 
 /** Tenant slot: counters live with the tenant and start anew when its settings change. */
 const counters = {
-  create: () => ({
-    windows: new FixedWindows(limits.clientWindowsMax),
+  create: (tenant: Tenant) => ({
+    windows: carriedWindows(tenant, "rate-limits"),
     version: -1,
     rules: noRules,
   }),
@@ -31,8 +31,9 @@ export function checkRateLimit(context: PbContext, route: FeatureRoute): void {
   const state = tenant.slot(counters);
   const settings = settingsOf(tenant, context.seen);
   if (state.version !== settingsVersion(tenant)) {
+    // Of the owner before they came under the settings that are read now.
+    if (state.version >= 0) state.windows.clear();
     state.version = settingsVersion(tenant);
-    state.windows.clear();
     state.rules = activeRules(settingsGroup(settings, "rateLimits"));
   }
   if (state.rules.length === 0 || isExcluded(settings, clientIp)) return;

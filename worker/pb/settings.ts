@@ -20,7 +20,11 @@ function defaultSettings(): SettingsObject {
 
 /** Tenant slot: the settings as last read; forgotten when they are saved or the databases are replaced. */
 const cache = {
-  create(tenant: Tenant): { settings: SettingsObject | undefined; version: number; listeners: (() => void)[] } {
+  create(tenant: Tenant): {
+    settings: SettingsObject | undefined;
+    version: number;
+    listeners: (() => void)[];
+  } {
     const cached = { settings: undefined, version: 0, listeners: [] };
     tenant.onReplaced(() => forgetSettings(tenant));
     // A renamed collection takes its rate limits along.

@@ -3,11 +3,13 @@ import { superuserRequestSchema } from "../../shared/protocol/cp.ts";
 import type { TicketAction } from "../../shared/protocol/internal.ts";
 import type { Keyring } from "../../shared/protocol/keys.ts";
 import { verifyTicket } from "../../shared/protocol/ticket.ts";
+import { openInstaller } from "../auth/installer.ts";
 import { upsertSuperuser } from "../auth/superuser.ts";
 import type { TenantApp, TenantRequest } from "../http/contract.ts";
 import { Exporter } from "./export-tenant.ts";
 import { importTenant } from "./import-tenant.ts";
 import { POINT_ACTIONS } from "./points.ts";
+import { usageOf } from "./usage.ts";
 
 /** Platform operations on one tenant, by ticket (shared/protocol/internal.ts). Errors are thrown: the server answers them. */
 export function createPlatformApp(options: { keys: Keyring; temporary?: string }): TenantApp {
@@ -24,10 +26,18 @@ export function createPlatformApp(options: { keys: Keyring; temporary?: string }
       authorize(context, keys, "export");
       return await exporter.export(context);
     }
+    if (action === "GET /_manybase/usage") {
+      authorize(context, keys, "usage");
+      return Response.json(await usageOf(context.tenant));
+    }
     const pointInTime = POINT_ACTIONS[action];
     if (pointInTime !== undefined) {
       authorize(context, keys, pointInTime.ticket);
       return Response.json(await pointInTime.answer(context, temporary));
+    }
+    if (action === "POST /_manybase/installer") {
+      authorize(context, keys, "installer");
+      return Response.json(await openInstaller(context.tenant, context.seen));
     }
     if (action === "POST /_manybase/superusers") {
       authorize(context, keys, "superuser");

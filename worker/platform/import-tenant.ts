@@ -26,6 +26,7 @@ export async function importTenant(
   try {
     const received = await receivePbData(request.body, directory);
     checkPocketBaseFile(received.databases.get(DATA_DB) ?? "", DATA_DB);
+    checkRoom(tenant, received);
     await storeFiles(tenant, received.files, request.signal);
     await tenant.replaceDatabases(
       seen,
@@ -40,6 +41,14 @@ export async function importTenant(
   } finally {
     await rm(directory, { recursive: true, force: true });
   }
+}
+
+/** Before anything is stored: all that is there now makes room. */
+function checkRoom({ quota }: Tenant, { bytes }: { bytes: number }): void {
+  if (quota === undefined || bytes <= quota.bytesMax) return;
+  throw new UserError("too_large", `Cannot import: ${bytes} bytes are more than the storage quota`, {
+    hint: `The quota is ${quota.bytesMax} bytes; ask for a larger one.`,
+  });
 }
 
 /** Equal content on an existing key is success: `put` writes the same bytes again. */

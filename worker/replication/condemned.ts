@@ -62,9 +62,14 @@ export class Condemned {
     this.#sentences = [];
   }
 
-  /** Whether the record was made here and its deletion is to come. */
-  knows(record: string): boolean {
-    return this.#sentences.some((one) => one.record === record);
+  /** What a record names that was made here, while its deletion is to come. */
+  known(record: string): readonly string[] | undefined {
+    return this.#sentences.find((one) => one.record === record)?.keys;
+  }
+
+  /** Whether deletions of this tenant wait for their hour, which they would have to begin anew if it left. */
+  waits(tenant: TenantId): boolean {
+    return this.#sentences.some(({ owner }) => owner.tenant === tenant && owner.here());
   }
 
   /**

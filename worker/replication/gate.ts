@@ -121,13 +121,26 @@ export class OutputGate {
    * @returns nothing when the way is free now
    */
   pass(seen: readonly Seen[], wrote: boolean, signal?: AbortSignal): Promise<void> | void {
+    const blocked = this.#blocked(seen);
+    if (blocked !== undefined) return this.#wait(blocked, wrote, signal);
+    return this.#mayLeave() ? undefined : this.#leaveProven(seen, wrote, signal);
+  }
+
+  /** While the proof is under way an async database may fall behind its bound, or be lost. */
+  async #leaveProven(seen: readonly Seen[], wrote: boolean, signal?: AbortSignal): Promise<void> {
+    await this.#proven(signal);
+    const blocked = this.#blocked(seen);
+    if (blocked !== undefined) await this.#wait(blocked, wrote, signal);
+  }
+
+  #blocked(seen: readonly Seen[]): Seen[] | undefined {
     let blocked: Seen[] | undefined;
     for (const one of seen) {
-      if (one.position.isDurable(one.mark) || (one.async && !this.#lagsTooMuch(one))) continue;
+      const { position, mark, async } = one;
+      if (position.isDurable(mark) || (async && !position.failed && !this.#lagsTooMuch(one))) continue;
       (blocked ??= []).push(one);
     }
-    if (blocked === undefined) return this.#mayLeave() ? undefined : this.#proven(signal);
-    return this.#wait(blocked, wrote, signal);
+    return blocked;
   }
 
   /** Resolves when the commit is durable, however long it takes; rejects when the tenant is lost. */

@@ -11,9 +11,21 @@ import type { Clock } from "./clock.ts";
 import { compact } from "./compact.ts";
 import type { Condemned, CondemnedOwner } from "./condemned.ts";
 import { type DatabaseLedger, chainStats } from "./ledger.ts";
-import { isSnapshot, nextCompactionMs, planCompactions, planRetention } from "./maintenance-plan.ts";
+import {
+  type Waiting,
+  deletionVisitMs,
+  isSnapshot,
+  nextCompactionMs,
+  planCompactions,
+  planRetention,
+} from "./maintenance-plan.ts";
 import { parallel } from "./parallel.ts";
-import { type TenantObject, type TenantObjects, listTenantObjects } from "./tenant-objects.ts";
+import {
+  type BundleFile,
+  type TenantObject,
+  type TenantObjects,
+  listTenantObjects,
+} from "./tenant-objects.ts";
 import { WorkTimer } from "./work-timer.ts";
 
 /** A tenant whose objects are to be kept few. */
@@ -159,6 +171,7 @@ export class Maintainer {
     await uploads.sweep(target, objects, gone.keys);
     const dropped = await uploads.due(target, objects, pins);
     const keys = new Set([...gone.adopted, ...dropped.keys]);
+    const waiting: Waiting[] = objects.bundles.filter(({ key }) => !gone.keys.has(key)).map(waitingBundle);
     for (const [database, files] of objects.chains) {
       const kept = files.filter(({ key }) => !gone.keys.has(key));
       objects.chains.set(database, kept);
@@ -168,19 +181,20 @@ export class Maintainer {
       const before = ledger?.materialised.txid;
       await this.#compact(target, database, kept);
       if (!target.here()) return undefined;
-      const nowMs = clock.nowMs();
-      for (const { key, atMs } of planRetention(kept)) if (atMs <= nowMs) keys.add(key);
+      waiting.push(...waitingFiles(kept));
       // Only if nothing came under the prefix since the listing.
       if (ledger !== undefined && ledger.materialised.txid === before) {
         ledger.compacted(chainStats(planChain(kept)));
       }
     }
     const nowMs = clock.nowMs();
-    for (const { key, modifiedMs } of objects.bundles) {
-      if (modifiedMs + limits.bundleKeepMs <= nowMs) keys.add(key);
-    }
     for (const { key, modifiedMs } of large) {
       if (modifiedMs + limits.largeKeepMs <= nowMs) keys.add(key);
+    }
+    const free = waiting.filter(({ key }) => !pinned.has(key));
+    // All that is due goes with what goes anyway.
+    if (keys.size > 0 || (deletionVisitMs(free) ?? Infinity) <= nowMs) {
+      for (const { key, atMs } of free) if (atMs <= nowMs) keys.add(key);
     }
     const isLeft = ({ key }: { key: string }): boolean => !keys.has(key) && !gone.keys.has(key);
     for (const [database, files] of objects.chains) objects.chains.set(database, files.filter(isLeft));
@@ -232,9 +246,10 @@ export class Maintainer {
     ]);
     const found = { keys: new Set<string>(), adopted: new Set<string>(), records: [] as string[] };
     for (const { key: record } of records) {
-      const own = condemned.knows(record);
+      const known = condemned.known(record);
+      const own = known !== undefined;
       if (!own) found.records.push(record);
-      for (const key of await condemned.read(target.tenant, record)) {
+      for (const key of known ?? (await condemned.read(target.tenant, record))) {
         found.keys.add(key);
         // Uploads were not listed; for one that is gone another deletion is harmless.
         if (!own && (there.has(key) || key.startsWith(uploads))) found.adopted.add(key);
@@ -260,20 +275,28 @@ function nextMs(
   },
   pinned: ReadonlySet<string> = new Set(),
 ): number | undefined {
-  const times = [
-    ...bundles
-      .filter(({ key }) => !pinned.has(key))
-      .map(({ modifiedMs }) => modifiedMs + limits.bundleKeepMs),
-    ...large.map(({ modifiedMs }) => modifiedMs + limits.largeKeepMs),
-  ];
+  const times = large.map(({ modifiedMs }) => modifiedMs + limits.largeKeepMs);
+  const waiting = bundles.map(waitingBundle);
   for (const files of chains.values()) {
     if (!files.some(isSnapshot)) continue;
     const compaction = nextCompactionMs(files);
     if (compaction !== undefined) times.push(compaction);
-    const deletable = planRetention(files).filter(({ key }) => !pinned.has(key));
-    times.push(...deletable.map(({ atMs }) => atMs));
+    waiting.push(...waitingFiles(files));
   }
+  const deletionMs = deletionVisitMs(waiting.filter(({ key }) => !pinned.has(key)));
+  if (deletionMs !== undefined) times.push(deletionMs);
   return times.length === 0 ? undefined : Math.min(...times);
+}
+
+const waitingBundle = ({ key, modifiedMs, size }: BundleFile): Waiting => ({
+  key,
+  atMs: modifiedMs + limits.bundleKeepMs,
+  size,
+});
+
+function waitingFiles(files: readonly ChainFile[]): Waiting[] {
+  const sizes = new Map(files.map(({ key, size }) => [key, size]));
+  return planRetention(files).map(({ key, atMs }) => ({ key, atMs, size: sizes.get(key) ?? 0 }));
 }
 
 function earliest(a: number | undefined, b: number | undefined): number | undefined {

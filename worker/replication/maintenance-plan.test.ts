@@ -4,7 +4,7 @@ import * as fc from "fast-check";
 import type { Txid } from "../../shared/ids.ts";
 import { limits } from "../../shared/limits.ts";
 import { type ChainFile, planChain } from "./chain.ts";
-import { nextCompactionMs, planCompactions, planRetention } from "./maintenance-plan.ts";
+import { deletionVisitMs, nextCompactionMs, planCompactions, planRetention } from "./maintenance-plan.ts";
 
 const HOUR = 60 * 60_000;
 const DAY = 24 * HOUR;
@@ -132,5 +132,25 @@ describe("planCompactions", () => {
     ];
     const groups = planCompactions(files, 2, DAY).map(({ files: group }) => group.map(({ key }) => key));
     expect(groups).toEqual([["1/4-5"], ["1/6-6"], ["1/7-8"], ["1/12-13"]]);
+  });
+});
+
+describe("deletionVisitMs", () => {
+  const waiting = (atMs: number, size: number) => ({ key: `${atMs}`, atMs, size });
+
+  test("is a day after the first thing may go, however many follow", () => {
+    expect(deletionVisitMs([])).toBeUndefined();
+    const many = Array.from({ length: 90 }, (_, i) => waiting((90 - i) * HOUR, 1_000));
+    expect(deletionVisitMs(many)).toBe(HOUR + limits.deletionBatchMs);
+  });
+
+  test("is when what may go by then takes much, if that is earlier", () => {
+    const half = limits.deletionBatchBytes / 2;
+    expect(deletionVisitMs([waiting(3 * HOUR, half), waiting(HOUR, half), waiting(5 * HOUR, half)])).toBe(
+      3 * HOUR,
+    );
+    expect(deletionVisitMs([waiting(HOUR, half), waiting(3 * DAY, half)])).toBe(
+      HOUR + limits.deletionBatchMs,
+    );
   });
 });

@@ -65,6 +65,26 @@ export function planRetention(files: readonly ChainFile[]): Deletable[] {
   return plan;
 }
 
+/** Something that may go from `atMs` on, and what it takes. */
+export interface Waiting {
+  key: string;
+  atMs: number;
+  size: number;
+}
+
+/**
+ * When what may go is worth a visit, a record and a PUT to the log: once the first of it has waited a day, or together they take much.
+ * Undefined when nothing may ever go.
+ */
+export function deletionVisitMs(waiting: readonly Waiting[]): number | undefined {
+  const inOrder = waiting.toSorted((a, b) => a.atMs - b.atMs);
+  const [first] = inOrder;
+  if (first === undefined) return undefined;
+  let bytes = 0;
+  const enough = inOrder.find(({ size }) => (bytes += size) >= limits.deletionBatchBytes);
+  return Math.min(first.atMs + limits.deletionBatchMs, enough?.atMs ?? Infinity);
+}
+
 /** When the next of a database's files is to be merged; undefined while nothing waits. */
 export function nextCompactionMs(files: readonly ChainFile[]): number | undefined {
   const times = COMPACTIONS.flatMap(({ level, afterMs: wait }) =>

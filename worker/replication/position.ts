@@ -68,6 +68,11 @@ export class DatabasePosition {
     return this.#pendingBytes;
   }
 
+  /** What is not durable now never will be, here. */
+  get failed(): boolean {
+    return this.#failed !== undefined;
+  }
+
   isDurable(mark: CommitMark): boolean {
     return mark <= this.#durableMark;
   }

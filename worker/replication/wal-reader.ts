@@ -185,7 +185,7 @@ export class WalReader {
       throw this.#lost("another checkpoint than ours started it again");
     }
     if (view.getUint32(0) !== (littleEndian ? MAGIC : MAGIC + 1)) throw this.#lost("its header is damaged");
-    const words = new Uint32Array(header.buffer, header.byteOffset, WAL_HEADER_BYTES / 4);
+    const words = new Int32Array(header.buffer, header.byteOffset, WAL_HEADER_BYTES / 4);
     const sums = new Uint32Array(2);
     addToChecksum(sums, words, 0, 6);
     if (sums[0] !== view.getUint32(24) || sums[1] !== view.getUint32(28))
@@ -203,7 +203,6 @@ export class WalReader {
   /** Walks the frames after `#end`; stops at the first that is not of this chain, and keeps only what a commit frame closed. */
   #scan(size: number): Found | undefined {
     const frameBytes = this.#pageSize + FRAME_HEADER_BYTES;
-    const wholeFrames = (bytes: number): number => Math.max(1, Math.floor(bytes / frameBytes)) * frameBytes;
     const sums = new Uint32Array(this.#sums);
     const frames = new Map<number, number>();
     const open = new Map<number, number>();
@@ -211,13 +210,15 @@ export class WalReader {
     const start = this.#end;
     let held: { offset: number; bytes: Uint8Array } | undefined;
     scan: for (let at = start; at + frameBytes <= size;) {
-      const bytes = this.#at(at, Math.min(wholeFrames(this.#readAhead), size - at));
+      const bytes = this.#at(at, Math.min(Math.max(this.#readAhead, frameBytes), size - at));
       if (bytes === undefined || bytes.length < frameBytes) break;
       held = at === start ? { offset: at, bytes } : undefined;
       const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-      const words = new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length >>> 2);
-      for (let o = 0; o + frameBytes <= bytes.length; o += frameBytes, at += frameBytes) {
+      const words = new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length >>> 2);
+      // The header alone of a frame behind the live ones ends the scan: otherwise each cut would read twice.
+      for (let o = 0; o + FRAME_HEADER_BYTES <= bytes.length; o += frameBytes, at += frameBytes) {
         if (view.getUint32(o + 8) !== this.#salt1 || view.getUint32(o + 12) !== this.#salt2) break scan;
+        if (o + frameBytes > bytes.length) break;
         addToChecksum(sums, words, o >>> 2, (o >>> 2) + 2);
         addToChecksum(sums, words, (o + FRAME_HEADER_BYTES) >>> 2, (o + frameBytes) >>> 2);
         if (sums[0] !== view.getUint32(o + 16) || sums[1] !== view.getUint32(o + 20)) break scan;
@@ -278,12 +279,12 @@ interface Found {
 }
 
 /** SQLite's WAL checksum over native 32-bit words [from, to), an even number of them. */
-function addToChecksum(sums: Uint32Array, words: Uint32Array, from: number, to: number): void {
-  let s0 = sums[0] as number;
-  let s1 = sums[1] as number;
+function addToChecksum(sums: Uint32Array, words: Int32Array, from: number, to: number): void {
+  let s0 = (sums[0] as number) | 0;
+  let s1 = (sums[1] as number) | 0;
   for (let i = from; i < to; i += 2) {
-    s0 = (s0 + (words[i] as number) + s1) | 0;
-    s1 = (s1 + (words[i + 1] as number) + s0) | 0;
+    s0 = (((s0 + (words[i] as number)) | 0) + s1) | 0;
+    s1 = (((s1 + (words[i + 1] as number)) | 0) + s0) | 0;
   }
   sums[0] = s0;
   sums[1] = s1;

@@ -20,12 +20,16 @@ export class ChildConnection {
   #open: Open | undefined;
 
   /** Begins a transaction: one that writes, or one that sees the newest commit and no later one. */
-  open({ path, access, writes, deferForeignKeys }: Extract<Question, { type: "open" }>): void {
+  open({ path, access, writes, deferForeignKeys, bytesMax }: Extract<Question, { type: "open" }>): void {
     this.close();
     const options = { functions: SQL_FUNCTIONS };
     const connection = writes ? openWriter(path, options) : openReader(path, options);
     this.#open = { connection, access, writes };
     connection.exec(writes ? "BEGIN IMMEDIATE" : "BEGIN");
+    if (bytesMax !== undefined) {
+      const pageSize = Number(connection.values("PRAGMA page_size")[0]?.[0]);
+      connection.exec(`PRAGMA max_page_count=${Math.max(1, Math.floor(bytesMax / pageSize))}`);
+    }
     if (deferForeignKeys) connection.exec("PRAGMA defer_foreign_keys=ON");
   }
 

@@ -32,7 +32,15 @@ export interface SelectQuestion {
 }
 
 export type Question =
-  | { type: "open"; path: string; access: SqlAccess; writes: boolean; deferForeignKeys: boolean }
+  | {
+      type: "open";
+      path: string;
+      access: SqlAccess;
+      writes: boolean;
+      deferForeignKeys: boolean;
+      /** How long the database may become: SQLITE_FULL beyond. */
+      bytesMax?: number;
+    }
   | RunQuestion
   | { type: "describe"; sql: string }
   | { type: "commit" }

@@ -2,7 +2,8 @@ import { statSync } from "node:fs";
 import { limits } from "../../shared/limits.ts";
 import type { SqlValue } from "../sqlite/contract.ts";
 import type { LentFile, Observation, Tenant } from "../tenant/contract.ts";
-import { interrupted } from "./failure.ts";
+import { storageFull } from "../tenant/quota.ts";
+import { StatementFailure, interrupted } from "./failure.ts";
 import type { Described, Question, Ran, StatementBounds } from "./messages.ts";
 import type { SqlAccess } from "./policy.ts";
 import { writerPool } from "./pool.ts";
@@ -23,7 +24,7 @@ export interface TransactionOptions {
 export class SqlTransaction {
   readonly #process: StatementProcess;
   readonly #file: LentFile;
-  readonly #options: TransactionOptions;
+  readonly #options: TransactionOptions & { tenant: Tenant };
   readonly #walBytes: number;
   readonly #over: () => void;
   #ended: Promise<void>;
@@ -32,7 +33,7 @@ export class SqlTransaction {
   private constructor(
     process: StatementProcess,
     file: LentFile,
-    options: TransactionOptions,
+    options: TransactionOptions & { tenant: Tenant },
     ended: Promise<void>,
     over: () => void,
   ) {
@@ -59,7 +60,11 @@ export class SqlTransaction {
     const ended = tenant.data
       .lend(seen, async (file) => {
         const { access, deferForeignKeys } = options;
-        const open: Question = { type: "open", path: file.path, access, writes: true, deferForeignKeys };
+        const bytesMax = roomOf(tenant);
+        const open: Question = {
+          ...{ type: "open", path: file.path, access, writes: true, deferForeignKeys },
+          ...(bytesMax === undefined ? {} : { bytesMax }),
+        };
         await process.ask(open, limits.sqlStatementMs);
         begun.resolve(file);
         await over.promise;
@@ -69,7 +74,7 @@ export class SqlTransaction {
         tenant.gone.removeEventListener("abort", kill);
         writerPool().release(process);
       });
-    return new SqlTransaction(process, await begun.promise, options, ended, over.resolve);
+    return new SqlTransaction(process, await begun.promise, { ...options, tenant }, ended, over.resolve);
   }
 
   /** @throws what SQLite says, SqlRefused; StatementFailure with `isLost` when the transaction is over by that */
@@ -132,6 +137,8 @@ export class SqlTransaction {
       if (question.type === "commit" && this.#isTooLong()) await this.#process.kill(TOO_LONG);
       if (this.#process.isEnded && question.type === "commit") throw interrupted(TOO_LONG);
       return await this.#process.ask(question, limits.sqlStatementMs);
+    } catch (error) {
+      throw asQuotaFailure(error, this.#options.tenant);
     } finally {
       clearInterval(timer);
     }
@@ -140,6 +147,20 @@ export class SqlTransaction {
   #isTooLong(): boolean {
     return walBytes(this.#file.path) - this.#walBytes > limits.sqlTransactionBytesMax;
   }
+}
+
+/** What the quota leaves to data.db; undefined: no quota. */
+function roomOf({ quota, data }: Tenant): number | undefined {
+  if (quota === undefined) return undefined;
+  const others = quota.databaseBytes() - data.bytes;
+  return quota.bytesMax - others - quota.uploadBytes;
+}
+
+function asQuotaFailure(error: unknown, { quota }: Tenant): unknown {
+  if (quota === undefined || !(error instanceof StatementFailure) || error.code !== "SQLITE_FULL")
+    return error;
+  const { message } = storageFull("write", quota.bytesMax);
+  return new StatementFailure(message, error.errno, error.code, error.isLost);
 }
 
 const TOO_LONG = `The transaction changes more than ${limits.sqlTransactionBytesMax} bytes`;

@@ -26,6 +26,11 @@ export interface WriteTransaction extends SqlWriter {
   afterCommit(effect: () => void): void;
   /** Runs when the commit is durable; dropped by a rollback, or when the tenant is lost before. For messages, mails, deletions of files. */
   afterDurable(effect: () => void | Promise<void>): void;
+  /**
+   * The commit fails with UserError `storage_full` when it would leave a tenant that has grown by it above its storage quota.
+   * @param uploadBytes - by which this changes what records name of uploads; negative when they let go
+   */
+  withinQuota(uploadBytes?: number): void;
   /** A nested transaction (SAVEPOINT) whose effects join this one's; rolled back alone when fn throws. */
   nested<T>(fn: () => T): T;
 }
@@ -54,6 +59,8 @@ export interface TenantDatabase {
    * transaction open any more.
    */
   lend<T>(seen: Observation, fn: (file: LentFile) => Promise<T>): Promise<T>;
+  /** How long it is as of the newest commit. */
+  readonly bytes: number;
   /** Where the file is, for a process that reads it; note what it saw by `read` afterwards. */
   readonly path: string;
 }
@@ -82,6 +89,14 @@ export interface TenantHistory {
   prove(): Promise<void>;
 }
 
+/** What a tenant may store: databases and the uploads that its records name. History, backups and thumbs do not count. */
+export interface StorageQuota {
+  readonly bytesMax: number;
+  /** Of uploads, as of the newest commit; kept by worker/pb/records/upload-sizes.ts. */
+  uploadBytes: number;
+  databaseBytes(): number;
+}
+
 /** One tenant that this worker owns and has loaded. */
 export interface Tenant {
   readonly id: TenantId;
@@ -90,6 +105,7 @@ export interface Tenant {
   readonly data: TenantDatabase;
   /** Opens (or creates) another of the tenant's databases, e.g. auxiliary.db. */
   database(name: DatabaseName): TenantDatabase;
+  readonly quota: StorageQuota | undefined;
   /** Made for each request or job. */
   observe(): Observation;
   /** The platform's object store, for uploads under this tenant's prefix (shared/objects/layout.ts). */
@@ -103,6 +119,11 @@ export interface Tenant {
   readonly dueMs: number | undefined;
   /** Control wakes the tenant then, should nobody have it loaded; undefined: it need not. Cheap when nothing changes. */
   wakeAt(dueMs: number | undefined): void;
+  /**
+   * Small state that is not worth a write: it goes along when the tenant moves (worker/state). `save` is asked when the tenant leaves.
+   * @returns what the owner before had saved under this name
+   */
+  carry(name: string, save: () => string | undefined): string | undefined;
   /** Aborted when the tenant leaves this worker (moved, evicted, fenced): streams end, loops stop. */
   readonly gone: AbortSignal;
   /** Replaces whole databases by the given SQLite files, under the write lock, as one new TXID each: fenced and undoable. */

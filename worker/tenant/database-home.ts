@@ -7,6 +7,7 @@ import type { DatabaseLedger } from "../replication/ledger.ts";
 import type { SqlFunction } from "../sqlite/sql-function.ts";
 import type { IdleLru } from "./idle-lru.ts";
 import type { LoadedDatabase } from "./loaded-database.ts";
+import type { TenantQuota } from "./quota.ts";
 import type { WriteLock } from "./write-lock.ts";
 
 /** What a database needs of its tenant and of the worker. */
@@ -22,6 +23,7 @@ export interface DatabaseHome {
   readonly secondaries: IdleLru;
   readonly functions: readonly SqlFunction[];
   readonly ciphers: EntryCiphers;
+  readonly quota: TenantQuota | undefined;
   /** A process commits to one of the tenant's databases: its cut waits. */
   commitsElsewhere: boolean;
   /** @throws the reason when the tenant is lost */

@@ -1,6 +1,6 @@
 import type { Epoch, Incarnation, LogSeq, TenantId } from "../../shared/ids.ts";
 import type { ObjectStore } from "../../shared/objects/contract.ts";
-import type { Assignment, ExitRequest, Positions } from "../../shared/protocol/internal.ts";
+import type { Assignment, CarriedState, ExitRequest, Positions } from "../../shared/protocol/internal.ts";
 import type { KeyProvider } from "../encryption/key-provider.ts";
 import type { BulkWork } from "../replication/bulk/work.ts";
 import type { Clock } from "../replication/clock.ts";
@@ -72,6 +72,10 @@ export interface TenantHost {
   prewarm(assignment: Assignment): Promise<void>;
   /** Drains, logs RELEASE, materialises, closes, removes local files. @returns where its databases are under the prefix */
   release(tenant: TenantId): Promise<Positions>;
+  /** It is about to delete what was announced, within two hours: it should not be taken for idle until then. */
+  isClearing(tenant: TenantId): boolean;
+  /** What a tenant that has left takes along. */
+  carriedBy(tenant: Tenant): { carried?: CarriedState };
   /** A clean exit: releases all, seals the own log. Control is told what this returns. @throws SystemError `fenced` */
   stop(): Promise<ExitRequest>;
   /** Closes everything at once and acknowledges nothing more: the incarnation is lost, or a test plays a kill. */

@@ -1,23 +1,22 @@
-import { rmSync, statSync } from "node:fs";
+import { rmSync } from "node:fs";
 import { SystemError } from "../../shared/errors.ts";
-import { AUXILIARY_DB, DATA_DB, type DatabaseName } from "../../shared/ids.ts";
+import { AUXILIARY_DB, type DatabaseName } from "../../shared/ids.ts";
 import { limits } from "../../shared/limits.ts";
 import type { LtxPage } from "../../shared/ltx/ltx.ts";
 import type { BulkFacts, BulkFile } from "../replication/bulk/work.ts";
-import { type Cut, DatabaseCapture } from "../replication/capture.ts";
+import type { Cut } from "../replication/capture.ts";
 import type { Lagging } from "../replication/gate.ts";
 import type { DatabaseLedger } from "../replication/ledger.ts";
 import type { DatabaseImage } from "../replication/prefix-writer.ts";
 import { type CommitMark, DatabasePosition } from "../replication/position.ts";
-import { type Connection, asSystemError } from "../sqlite/connection.ts";
+import { asSystemError } from "../sqlite/connection.ts";
 import type { SqlReader } from "../sqlite/contract.ts";
-import { openReader, openWriter } from "../sqlite/open.ts";
 import type { LentFile, Observation, TenantDatabase, WriteTransaction } from "./contract.ts";
+import { DatabaseFiles } from "./database-files.ts";
 import type { DatabaseHome, LoadedFrom } from "./database-home.ts";
 import { Lending } from "./lending.ts";
 import { RequestObservation } from "./observation.ts";
 import { Transaction, isThenable } from "./transaction.ts";
-import type { Closable } from "./idle-lru.ts";
 
 /** One of a tenant's databases on this worker: connections, capture, and how far it has come. Opened at its first use. */
 export class LoadedDatabase implements TenantDatabase {
@@ -26,27 +25,27 @@ export class LoadedDatabase implements TenantDatabase {
   readonly position: DatabasePosition;
   readonly ledger: DatabaseLedger;
   readonly #home: DatabaseHome;
-  readonly #from: LoadedFrom;
-  readonly #idleReader: Closable = { closeIdle: () => this.#closeReader() };
-  readonly #warmWriter: Closable = { closeIdle: () => this.#cool() };
-  readonly #idleWriter: Closable = { closeIdle: () => this.#closeIdle() };
+  readonly #files: DatabaseFiles;
   readonly #lagging: Lagging;
-  #writer: Connection | undefined;
-  #reader: Connection | undefined;
-  #capture: DatabaseCapture | undefined;
-  #timestampMs: number;
   #walLookedMs = -Infinity;
   #walBytes = 0;
+  /** Before the transaction that runs; known only to tenants with a quota. */
+  #bytesBefore = 0;
   #imageWanted: ((image: DatabaseImage | undefined) => void)[] = [];
   readonly #lending: Lending;
 
   constructor(name: DatabaseName, home: DatabaseHome, from: LoadedFrom) {
     this.name = name;
     this.#home = home;
-    this.#from = from;
-    this.#timestampMs = from.timestampMs;
     this.isAsync = home.durability === "async" || name === AUXILIARY_DB;
     this.position = new DatabasePosition(name, from.position);
+    this.#files = new DatabaseFiles(
+      name,
+      home,
+      from,
+      this.position,
+      () => !this.position.dirty && !home.lock.held && this.#imageWanted.length === 0,
+    );
     this.#lagging = { async: this.isAsync, position: this.position, lagBytes: this.lagBytes };
     this.ledger = from.ledger;
     this.#lending = new Lending({
@@ -55,8 +54,7 @@ export class LoadedDatabase implements TenantDatabase {
       enter: () => this.#enterLater(),
       note: (seen) => seen.note(this),
       open: () => {
-        if (name !== DATA_DB) home.secondaries.used(this.#idleWriter);
-        const { writer, capture } = this.#open();
+        const { writer, capture } = this.#files.openUsed();
         capture.lent();
         return writer;
       },
@@ -66,32 +64,38 @@ export class LoadedDatabase implements TenantDatabase {
 
   /** Of the newest TXID. */
   get timestampMs(): number {
-    return this.#timestampMs;
+    return this.#files.timestampMs;
   }
 
   get path(): string {
-    return this.#from.path;
+    return this.#files.path;
   }
 
   /** Of the file; what is only in the WAL does not count. */
   get fileBytes(): number {
-    return statSync(this.path, { throwIfNoEntry: false })?.size ?? 0;
+    return this.#files.fileBytes;
+  }
+
+  /** As of the newest commit; a file that nobody has opened yet is as long as it is. */
+  get bytes(): number {
+    return this.#files.bytes;
   }
 
   /** Opens the writer: whether the file is usable is known at load, not at the first request. */
   open(): void {
-    this.#open();
+    this.#files.open();
   }
 
   /** Bytes that are not durable: what was cut, and what is still only in the WAL, as of a moment ago. */
   readonly lagBytes = (): number => {
     const { pendingBytes, dirty } = this.position;
-    if (!dirty || this.#capture === undefined) return pendingBytes;
+    const { capture } = this.#files;
+    if (!dirty || capture === undefined) return pendingBytes;
     const nowMs = this.#home.clock.monotonicMs();
     // Asked for with each request, and a look costs more than many requests do otherwise.
     if (nowMs - this.#walLookedMs >= limits.asyncLagLookMs) {
       this.#walLookedMs = nowMs;
-      this.#walBytes = this.#capture.unreadBytes(this.#home.gate.asyncLagBytesMax - pendingBytes);
+      this.#walBytes = capture.unreadBytes(this.#home.gate.asyncLagBytesMax - pendingBytes);
     }
     return pendingBytes + this.#walBytes;
   };
@@ -99,10 +103,9 @@ export class LoadedDatabase implements TenantDatabase {
   read<T>(seen: Observation, fn: (db: SqlReader) => T): T {
     this.#home.checkHere();
     noting(seen).note(this);
-    this.#reader ??= this.#openReader();
-    this.#home.readers.used(this.#idleReader);
+    const reader = this.#files.openIdleReader();
     try {
-      return fn(this.#reader);
+      return fn(reader);
     } catch (error) {
       throw asSystemError(error, `read ${this.name}`);
     }
@@ -150,9 +153,7 @@ export class LoadedDatabase implements TenantDatabase {
 
   /** Loaded, and maybe not used for long: what its load has read need not be kept. */
   rest(): void {
-    this.#home.readers.forget(this.#idleReader);
-    this.#closeReader();
-    this.#cool();
+    this.#files.rest();
   }
 
   /**
@@ -161,23 +162,24 @@ export class LoadedDatabase implements TenantDatabase {
    * @throws SystemError `wal_lost`: the tenant must stop
    */
   cut(inlineBytesMax: number): Cut | undefined {
-    if (!this.position.dirty || this.#capture === undefined || this.#writer === undefined) return undefined;
-    const cut = this.#capture.cut(inlineBytesMax);
+    const { capture, writer } = this.#files;
+    if (!this.position.dirty || capture === undefined || writer === undefined) return undefined;
+    const cut = capture.cut(inlineBytesMax);
     this.#cutDone(cut);
-    const inTransaction = this.#writer.inTransaction || this.#lending.isLent;
-    if (!inTransaction) this.#capture.checkpoint(this.#writer, "PASSIVE");
+    const inTransaction = writer.inTransaction || this.#lending.isLent;
+    if (!inTransaction) capture.checkpoint(writer, "PASSIVE");
     this.#serveImages();
     return cut;
   }
 
   /** The cut of a whole file that is about to take this database's place. Under the write lock, with nothing dirty. */
   cutFile(file: { pageSize: number; commit: number; pages: Iterable<LtxPage> }): Cut {
-    return this.#open().capture.cutFile(file);
+    return this.#files.open().capture.cutFile(file);
   }
 
   /** As `cutFile`, by way of an LTX file that `encode` makes with these facts. */
   async cutEncoded(encode: (facts: BulkFacts) => Promise<BulkFile & { sha256: string }>): Promise<Cut> {
-    const { capture } = this.#open();
+    const { capture } = this.#files.open();
     const encoded = await encode(capture.nextFacts());
     this.#home.checkHere();
     return capture.cutEncoded(encoded);
@@ -185,12 +187,10 @@ export class LoadedDatabase implements TenantDatabase {
 
   /** Puts the file of `cut` in place. @param place - moves it to `path`; nothing has it open then */
   replace(cut: Cut, place: () => void): void {
-    const { capture } = this.#open();
-    this.#closeConnections();
-    for (const suffix of ["", "-wal", "-shm"]) rmSync(`${this.path}${suffix}`, { force: true });
-    place();
-    this.#writer = openWriter(this.path, { functions: this.#home.functions });
-    capture.replaced();
+    this.#files.replace(() => {
+      for (const suffix of ["", "-wal", "-shm"]) rmSync(`${this.path}${suffix}`, { force: true });
+      place();
+    });
     this.position.committed(this.#home.clock.monotonicMs());
     this.#cutDone(cut);
   }
@@ -206,7 +206,7 @@ export class LoadedDatabase implements TenantDatabase {
     }
     try {
       this.admit();
-      this.#open().writer.exec("VACUUM");
+      this.#files.open().writer.exec("VACUUM");
       this.#committed(noting(seen));
     } finally {
       lock.leave();
@@ -226,19 +226,16 @@ export class LoadedDatabase implements TenantDatabase {
 
   /** When nothing is dirty and nobody writes: the WAL need not take room. */
   truncateWal(): void {
-    if (this.position.dirty || this.#home.lock.held || this.#writer === undefined) return;
-    this.#capture?.checkpoint(this.#writer, "TRUNCATE");
+    const { capture, writer } = this.#files;
+    if (this.position.dirty || this.#home.lock.held || writer === undefined) return;
+    capture?.checkpoint(writer, "TRUNCATE");
   }
 
   close(reason: SystemError): void {
     this.position.fail(reason);
     for (const resolve of this.#imageWanted) resolve(undefined);
     this.#imageWanted = [];
-    this.#capture?.close();
-    this.#capture = undefined;
-    this.#home.secondaries.forget(this.#idleWriter);
-    this.#home.warm.forget(this.#warmWriter);
-    this.#closeConnections();
+    this.#files.close();
   }
 
   /** @throws SystemError `store_unavailable` while object storage does not answer; `overloaded` */
@@ -258,11 +255,10 @@ export class LoadedDatabase implements TenantDatabase {
       this.#home.checkHere();
       // Whatever the transaction finds, an error included, comes from commits that may not be durable yet.
       seen.note(this);
-      const { writer } = this.#open();
-      if (this.name !== DATA_DB) this.#home.secondaries.used(this.#idleWriter);
-      this.#home.warm.used(this.#warmWriter);
+      const writer = this.#files.openWarm();
       writer.run("BEGIN IMMEDIATE");
       tx = new Transaction(writer);
+      if (this.#home.quota !== undefined) this.#bytesBefore = this.#files.pageBytes();
     } catch (error) {
       lock.leave();
       throw asSystemError(error, `write ${this.name}`);
@@ -294,8 +290,17 @@ export class LoadedDatabase implements TenantDatabase {
     }
   }
 
+  /** What does not grow may always be committed: deletions free a tenant that is full. */
+  #checkQuota({ growth }: Transaction): void {
+    const { quota } = this.#home;
+    if (quota === undefined || growth === undefined) return;
+    const bytes = this.#files.pageBytes();
+    if (growth > 0 || bytes > this.#bytesBefore) quota.checkGrowth(this, bytes, growth);
+  }
+
   #commit(tx: Transaction, seen: RequestObservation): void {
-    this.#writer?.run("COMMIT");
+    this.#checkQuota(tx);
+    this.#files.writer?.run("COMMIT");
     const { afterCommit, afterDurable } = tx.end();
     const mark = this.#committed(seen);
     if (afterDurable.length > 0) void this.#runWhenDurable(mark, afterDurable);
@@ -313,7 +318,7 @@ export class LoadedDatabase implements TenantDatabase {
     const mark = this.position.committed(this.#home.clock.monotonicMs());
     seen.noteWrite(this);
     try {
-      this.#capture?.committed();
+      this.#files.capture?.committed();
       this.#home.dirty(this);
     } catch (error) {
       this.#home.broken(error);
@@ -340,7 +345,8 @@ export class LoadedDatabase implements TenantDatabase {
   #rollback(tx: Transaction): void {
     tx.end();
     // SQLite has rolled back by itself after the worst errors, and a lost tenant's connection is closed.
-    if (this.#writer?.inTransaction === true) this.#writer.run("ROLLBACK");
+    const { writer } = this.#files;
+    if (writer?.inTransaction === true) writer.run("ROLLBACK");
   }
 
   #cutDone(cut: Cut | undefined): void {
@@ -348,90 +354,21 @@ export class LoadedDatabase implements TenantDatabase {
     const now = this.#home.clock.monotonicMs();
     if (cut === undefined) this.position.cut(this.position.captured, 0, now);
     else {
-      this.#timestampMs = cut.timestampMs;
+      this.#files.timestampMs = cut.timestampMs;
       this.position.cut(cut.position, cut.bytes, now);
     }
   }
 
   #serveImages(): void {
     if (this.#imageWanted.length === 0) return;
-    this.#reader ??= this.#openReader();
     const image: DatabaseImage = {
-      image: this.#reader.image(),
+      image: this.#files.reader().image(),
       txid: this.position.captured.txid,
       epoch: this.#home.epoch,
-      timestampMs: this.#timestampMs,
+      timestampMs: this.#files.timestampMs,
     };
     for (const resolve of this.#imageWanted) resolve(image);
     this.#imageWanted = [];
-  }
-
-  #open(): { writer: Connection; capture: DatabaseCapture } {
-    if (this.#writer === undefined || this.#capture === undefined) {
-      const { id, epoch, clock, functions, ciphers } = this.#home;
-      const { path, position, entryHash, timestampMs } = this.#from;
-      const writer = openWriter(path, { functions });
-      try {
-        this.#capture = new DatabaseCapture(
-          {
-            tenant: id,
-            database: this.name,
-            epoch,
-            path,
-            clock,
-            ciphers,
-            txid: position.txid,
-            entryHash,
-            timestampMs,
-          },
-          writer,
-        );
-      } catch (error) {
-        writer.close();
-        throw error;
-      }
-      this.#writer = writer;
-    }
-    return { writer: this.#writer, capture: this.#capture };
-  }
-
-  #openReader(): Connection {
-    // The writer makes the file and its WAL index; a read-only connection cannot.
-    this.#open();
-    if (this.name !== DATA_DB) this.#home.secondaries.used(this.#idleWriter);
-    return openReader(this.path, { functions: this.#home.functions });
-  }
-
-  #cool(): boolean {
-    if (this.#writer?.inTransaction === true) return false;
-    this.#writer?.shrink();
-    return true;
-  }
-
-  #closeReader(): boolean {
-    this.#reader?.close();
-    this.#reader = undefined;
-    return true;
-  }
-
-  /** Only at a cut, with nobody inside: SQLite then moves the whole WAL, which was captured, into the file. */
-  #closeIdle(): boolean {
-    const idle = !this.position.dirty && !this.#home.lock.held && this.#imageWanted.length === 0;
-    if (!idle || this.#capture === undefined) return false;
-    this.#from.position = this.position.captured;
-    this.#from.entryHash = this.#capture.entryHash;
-    this.#from.timestampMs = this.#timestampMs;
-    this.#capture.close();
-    this.#capture = undefined;
-    this.#closeConnections();
-    return true;
-  }
-
-  #closeConnections(): void {
-    this.#home.readers.forget(this.#idleReader);
-    this.#closeReader();
-    this.#writer?.close();
-    this.#writer = undefined;
   }
 }
 

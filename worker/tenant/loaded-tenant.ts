@@ -24,6 +24,8 @@ import type { DatabaseHome } from "./database-home.ts";
 import { LoadedDatabase } from "./loaded-database.ts";
 import type { IdleLru } from "./idle-lru.ts";
 import { RequestObservation } from "./observation.ts";
+import { TenantQuota } from "./quota.ts";
+import { CarriedValues } from "../state/carried-values.ts";
 import { WriteLock } from "./write-lock.ts";
 
 /** What a loaded tenant needs of its worker. */
@@ -66,6 +68,7 @@ export class LoadedTenant implements Tenant, DatabaseHome {
   readonly origin: Origin | undefined;
   readonly encrypted: boolean;
   readonly history: TenantHistory;
+  readonly quota: TenantQuota | undefined;
   readonly directory: string;
   readonly databases = new Map<DatabaseName, LoadedDatabase>();
   /** Tails of the assignment that control may forget once their entries are under the prefix. */
@@ -75,6 +78,7 @@ export class LoadedTenant implements Tenant, DatabaseHome {
   commitsElsewhere = false;
   /** Loaded and bootstrapped: requests may have it. */
   ready = false;
+  readonly carried: CarriedValues;
   readonly #home: TenantHome;
   readonly #gone = new AbortController();
   readonly #slots = new Map<object, unknown>();
@@ -98,6 +102,7 @@ export class LoadedTenant implements Tenant, DatabaseHome {
     this.epoch = assignment.epoch;
     this.durability = assignment.durability;
     this.#dueMs = assignment.dueMs;
+    this.carried = new CarriedValues(assignment.carried);
     this.clock = home.clock;
     this.gate = home.gate;
     this.functions = home.functions;
@@ -110,6 +115,11 @@ export class LoadedTenant implements Tenant, DatabaseHome {
     this.objects = this.origin === undefined ? home.objects : branchStore(home.objects, this.id, this.origin);
     this.history = home.history(this);
     this.directory = directory;
+    const { storageBytesMax } = assignment;
+    this.quota =
+      storageBytesMax === undefined
+        ? undefined
+        : new TenantQuota(storageBytesMax, () => this.databases.values());
     this.lock = new WriteLock(home.clock);
     this.tailsToClear = assignment.tails.map((tail) => tail.incarnation);
     for (const [name, { path, position, timestampMs, ledger }] of restored.databases) {
@@ -146,6 +156,10 @@ export class LoadedTenant implements Tenant, DatabaseHome {
     this.#dueMs = dueMs;
     this.#dueChanged = true;
     this.#home.dueChanged(this);
+  }
+
+  carry(name: string, save: () => string | undefined): string | undefined {
+    return this.carried.carry(name, save);
   }
 
   /** What control is told of it: nothing while it knows. */

@@ -77,18 +77,42 @@ describe("maintenance", () => {
   test("announces a deletion an hour before, proves by a PUT that nobody else owns the tenant, and begins anew after a sleep", async () => {
     const { host, id, tenant } = await started();
     await change(tenant, "one");
-    await clock.pass(limits.bundleKeepMs - limits.materialiseAfterMs + 2 * 60_000);
+    await clock.pass(limits.bundleKeepMs + limits.deletionBatchMs - HOUR);
+    expect(await keys(`${tenantPrefix(id)}condemned/`)).toEqual([]);
     for (let i = 0; i < 20 && (await keys(`${tenantPrefix(id)}condemned/`)).length === 0; i++)
       await clock.pass(5 * 60_000);
     expect(await keys(`${tenantPrefix(id)}condemned/`)).toHaveLength(1);
     expect(await bundles(id)).toBe(1);
+    // Evicted before its hour it would begin anew, for ever.
+    expect(host.isClearing(id)).toBe(true);
     clock.jump(5 * HOUR);
     await clock.pass(1_000);
     expect(await bundles(id)).toBe(1);
     const before = host.metrics()["log_objects"] ?? 0;
     await clock.pass(HOUR + 1_000);
     expect(await bundles(id)).toBe(0);
+    expect(host.isClearing(id)).toBe(false);
     expect((host.metrics()["log_objects"] ?? 0) - before).toBe(1);
+  });
+
+  test("tells at its release when it must be loaded for what is still due: a week later at the soonest", async () => {
+    const { host, id, tenant } = await started();
+    await change(tenant, "one");
+    const startMs = clock.nowMs();
+    await host.release(id);
+    // In the release answer: control lends it for one load then.
+    expect((tenant.dueMs ?? 0) - startMs).toBeGreaterThanOrEqual(limits.maintenanceLoadAfterMs);
+    expect((tenant.dueMs ?? 0) - startMs).toBeLessThan(limits.maintenanceLoadAfterMs + HOUR);
+    const calm = world.create(host);
+    const untouched = await world.at(host, calm);
+    await host.release(calm);
+    expect(untouched.dueMs).toBeUndefined();
+    // A job that is due earlier is what counts.
+    world.give(id, world.known(id).base, host);
+    const again = await world.at(host, id);
+    again.wakeAt(startMs + HOUR);
+    await host.release(id);
+    expect(again.dueMs).toBe(startMs + HOUR);
   });
 
   test("deletes nothing of a tenant when its log was sealed meanwhile", async () => {
@@ -128,6 +152,21 @@ describe("maintenance", () => {
     expect(world.errors.length).toBeGreaterThan(0);
     expect(await keys(wrapped)).toEqual([""]);
   }, 20_000);
+
+  test("announces what becomes due within a day in one record, at a visit for all of it", async () => {
+    const { id, tenant } = await started();
+    for (let i = 0; i < 12; i++) {
+      await change(tenant, `${i}`);
+      await clock.pass(HOUR / 2);
+    }
+    await clock.pass(limits.bundleKeepMs - 2 * HOUR);
+    store.reset();
+    await clock.pass(limits.deletionBatchMs + 3 * HOUR);
+    expect(await bundles(id)).toBe(0);
+    expect(store.requests({ kind: "put", purpose: "condemned" })).toBe(1);
+    expect(store.requests({ kind: "get", purpose: "condemned" })).toBe(0);
+    expect(store.requests({ kind: "list", purpose: "tenants" })).toBe(1);
+  });
 
   test("sweeps large objects that no entry needs after a day", async () => {
     const { host, id, tenant } = await started();

@@ -28,7 +28,7 @@ import type { RequestObservation } from "./observation.ts";
  * Puts whole SQLite files in the place of databases, each as one new TXID with every page. Large ones are uploaded before
  * anything is swapped, so that a store that is slow or away costs nobody the old content.
  *
- * @throws UserError `invalid_import`, `too_large`
+ * @throws UserError `invalid_import`, `too_large`, `storage_full`
  */
 export async function replaceDatabases(
   tenant: LoadedTenant,
@@ -46,6 +46,7 @@ export async function replaceDatabases(
     for (const [name, source] of files) {
       staged.set(name, await stage({ directory: staging, name, source, work, signal: tenant.gone }));
     }
+    tenant.quota?.checkReplacement(new Map([...staged].map(([name, path]) => [name, statSync(path).size])));
     await tenant.lock.enter();
     try {
       await queue.cutNow(tenant);

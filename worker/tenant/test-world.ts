@@ -15,7 +15,7 @@ import {
 import { sealLog } from "../../shared/log/seal.ts";
 import { SystemError, UserError } from "../../shared/errors.ts";
 import type { ObjectBody, ObjectStore, PutOptions, PutOutcome } from "../../shared/objects/contract.ts";
-import type { Assignment, Origin, Positions, Tail } from "../../shared/protocol/internal.ts";
+import type { Assignment, CarriedState, Origin, Positions, Tail } from "../../shared/protocol/internal.ts";
 import { type Clock, systemClock } from "../replication/clock.ts";
 import { faultyStore } from "../objects/faults.ts";
 import { openObjectStore } from "../objects/open.ts";
@@ -36,6 +36,8 @@ interface Known {
   durability: "durable" | "async";
   encrypted?: true;
   dueMs?: number | undefined;
+  carried?: CarriedState | undefined;
+  storageBytesMax?: number;
 }
 
 export interface TestHost extends TenantHost {
@@ -87,7 +89,7 @@ export class TestWorld {
   create(
     host: TestHost,
     durability: "durable" | "async" = "durable",
-    more: { encrypted?: true } = {},
+    more: { encrypted?: true; storageBytesMax?: number } = {},
   ): TenantId {
     const id = newTenantId((n) => crypto.getRandomValues(new Uint8Array(n)));
     this.tenants.set(id, {
@@ -166,6 +168,7 @@ export class TestWorld {
     const known = this.tenants.get(id);
     if (known?.incarnation === undefined) return undefined;
     const { epoch, incarnation, base, tails, virgin, durability, encrypted, origin, dueMs } = known;
+    const { storageBytesMax, carried } = known;
     const slug = "test" as Slug;
     return {
       tenant: id,
@@ -179,6 +182,8 @@ export class TestWorld {
       ...(encrypted === undefined ? {} : { encrypted }),
       ...(origin === undefined ? {} : { origin }),
       ...(dueMs === undefined ? {} : { dueMs }),
+      ...(carried === undefined ? {} : { carried }),
+      ...(storageBytesMax === undefined ? {} : { storageBytesMax }),
     };
   }
 
@@ -186,7 +191,8 @@ export class TestWorld {
     this.reports.push(...reports);
     for (const report of reports) {
       const known = this.tenants.get(report.tenant);
-      if (known?.epoch === report.epoch && report.dueMs !== undefined) known.dueMs = report.dueMs ?? undefined;
+      if (known?.epoch === report.epoch && report.dueMs !== undefined)
+        known.dueMs = report.dueMs ?? undefined;
       if (known?.epoch !== report.epoch || report.kind !== "materialised") continue;
       known.base = report.base ?? known.base;
       // A tenant that was loaded but never written is as new as before.

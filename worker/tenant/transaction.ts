@@ -9,6 +9,7 @@ export class Transaction implements WriteTransaction {
   #afterCommit: (() => void)[] = [];
   #afterDurable: (() => void | Promise<void>)[] = [];
   #depth = 0;
+  #growth: number | undefined;
   #open = true;
 
   constructor(writer: Connection) {
@@ -49,13 +50,24 @@ export class Transaction implements WriteTransaction {
     this.#afterDurable.push(effect);
   }
 
+  withinQuota(uploadBytes = 0): void {
+    this.#growth = (this.#growth ?? 0) + uploadBytes;
+  }
+
+  /** Bytes of uploads by which it changes a tenant that must stay within its quota; undefined: it need not. */
+  get growth(): number | undefined {
+    return this.#growth;
+  }
+
   nested<T>(fn: () => T): T {
     const writer = this.#use();
+    const growth = this.#growth;
     const name = `nested_${++this.#depth}`;
     const commits = this.#afterCommit.length;
     const durables = this.#afterDurable.length;
     const rollback = (): void => {
       this.#depth--;
+      this.#growth = growth;
       this.#afterCommit.length = commits;
       this.#afterDurable.length = durables;
       // A statement that failed hard (disk full) has rolled the whole transaction back already.

@@ -1,187 +1,52 @@
 import { rmSync } from "node:fs";
-import { join } from "node:path";
 import { SystemError } from "../../shared/errors.ts";
-import { type DatabaseName, type Epoch, type LogSeq, type TenantId, randomText } from "../../shared/ids.ts";
+import { type DatabaseName, type Epoch, type LogSeq, type TenantId } from "../../shared/ids.ts";
 import { limits } from "../../shared/limits.ts";
-import type { ObjectStore } from "../../shared/objects/contract.ts";
 import { replacedKey } from "../../shared/objects/layout.ts";
-import type { Assignment, ExitRequest, Position, Positions } from "../../shared/protocol/internal.ts";
-import { encryptedStore } from "../encryption/encrypted-store.ts";
-import { entryCiphers } from "../encryption/entry-ciphers.ts";
-import { TenantKeys } from "../encryption/tenant-keys.ts";
+import type {
+  Assignment,
+  CarriedState,
+  ExitRequest,
+  Position,
+  Positions,
+} from "../../shared/protocol/internal.ts";
 import { bulkThreads } from "../replication/bulk/threads.ts";
-import type { Bulk } from "../replication/bulk/work.ts";
-import { type Clock, systemClock } from "../replication/clock.ts";
-import { OutputGate } from "../replication/gate.ts";
-import { stillUnnamed } from "../points/upload-keeper.ts";
-import { LogWriter, fencedError } from "../replication/log-writer.ts";
-import { catchUp } from "../replication/catch-up.ts";
-import { Materialiser } from "../replication/materialise.ts";
+import { fencedError } from "../replication/log-writer.ts";
 import { parallel } from "../replication/parallel.ts";
 import { type RestoredDatabase, restoreTenant } from "../replication/restore.ts";
-import { SealedLogs } from "../replication/sealed-log.ts";
 import type { Observation, Tenant } from "./contract.ts";
-import { type Background, createBackground } from "./background.ts";
-import { CleanCopies } from "./clean-copy.ts";
-import { type OpenBounds, descriptorLimit, openBounds } from "./descriptors.ts";
 import { higherOf } from "./floor.ts";
 import { hostMetrics } from "./host-metrics.ts";
-import { IdleLru } from "./idle-lru.ts";
-import { claimDirectory, leaveDirectory, tenantDirectory } from "./directories.ts";
+import { leaveDirectory, tenantDirectory } from "./directories.ts";
 import type { TenantHost, TenantHostOptions } from "./host.ts";
-import { LoadedTenant, type TenantHome, leavingError, inTime, stoppedError } from "./loaded-tenant.ts";
+import { LoadedTenant, leavingError, inTime, stoppedError } from "./loaded-tenant.ts";
 import { Lanes } from "./lanes.ts";
-import { LogQueue } from "./log-queue.ts";
 import type { RequestObservation } from "./observation.ts";
-import { Prewarmed } from "./prewarmed.ts";
 import { replaceDatabases } from "./replace.ts";
-import { ReportQueue } from "./reports.ts";
 import { type Entry, notOwner } from "./tenant-entry.ts";
-import { LoadedHistory } from "./tenant-history.ts";
-import { TenantPrefixes } from "./tenant-prefixes.ts";
+import { type HostParts, createHostParts } from "./host-parts.ts";
 
 export class WorkerTenantHost implements TenantHost {
   readonly #options: TenantHostOptions;
-  readonly #clock: Clock;
-  readonly #keys: TenantKeys;
-  /** Everything of tenants goes through it. */
-  readonly #store: ObjectStore;
-  readonly #directory: string;
+  readonly #parts: HostParts;
   readonly #entries = new Map<TenantId, Entry>();
   readonly #fenced = new AbortController();
   /** Ends loads and background work: fenced, abandoned, or stopped. */
   readonly #ended = new AbortController();
-  readonly #writer: LogWriter;
-  readonly #queue: LogQueue;
-  readonly #gate: OutputGate;
-  readonly #materialiser: Materialiser;
-  readonly #bounds: OpenBounds;
-  readonly #copies: CleanCopies;
-  readonly #readers: IdleLru;
-  readonly #secondaries: IdleLru;
-  readonly #background: Background;
-  readonly #reports: ReportQueue;
-  readonly #logs: SealedLogs;
-  readonly #prefixes: TenantPrefixes;
-  readonly #prewarmed: Prewarmed;
   /** After a takeover of many: the first ones serve while the last ones wait, instead of all at the end. */
   readonly #loads = new Lanes(limits.tenantLoadsParallel);
-  readonly #home: TenantHome;
   #stopping = false;
   /** Nobody writes under a released epoch again. */
   readonly #releasedEpochs = new Map<TenantId, Epoch>();
   readonly #counts = { loads: 0, created: 0, restores: 0, reused: 0, seals: 0, releases: 0, lost: 0 };
 
   constructor(options: TenantHostOptions) {
-    const { incarnation, nonce, control } = options;
-    const clock = options.clock ?? systemClock;
-    this.#keys = new TenantKeys({
-      ...{ store: options.store, clock },
-      provider: options.keyProvider,
-      randomBytes: options.randomBytes,
-    });
-    const ciphers = entryCiphers(this.#keys);
-    const store = encryptedStore(options.store, this.#keys);
-    this.#store = store;
     this.#options = options;
-    this.#clock = clock;
-    this.#bounds = openBounds(options.descriptors ?? descriptorLimit());
-    this.#directory = claimDirectory(options.directory, incarnation);
-    this.#copies = new CleanCopies(options.directory);
-    this.#copies.sweep(clock.nowMs());
-    this.#readers = new IdleLru(this.#bounds.readers);
-    this.#secondaries = new IdleLru(this.#bounds.secondaries);
-    this.#logs = new SealedLogs(store, ciphers);
-    const bulk: Bulk = {
-      work: options.bulkWork ?? bulkThreads(),
-      directory: join(this.#directory, "bulk"),
-    };
-    this.#materialiser = new Materialiser({ store, clock, signal: this.#ended.signal, bulk });
-    const newNonce = options.newNonce ?? (() => randomText(32, "0123456789abcdef"));
-    this.#background = createBackground({
-      store,
-      incarnation,
-      clock,
-      signal: this.#ended.signal,
-      newNonce,
-      bulk,
-      writer: () => this.#writer,
+    this.#parts = createHostParts(options, this.#ended.signal, {
+      lose: (tenant, error) => this.#lose(tenant, error),
+      fenced: () => this.#end(fencedError()),
+      replace: (tenant, seen, files) => this.#replace(tenant, seen, files),
     });
-    this.#reports = new ReportQueue({ clock, send: (reports) => control.report(reports) });
-    this.#prefixes = new TenantPrefixes({
-      materialiser: this.#materialiser,
-      maintainer: this.#background.maintainer,
-      isPending: (tenant) => this.#queue.isPending(tenant),
-      reports: this.#reports,
-      namedUploads: options.namedUploads,
-      stillUnnamed: (owner, keys) => stillUnnamed({ store, clock, signal: this.#ended.signal }, owner, keys),
-      broken: (tenant, error) => this.#lose(tenant, error),
-    });
-    const { signal } = this.#ended;
-    this.#prewarmed = new Prewarmed({
-      directory: this.#directory,
-      clock,
-      signal,
-      restore: async (assignment, directory) => {
-        const lease = await this.#keys.open(assignment, signal);
-        const options = { store, logs: this.#logs, assignment, directory, clock, signal, work: bulk.work };
-        return restoreTenant(options).finally(() => lease.close());
-      },
-      catchUp: (assignment, copy, directory) => catchUp({ store, assignment, copy, directory, signal }),
-    });
-    this.#queue = new LogQueue({
-      store,
-      incarnation,
-      clock,
-      newNonce,
-      request: () => this.#writer.request(),
-      oldestNeeded: () => this.#materialiser.oldestNeeded(),
-      pendingEntries: () => this.#materialiser.pendingEntries(),
-      logged: (tenant, database) => this.#prefixes.logged(tenant, database),
-      broken: (tenant, error) => this.#lose(tenant, error),
-    });
-    this.#writer = new LogWriter({
-      store,
-      incarnation,
-      nonce,
-      clock,
-      source: this.#queue,
-      observer: options.observer,
-      onWatermark: (below) => this.#background.truncator.watermark(below),
-      onFenced: () => this.#end(fencedError()),
-    });
-    this.#gate = new OutputGate({
-      clock,
-      log: this.#writer,
-      mayAnswer: () => control.mayAnswer(),
-      observer: options.observer,
-      asyncLag: options.asyncLag,
-    });
-    const history = {
-      store,
-      prefixes: this.#prefixes,
-      condemned: this.#background.condemned,
-      prove: () => this.#writer.prove(),
-    };
-    this.#home = {
-      clock,
-      gate: this.#gate,
-      objects: store,
-      functions: options.sqlFunctions ?? [],
-      ciphers,
-      readers: this.#readers,
-      warm: new IdleLru(limits.writersWarmMax),
-      secondaries: this.#secondaries,
-      dirty: (tenant) => this.#queue.dirty(tenant),
-      dueChanged: (tenant) => {
-        // Until it serves it is told with that.
-        if (tenant.ready && tenant.lost === undefined) this.#reports.serving(tenant);
-      },
-      broken: (tenant, error) => this.#lose(tenant, error),
-      effectFailed: (error, tenant) => options.onError?.(error, tenant),
-      replaceDatabases: (tenant, seen, files) => this.#replace(tenant, seen, files),
-      history: (tenant) => new LoadedHistory(history, tenant),
-    };
   }
 
   get size(): number {
@@ -192,7 +57,7 @@ export class WorkerTenantHost implements TenantHost {
   }
 
   get durableSeq(): LogSeq {
-    return this.#writer.durableSeq;
+    return this.#parts.writer.durableSeq;
   }
 
   get fenced(): AbortSignal {
@@ -214,7 +79,7 @@ export class WorkerTenantHost implements TenantHost {
     if (tenant?.epoch !== epoch || !tenant.ready || tenant.lost !== undefined) {
       throw notOwner(id, this.#options.incarnation, tenant?.epoch);
     }
-    await this.#prefixes.flush(tenant);
+    await this.#parts.prefixes.flush(tenant);
     return tenant.base();
   }
 
@@ -222,7 +87,7 @@ export class WorkerTenantHost implements TenantHost {
     this.#checkAlive();
     const { tenant } = assignment;
     if (this.#stopping || this.#entries.has(tenant)) throw leavingError(tenant);
-    await this.#prewarmed.fetch(assignment);
+    await this.#parts.prewarmed.fetch(assignment);
   }
 
   async release(id: TenantId): Promise<Positions> {
@@ -231,6 +96,10 @@ export class WorkerTenantHost implements TenantHost {
     const tenant = this.#entries.get(id)?.tenant;
     if (entry === undefined || tenant === undefined) throw notOwner(id, this.#options.incarnation);
     return this.#exclusively(entry, () => this.#depart(entry, tenant));
+  }
+
+  carriedBy(tenant: Tenant): { carried?: CarriedState } {
+    return tenant instanceof LoadedTenant ? tenant.carried.collect() : {};
   }
 
   async stop(): Promise<ExitRequest> {
@@ -246,16 +115,20 @@ export class WorkerTenantHost implements TenantHost {
       const { epoch } = tenant;
       try {
         const base = await this.#exclusively(entry, () => this.#depart(entry, tenant));
-        return { tenant: id, epoch, base, ...tenant.due };
+        return { tenant: id, epoch, base, ...tenant.due, ...tenant.carried.collect() };
       } catch (error) {
         this.#lose(tenant, error);
         return undefined;
       }
     });
-    const endSeq = await this.#writer.seal();
+    const endSeq = await this.#parts.writer.seal();
     this.#counts.seals++;
     this.#end(stoppedError());
     return { endSeq, released: released.filter((one) => one !== undefined) };
+  }
+
+  isClearing(id: TenantId): boolean {
+    return this.#parts.background.condemned.waits(id);
   }
 
   abandon(): void {
@@ -267,16 +140,16 @@ export class WorkerTenantHost implements TenantHost {
       tenant === undefined || tenant.lost !== undefined ? [] : [tenant],
     );
     return hostMetrics({
-      clock: this.#clock,
+      clock: this.#parts.clock,
       counts: this.#counts,
-      bounds: this.#bounds,
-      readers: this.#readers,
-      secondaries: this.#secondaries,
-      writer: this.#writer,
-      gate: this.#gate,
-      materialiser: this.#materialiser,
-      background: this.#background,
-      prewarmed: this.#prewarmed.counts,
+      bounds: this.#parts.bounds,
+      readers: this.#parts.readers,
+      secondaries: this.#parts.secondaries,
+      writer: this.#parts.writer,
+      gate: this.#parts.gate,
+      materialiser: this.#parts.materialiser,
+      background: this.#parts.background,
+      prewarmed: this.#parts.prewarmed.counts,
       loaded,
     });
   }
@@ -284,10 +157,10 @@ export class WorkerTenantHost implements TenantHost {
   async #acquireLater(id: TenantId, epoch: Epoch): Promise<Tenant> {
     const entry = this.#entries.get(id);
     if (entry?.loading !== undefined && entry.loading.epoch === epoch)
-      return inTime(this.#clock, entry.loading.promise);
+      return inTime(this.#parts.clock, entry.loading.promise);
     if (entry?.busy !== undefined) {
       await inTime(
-        this.#clock,
+        this.#parts.clock,
         entry.busy.catch(() => {}),
       );
       return this.acquire(id, epoch);
@@ -295,7 +168,7 @@ export class WorkerTenantHost implements TenantHost {
     const tenant = entry?.tenant;
     if (tenant !== undefined && tenant.epoch > epoch)
       throw notOwner(id, this.#options.incarnation, tenant.epoch);
-    if (entry === undefined && this.#entries.size >= this.#bounds.tenants) {
+    if (entry === undefined && this.#entries.size >= this.#parts.bounds.tenants) {
       throw new SystemError("overloaded", `Cannot load tenant ${id}: this worker is full`, {
         retryAfterMs: 1_000,
       });
@@ -315,7 +188,7 @@ export class WorkerTenantHost implements TenantHost {
       }
     };
     promise.then(done, done);
-    return inTime(this.#clock, promise);
+    return inTime(this.#parts.clock, promise);
   }
 
   /** Loads and departures of one tenant never overlap. */
@@ -338,32 +211,32 @@ export class WorkerTenantHost implements TenantHost {
     }
     await this.#leaveForReload(entry);
     const resume = entry.resume?.epoch === epoch ? entry.resume.positions : new Map<DatabaseName, Position>();
-    const directory = tenantDirectory(this.#directory, id);
-    const startedMs = this.#clock.monotonicMs();
-    const lease = await this.#keys.open(assignment, signal);
+    const directory = tenantDirectory(this.#parts.directory, id);
+    const startedMs = this.#parts.clock.monotonicMs();
+    const lease = await this.#parts.keys.open(assignment, signal);
     entry.keys?.close();
     entry.keys = lease;
     this.#checkAlive();
-    const kept = this.#copies.take(assignment, directory);
+    const kept = this.#parts.copies.take(assignment, directory);
     const restored =
       kept === undefined
-        ? ((await this.#prewarmed.take(assignment, directory)) ??
+        ? ((await this.#parts.prewarmed.take(assignment, directory)) ??
           (await restoreTenant({
-            store: this.#store,
-            logs: this.#logs,
+            store: this.#parts.store,
+            logs: this.#parts.logs,
             assignment: { ...assignment, base: higherOf(assignment.base, entry.resume?.positions) },
             directory,
-            clock: this.#clock,
+            clock: this.#parts.clock,
             signal,
             work: this.#options.bulkWork,
           })))
         : undefined;
     this.#checkAlive();
-    const loadedMs = this.#clock.monotonicMs();
+    const loadedMs = this.#parts.clock.monotonicMs();
     const databases = restored?.databases ?? kept?.databases ?? new Map<DatabaseName, RestoredDatabase>();
     // The load has read all that is there of the tenant: without a key that was nothing.
     await lease.create(signal);
-    const tenant = new LoadedTenant(this.#home, assignment, { databases }, directory, resume);
+    const tenant = new LoadedTenant(this.#parts.home, assignment, { databases }, directory, resume);
     try {
       tenant.database(tenant.data.name).open();
       entry.tenant = tenant;
@@ -382,9 +255,9 @@ export class WorkerTenantHost implements TenantHost {
       this.#lose(tenant, error);
       throw error;
     }
-    this.#reports.serving(tenant);
-    if (restored === undefined) this.#prefixes.resumed(tenant, kept?.maintainAtMs);
-    else this.#prefixes.loaded(tenant, restored.chains);
+    this.#parts.reports.serving(tenant);
+    if (restored === undefined) this.#parts.prefixes.resumed(tenant, kept?.maintainAtMs);
+    else this.#parts.prefixes.loaded(tenant, restored.chains);
     return tenant;
   }
 
@@ -400,16 +273,16 @@ export class WorkerTenantHost implements TenantHost {
       tenant.lose(leavingError(tenant.id));
     } else {
       // What was cut before it was lost goes into the log first: its TXIDs must not be given out twice.
-      while (this.#queue.isPending(tenant)) await this.#writer.prove();
-      await this.#prefixes.flush(tenant);
+      while (this.#parts.queue.isPending(tenant)) await this.#parts.writer.prove();
+      await this.#parts.prefixes.flush(tenant);
     }
     const positions = new Map<DatabaseName, Position>();
     for (const [name, { position }] of tenant.databases) {
       if (position.durable.txid > 0) positions.set(name, position.durable);
     }
     entry.resume = { epoch: tenant.epoch, positions };
-    this.#queue.forget(tenant);
-    this.#prefixes.left(tenant);
+    this.#parts.queue.forget(tenant);
+    this.#parts.prefixes.left(tenant);
     entry.tenant = undefined;
   }
 
@@ -423,15 +296,20 @@ export class WorkerTenantHost implements TenantHost {
       throw error;
     }
     const base = tenant.base();
-    const maintainAtMs = this.#prefixes.maintainAtMs(tenant);
+    const maintainAtMs = this.#parts.prefixes.maintainAtMs(tenant);
+    if (maintainAtMs !== undefined) {
+      // Told with the release: control lends it for one load then, unless somebody else loads it before.
+      const loadAtMs = Math.max(maintainAtMs, tenant.clock.nowMs() + limits.maintenanceLoadAfterMs);
+      tenant.wakeAt(Math.ceil(Math.min(tenant.dueMs ?? Infinity, loadAtMs)));
+    }
     tenant.lose(
       new SystemError("tenant_moving", `Cannot serve tenant ${tenant.id}: it has left this worker`, {
         retryAfterMs: 1_000,
       }),
     );
-    this.#queue.forget(tenant);
-    this.#prefixes.left(tenant);
-    this.#reports.forget(tenant.id);
+    this.#parts.queue.forget(tenant);
+    this.#parts.prefixes.left(tenant);
+    this.#parts.reports.forget(tenant.id);
     entry.tenant = undefined;
     entry.keys?.close();
     this.#entries.delete(tenant.id);
@@ -440,7 +318,7 @@ export class WorkerTenantHost implements TenantHost {
     const { incarnation } = this.#options;
     // What is left of an encrypted tenant when it has gone is sealed.
     const keeps = this.#stopping && !tenant.encrypted;
-    if (keeps) this.#copies.keep(tenant, { incarnation, maintainAtMs });
+    if (keeps) this.#parts.copies.keep(tenant, { incarnation, maintainAtMs });
     else rmSync(tenant.directory, { recursive: true, force: true });
     return base;
   }
@@ -448,8 +326,8 @@ export class WorkerTenantHost implements TenantHost {
   /** No more writes; everything logged with RELEASE, durable, and under the prefix. */
   async #settle(tenant: LoadedTenant): Promise<void> {
     await tenant.drain();
-    await this.#queue.release(tenant);
-    await this.#prefixes.flush(tenant);
+    await this.#parts.queue.release(tenant);
+    await this.#parts.prefixes.flush(tenant);
   }
 
   async #replace(
@@ -459,8 +337,8 @@ export class WorkerTenantHost implements TenantHost {
   ): Promise<void> {
     // What was dropped until now may be named again, or have been until now: it is kept as long anew.
     const marked = new TextEncoder().encode("{}");
-    await this.#store.put(replacedKey(tenant.id), marked, { signal: tenant.gone });
-    await replaceDatabases(tenant, this.#queue, seen as RequestObservation, files, {
+    await this.#parts.store.put(replacedKey(tenant.id), marked, { signal: tenant.gone });
+    await replaceDatabases(tenant, this.#parts.queue, seen as RequestObservation, files, {
       work: this.#options.bulkWork ?? bulkThreads(),
       broken: (error) => this.#lose(tenant, error),
     });
@@ -471,8 +349,8 @@ export class WorkerTenantHost implements TenantHost {
   #lose(tenant: LoadedTenant, error: unknown): void {
     if (tenant.lost !== undefined) return;
     this.#counts.lost++;
-    this.#prefixes.left(tenant);
-    this.#queue.forget(tenant);
+    this.#parts.prefixes.left(tenant);
+    this.#parts.queue.forget(tenant);
     tenant.lose(
       error instanceof SystemError
         ? error
@@ -491,14 +369,14 @@ export class WorkerTenantHost implements TenantHost {
   #end(reason: SystemError): void {
     if (this.#ended.signal.aborted) return;
     this.#ended.abort(reason);
-    this.#writer.abandon();
-    this.#materialiser.close();
-    this.#background.close();
-    this.#reports.close();
+    this.#parts.writer.abandon();
+    this.#parts.materialiser.close();
+    this.#parts.background.close();
+    this.#parts.reports.close();
     for (const { tenant } of this.#entries.values()) tenant?.lose(reason);
     this.#entries.clear();
-    this.#keys.close();
-    leaveDirectory(this.#directory);
+    this.#parts.keys.close();
+    leaveDirectory(this.#parts.directory);
     if (reason.code === "fenced") this.#fenced.abort(reason);
   }
 

@@ -54,7 +54,7 @@ function gaugesOfWorkers({ table, leadership }: Control, registry: Registry): vo
     labelNames: ["state"],
     collect() {
       this.reset();
-      for (const { state } of table.workers()) this.inc({ state });
+      for (const { state, removed } of table.workers()) if (removed === undefined) this.inc({ state });
     },
   });
   const byWorker = (name: string, help: string, read: (of: WorkerFacts) => number | undefined): void => {

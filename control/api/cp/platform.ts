@@ -30,7 +30,8 @@ export const platformOperations: readonly Operation[] = [
       const [members, { self }] = await Promise.all([store.members(), store.health()]);
       const own = { version: VERSION, who: `control ${self}` };
       const workers: Record<string, number> = {};
-      for (const { state } of table.workers()) workers[state] = (workers[state] ?? 0) + 1;
+      for (const { state, removed } of table.workers())
+        if (removed === undefined) workers[state] = (workers[state] ?? 0) + 1;
       const wanted = scaling.current;
       return {
         value: {

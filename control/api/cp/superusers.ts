@@ -1,9 +1,14 @@
 import { z } from "zod";
 import { UserError } from "../../../shared/errors.ts";
 import { limits } from "../../../shared/limits.ts";
-import { superuserRequestSchema, superuserResponseSchema } from "../../../shared/protocol/cp.ts";
+import {
+  installerResponseSchema,
+  superuserRequestSchema,
+  superuserResponseSchema,
+} from "../../../shared/protocol/cp.ts";
 import { askTenant, parseJson } from "../../branching/ask-tenant.ts";
 import { note } from "../../domain/note.ts";
+import type { TenantRecord } from "../../domain/records.ts";
 import { knownTenant } from "./known-tenant.ts";
 import { type Operation, operation } from "./operation.ts";
 import { auditName } from "./operator.ts";
@@ -26,12 +31,7 @@ export const superuserOperations: readonly Operation[] = [
     async handle({ control, operator, param, body, signal }) {
       const { runner } = control;
       const tenant = await knownTenant(control, param("slug"));
-      if (tenant.suspended) {
-        throw new UserError(
-          "tenant_suspended",
-          `Cannot make a superuser: tenant ${tenant.slug} is suspended`,
-        );
-      }
+      refuseSuspended(tenant);
       const meta = runner.meta(auditName(operator));
       await runner.run((view) => note(view, meta, "superuser.upsert", tenant.id, { email: body.email }));
       const question = {
@@ -46,7 +46,34 @@ export const superuserOperations: readonly Operation[] = [
       return { value: await askTenant(control, tenant, question, signal) };
     },
   }),
+  operation({
+    method: "POST",
+    path: "/tenants/:slug/installer",
+    summary: "Get a token by which the first superuser of a tenant is made",
+    scope: "tenant-admin",
+    answer: installerResponseSchema,
+    async handle({ control, operator, param, signal }) {
+      const { runner } = control;
+      const tenant = await knownTenant(control, param("slug"));
+      refuseSuspended(tenant);
+      const meta = runner.meta(auditName(operator));
+      await runner.run((view) => note(view, meta, "installer.open", tenant.id, {}));
+      const question = {
+        action: "installer" as const,
+        method: "POST" as const,
+        path: TICKET_PATHS.installer,
+        answer: installerResponseSchema,
+        timeoutMs: limits.tenantLoadMsMax,
+      };
+      return { value: await askTenant(control, tenant, question, signal) };
+    },
+  }),
 ];
+
+function refuseSuspended({ slug, suspended }: TenantRecord): void {
+  if (!suspended) return;
+  throw new UserError("tenant_suspended", `Cannot make a superuser: tenant ${slug} is suspended`);
+}
 
 /** PocketBase's field errors become ours. */
 function refusal(status: number, text: string): Error | undefined {

@@ -30,6 +30,7 @@ export function tenantView(view: View, tenant: TenantRecord): TenantView {
       : { deleted: { at: deletion.at, until: deletion.until, purging: deletion.purging === true } }),
     ...(tenant.archive === undefined ? {} : { archive: tenant.archive }),
     ...(tenant.region === undefined ? {} : { region: tenant.region }),
+    ...(tenant.storageBytesMax === undefined ? {} : { storageBytesMax: tenant.storageBytesMax }),
     ...(tenant.limits === undefined ? {} : { limits: tenant.limits }),
     ...(tenant.domains === undefined ? {} : { domains: tenant.domains }),
     ...(tenant.origin === undefined ? {} : { origin: tenant.origin.tenant }),

@@ -32,12 +32,14 @@ export const tenantOperations: readonly Operation[] = [
     async handle({ control, operator, header, body }) {
       const { table, runner, randomBytes, settings } = control;
       const encrypted = body.encrypted ?? settings.encryptTenants;
+      const storageBytesMax =
+        body.storageBytesMax === undefined ? settings.storageBytesMax : (body.storageBytesMax ?? undefined);
       const used = idempotency(operator, header(HEADERS.idempotencyKey), body);
       const meta = runner.meta(auditName(operator));
       const id = newTenantId(randomBytes);
       const tenant = await runner.run((view) =>
         createTenant(view, {
-          ...{ meta, id, ...body, encrypted },
+          ...{ meta, id, ...body, encrypted, storageBytesMax },
           ...(used === undefined ? {} : { idempotency: used }),
         }),
       );
@@ -81,11 +83,16 @@ export const tenantOperations: readonly Operation[] = [
     method: "PATCH",
     path: "/tenants/:slug",
     summary:
-      "Rename a tenant or change when its writes are acknowledged (its worker loads it anew), or its limits at gateways",
+      "Rename a tenant, change when its writes are acknowledged or its storage quota (its worker loads it anew), or its limits at gateways",
     scope: "write",
     body: updateTenantSchema,
     answer: tenantViewSchema,
-    async handle({ control, operator, param, body: { slug, durability, limits: bounds, region } }) {
+    async handle({
+      control,
+      operator,
+      param,
+      body: { slug, durability, limits: bounds, region, storageBytesMax },
+    }) {
       const { table, runner } = control;
       const { id } = await knownTenant(control, param("slug"));
       const meta = runner.meta(auditName(operator));
@@ -97,6 +104,7 @@ export const tenantOperations: readonly Operation[] = [
           ...(durability === undefined ? {} : { durability }),
           ...(bounds === undefined ? {} : { limits: bounds }),
           ...(region === undefined ? {} : { region }),
+          ...(storageBytesMax === undefined ? {} : { storageBytesMax }),
         }),
       );
       return { value: tenantView(table, tenant) };

@@ -11,6 +11,7 @@ import { auditName } from "./operator.ts";
 export const TICKET_PATHS: Record<TicketAction, string> = {
   import: "/_manybase/import",
   superuser: "/_manybase/superusers",
+  installer: "/_manybase/installer",
   export: "/_manybase/export",
   points: "/_manybase/points",
   restore: "/_manybase/restore",

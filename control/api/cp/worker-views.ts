@@ -6,6 +6,7 @@ import type { Control } from "../../service.ts";
 /** Newest first. */
 export function workerViews(control: Control): WorkerView[] {
   return [...control.table.workers()]
+    .filter(({ removed }) => removed === undefined)
     .sort((a, b) => b.incarnation - a.incarnation)
     .map((worker) => workerView(control, worker));
 }

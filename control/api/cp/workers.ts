@@ -72,7 +72,7 @@ function incarnationOf(raw: string): Incarnation {
 
 function knownWorker({ table }: Control, incarnation: Incarnation): WorkerRecord {
   const worker = table.get(workerKey(incarnation));
-  if (worker === undefined) throw noSuchWorker(String(incarnation));
+  if (worker === undefined || worker.removed !== undefined) throw noSuchWorker(String(incarnation));
   return worker;
 }
 

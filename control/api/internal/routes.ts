@@ -4,18 +4,20 @@ import { limits } from "../../../shared/limits.ts";
 import { findRequestSchema, resolveRequestSchema } from "../../../shared/protocol/internal.ts";
 import { findTenant, noSuchTenant } from "../../domain/find-tenant.ts";
 import { routeOf } from "../../domain/route.ts";
+import { ThawOnRequest } from "../../life/thaw-on-request.ts";
 import type { Control } from "../../service.ts";
 import { readBody } from "../http.ts";
 import { routeSnapshot } from "./route-snapshot.ts";
 import { RouteStreams } from "./route-stream.ts";
 
 export function routesApp(control: Control): Hono {
-  const { table, runner, resolver } = control;
+  const { table, runner, resolver, settings } = control;
+  const thaws = new ThawOnRequest({ table, runner, thawOnRequest: settings.thawOnRequest });
   const streams = new RouteStreams(control);
   const app = new Hono();
   app.post("/resolve", async (context) => {
     const request = await readBody(context, resolveRequestSchema);
-    return context.json(await resolver.resolve(request));
+    return context.json(await thaws.begin(await resolver.resolve(request)));
   });
   app.post("/find", async (context) => {
     const request = await readBody(context, findRequestSchema);

@@ -36,7 +36,7 @@ export function workersApp(control: Control): Hono {
       term.signal,
     );
     // The lease first: a worker that never hears its number falls silent like any other.
-    term.leases.add(incarnation);
+    term.leases.welcome(incarnation);
     await admitIncarnation(control, incarnation, term.signal);
     const answer: RegisterResponse = {
       incarnation,

@@ -20,6 +20,8 @@ export interface Link {
   out: Sealer;
   /** Checks what comes. */
   in: Sealer;
+  /** It was dialled by the one of the two whose turn that is. */
+  preferred: boolean;
 }
 
 /** One other member: at most one link to it, and what is under way over it. */
@@ -48,9 +50,19 @@ export class Peer {
     return this.#link !== undefined;
   }
 
-  /** The newest link counts: an older one may be dead without knowing. */
-  adopt(link: Link): void {
+  /**
+   * The newest link counts: an older one may be dead without knowing. But when both dial at once and each took the other's for the newer
+   * one, both would be closed, on a slow machine again and again: a preferred link that was just heard of stays.
+   *
+   * @returns false when the new link was closed instead
+   */
+  adopt(link: Link): boolean {
     const before = this.#link;
+    const heardMs = this.#now() - this.#heardAtMs;
+    if (before?.preferred === true && !link.preferred && heardMs < 2 * limits.raftLinkPingMs) {
+      link.socket.close();
+      return false;
+    }
     this.#link = link;
     this.#heardAtMs = this.#now();
     this.#sentAtMs = this.#now();
@@ -59,6 +71,7 @@ export class Peer {
       before.socket.close();
     }
     this.#sender.offer();
+    return true;
   }
 
   /** False when that link was not in use any more. */
@@ -97,12 +110,20 @@ export class Peer {
     this.#handle(frame);
   }
 
-  /** Now and then: keeps the link alive, and ends one that has fallen silent. */
-  check(): void {
+  /**
+   * Now and then: keeps the link alive, and ends one that has fallen silent. A socket that closed before it was adopted has told that to
+   * nobody and never will, so its end is not waited for here. True when the link was dropped.
+   */
+  check(): boolean {
     const now = this.#now();
-    if (this.#link === undefined) return;
-    if (now - this.#heardAtMs >= limits.raftLinkSilentMs) this.#link.socket.close();
-    else if (now - this.#sentAtMs >= limits.raftLinkPingMs) this.#send({ kind: "ping" });
+    const link = this.#link;
+    if (link === undefined) return false;
+    if (now - this.#heardAtMs < limits.raftLinkSilentMs) {
+      if (now - this.#sentAtMs >= limits.raftLinkPingMs) this.#send({ kind: "ping" });
+      return false;
+    }
+    link.socket.close();
+    return this.dropped(link.socket);
   }
 
   #handle(frame: Frame): void {

@@ -119,7 +119,8 @@ export class LinkTransport implements Transport {
           () => {
             if (this.#closed) return;
             peer = this.#peer(from);
-            this.#adopt(peer, { socket, out: seals.back, in: seals.out }, url);
+            const preferred = from < this.#parts.memberId;
+            this.#adopt(peer, { socket, out: seals.back, in: seals.out, preferred }, url);
           },
           (error: unknown) => this.#tell(error),
         );
@@ -185,7 +186,7 @@ export class LinkTransport implements Transport {
       socket.send(out.seal({ kind: "ping" }));
       adopted = true;
       if (this.#closed || this.#peers.get(peer.id) !== peer) socket.close();
-      else this.#adopt(peer, { socket, out, in: back });
+      else this.#adopt(peer, { socket, out, in: back, preferred: memberId < peer.id });
     } catch (error) {
       socket.close();
       throw error;
@@ -193,7 +194,7 @@ export class LinkTransport implements Transport {
   }
 
   #adopt(peer: Peer, link: Parameters<Peer["adopt"]>[0], url?: string): void {
-    peer.adopt(link);
+    if (!peer.adopt(link)) return;
     this.#parts.met(peer.id);
     if (url === undefined || url === "") return;
     peer.address = url;
@@ -234,7 +235,7 @@ export class LinkTransport implements Transport {
   #watch(): void {
     this.#parts.clock.after(limits.raftLinkPingMs, () => {
       if (this.#closed) return;
-      for (const peer of this.#peers.values()) peer.check();
+      for (const peer of this.#peers.values()) if (peer.check()) this.#linkSoon(peer);
       this.#watch();
     });
   }

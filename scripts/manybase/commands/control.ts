@@ -1,15 +1,18 @@
 import { openObjectStore } from "../../../control/objects.ts";
 import { UserError } from "../../../shared/errors.ts";
 import { type Command, words } from "../command.ts";
-import { restoreControl } from "../control-restore/restore.ts";
+import { type RestoreReport, restoreControl } from "../control-restore/restore.ts";
 
 export const controlCommands: readonly Command[] = [
   {
     words: "control restore",
-    usage: "control restore --store <url> --data <new dir> [--from <snapshot|none>] [--member-id <id>]",
+    usage:
+      "control restore --store <url> --data <new dir> [--from <snapshot|none>] [--accept-loss] [--member-id <id>]",
     about: "Builds control's state from the object store alone, when control is lost.",
-    async run(_api, args, { store: url, data, from, "member-id": memberId = "1" }) {
+    async run(_api, args, options) {
+      const { store: url, data, from, "member-id": memberId = "1" } = options;
       words(args, 0, this.usage);
+      const acceptLoss = options["accept-loss"] !== undefined;
       if (url === undefined || data === undefined) {
         throw new UserError("invalid_option", "Cannot restore control: --store and --data are needed", {
           hint: `Usage: manybase ${this.usage}`,
@@ -19,7 +22,7 @@ export const controlCommands: readonly Command[] = [
       try {
         const { signal } = new AbortController();
         const report = await restoreControl({
-          ...{ store, data, memberId, signal, nowMs: Date.now() },
+          ...{ store, data, memberId, acceptLoss, signal, nowMs: Date.now() },
           ...(from === undefined ? {} : { from }),
         });
         return { text: told(report, data, memberId), value: report };
@@ -30,8 +33,8 @@ export const controlCommands: readonly Command[] = [
   },
 ];
 
-function told(report: Awaited<ReturnType<typeof restoreControl>>, data: string, memberId: string): string {
-  const { snapshot, skipped, orphans, renamed } = report;
+function told(report: RestoreReport, data: string, memberId: string): string {
+  const { snapshot, skipped, orphans, renamed, loss } = report;
   const member = memberId === "1" ? "" : ` --member-id ${memberId}`;
   return [
     `Restored cluster ${report.cluster}: ${report.tenants} tenants, ${report.logs} logs ended, ${report.tails} tails.`,
@@ -39,6 +42,7 @@ function told(report: Awaited<ReturnType<typeof restoreControl>>, data: string, 
       ? "There was no snapshot: operators' tokens and the audit log begin anew."
       : `Snapshot: ${snapshot.key} of ${snapshot.at}.`,
     ...skipped.map((message) => `Passed over: ${message}.`),
+    ...(loss === undefined ? [] : lossLines(loss)),
     ...orphans.map((id) => `No record of tenant ${id}, only data: it is suspended as recovered-${id}.`),
     ...renamed.map(
       ({ tenant, slug }) => `Two tenants are called ${slug}: ${tenant} is recovered-${tenant} now.`,
@@ -46,3 +50,30 @@ function told(report: Awaited<ReturnType<typeof restoreControl>>, data: string, 
     `Start it: bun run control --data ${data}${member} …`,
   ].join("\n");
 }
+
+function lossLines({ key, tenants, logs }: NonNullable<RestoreReport["loss"]>): string[] {
+  const lines = tenants.map(({ slug, tenant, state, databases }) => {
+    const parts = databases.map(({ database, keptTxid, keptAt, lost }) => {
+      const since = keptAt === undefined ? "" : ` (${keptAt})`;
+      return `${database} is as of TXID ${keptTxid}${since}; ${lost.from} to ${lost.to} are given up`;
+    });
+    return `Tenant ${slug} (${tenant}): ${[STATES[state], ...parts].join("; ")}.`;
+  });
+  const holed = logs.filter(({ missing }) => missing.length > 0);
+  return [
+    `Objects were missing. The whole report: ${key}.`,
+    ...lines,
+    ...holed.map(
+      ({ incarnation, missing }) =>
+        `Of log ${incarnation} slots ${missing.map(([from, to]) => (from === to ? from : `${from} to ${to}`)).join(", ")} are missing: what other tenants changed there cannot be known.`,
+    ),
+  ];
+}
+
+const STATES = {
+  cut: "it goes on from an earlier point",
+  whole: "nothing of it is lost",
+  gone: "suspended, since nothing of its data.db can be read",
+  key: "suspended, since its data key is missing",
+  origin: "suspended, since what it reads of its parent is missing",
+} as const;

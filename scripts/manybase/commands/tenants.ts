@@ -1,6 +1,13 @@
 import { z } from "zod";
 import { UserError } from "../../../shared/errors.ts";
-import { type TenantView, superuserResponseSchema, tenantViewSchema } from "../../../shared/protocol/cp.ts";
+import {
+  type TenantView,
+  superuserResponseSchema,
+  tenantViewSchema,
+  ticketResponseSchema,
+} from "../../../shared/protocol/cp.ts";
+import { usageSchema } from "../../../shared/protocol/internal.ts";
+import { parseStorage, storageText } from "../../../shared/storage-size.ts";
 import { type Command, type CommandOptions, query, words } from "../command.ts";
 import { table } from "../table.ts";
 
@@ -26,7 +33,8 @@ function change(verb: string, about: string, done: (tenant: TenantView) => strin
 export const tenantCommands: readonly Command[] = [
   {
     words: "tenants create",
-    usage: "tenants create <slug> [--encrypted] [--durability <durable|async>] [--region <name>]",
+    usage:
+      "tenants create <slug> [--encrypted] [--durability <durable|async>] [--region <name>] [--storage <size|none>]",
     about: "Makes a tenant.",
     async run(api, args, options) {
       const [slug] = words(args, 1, this.usage);
@@ -34,9 +42,11 @@ export const tenantCommands: readonly Command[] = [
         slug,
         ...(options.durability === undefined ? {} : { durability: options.durability }),
         ...(options.region === undefined ? {} : { region: options.region }),
+        ...storageOf(options),
         ...(options.encrypted === undefined ? {} : { encrypted: options.encrypted !== "false" }),
       });
-      return { text: `Created ${tenant.slug} (${tenant.id}).`, value: tenant };
+      const next = `A link for its first superuser: manybase tenants installer ${tenant.slug}`;
+      return { text: `Created ${tenant.slug} (${tenant.id}).\n${next}`, value: tenant };
     },
   },
   {
@@ -97,8 +107,9 @@ export const tenantCommands: readonly Command[] = [
   {
     words: "tenants update",
     usage:
-      "tenants update <slug> [--slug <new>] [--durability <durable|async>] [--region <name|none>] [--<limit> <n|default>]",
-    about: "Renames a tenant, changes when its writes are acknowledged, or its limits at gateways.",
+      "tenants update <slug> [--slug <new>] [--durability <durable|async>] [--region <name|none>] [--storage <size|none>] [--<limit> <n|default>]",
+    about:
+      "Renames a tenant, changes when its writes are acknowledged, its storage quota, or its limits at gateways.",
     async run(api, args, options) {
       const [slug = ""] = words(args, 1, this.usage);
       const tenant = await api.call("PATCH", pathOf(slug), tenantViewSchema, {
@@ -107,9 +118,12 @@ export const tenantCommands: readonly Command[] = [
         ...(options.region === undefined
           ? {}
           : { region: options.region === "none" ? null : options.region }),
+        ...storageOf(options),
         ...limitsOf(options),
       });
       const bounds = Object.entries(tenant.limits ?? {}).map(([name, value]) => `, ${name} ${value}`);
+      if (tenant.storageBytesMax !== undefined)
+        bounds.push(`, at most ${storageText(tenant.storageBytesMax)}`);
       return { text: `${tenant.slug} is ${tenant.durability} now${bounds.join("")}.`, value: tenant };
     },
   },
@@ -163,6 +177,26 @@ export const tenantCommands: readonly Command[] = [
     },
   },
   {
+    words: "tenants usage",
+    usage: "tenants usage <slug>",
+    about: "Shows what a tenant stores, and its quota.",
+    async run(api, args) {
+      const [slug = ""] = words(args, 1, this.usage);
+      const body = { action: "usage" };
+      const { path, ticket } = await api.call("POST", pathOf(slug, "tickets"), ticketResponseSchema, body);
+      const usage = usageSchema.parse(await (await api.receive(slug, path, ticket)).json());
+      const parts: [string, number][] = [
+        ...Object.entries(usage.databases),
+        ["uploads", usage.uploads],
+        ["total", usage.total],
+      ];
+      const rows = parts.map(([name, bytes]) => [name, String(bytes), storageText(bytes)]);
+      const quota = usage.storageBytesMax;
+      rows.push(["quota", quota?.toString() ?? "-", quota === undefined ? "none" : storageText(quota)]);
+      return { text: table(["WHAT", "BYTES", ""], rows, ""), value: { slug, ...usage } };
+    },
+  },
+  {
     words: "tenants superuser",
     usage: "tenants superuser <slug> <email> <password>",
     about: "Makes a superuser of a tenant, or sets its password.",
@@ -177,6 +211,10 @@ export const tenantCommands: readonly Command[] = [
     },
   },
 ];
+
+function storageOf({ storage }: CommandOptions): { storageBytesMax?: number | null } {
+  return storage === undefined ? {} : { storageBytesMax: parseStorage(storage, "--storage") };
+}
 
 const LIMITS = [
   ["requests-per-second", "requestsPerSecond"],

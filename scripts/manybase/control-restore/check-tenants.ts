@@ -6,6 +6,7 @@ import type { TenantRecord } from "../../../control/domain/records.ts";
 import { listChains, planChain } from "../../../worker/replication/chain.ts";
 import { parallel } from "../../../worker/replication/parallel.ts";
 import { planTail } from "../../../worker/replication/tail-plan.ts";
+import { listedPlainly } from "./plain-names.ts";
 import type { LogContents } from "./read-logs.ts";
 
 /** Looks at each tenant the way a load will: what would keep it from loading, by tenant. Branches are looked at when they load. */
@@ -34,7 +35,7 @@ async function checkTenant(
   items: readonly Parameters<typeof planTail>[0]["items"][number][],
   signal: AbortSignal,
 ): Promise<void> {
-  const chains = await listChains(store, id, { signal });
+  const chains = await listChains(listedPlainly(store), id, { signal });
   const names = new Set<DatabaseName>([
     ...chains.keys(),
     ...items.flatMap(({ item }) => (item.database === undefined ? [] : [item.database])),

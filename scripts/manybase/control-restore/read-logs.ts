@@ -5,47 +5,66 @@ import {
   hex16,
   parseIncarnation,
 } from "../../../shared/ids.ts";
-import { sealLog } from "../../../shared/log/seal.ts";
-import { parallel } from "../../../worker/replication/parallel.ts";
 import { limits } from "../../../shared/limits.ts";
+import { sealLog } from "../../../shared/log/seal.ts";
 import type { ObjectStore } from "../../../shared/objects/contract.ts";
 import { retiredKey, workersPrefix } from "../../../shared/objects/layout.ts";
 import { getBytes } from "../../../shared/objects/read.ts";
-import { SealedLogs, type TailItem } from "../../../worker/replication/sealed-log.ts";
 import type { FoundLog, LoggedTenant } from "../../../control/disaster/rebuild.ts";
+import { parallel } from "../../../worker/replication/parallel.ts";
+import { SealedLogs, type TailItem } from "../../../worker/replication/sealed-log.ts";
+import { type Span, missingSlots, readBelowWatermark, readWithHoles } from "./log-holes.ts";
+
+/** A log that was read, and what of it is not there. */
+export interface ReadLog extends FoundLog {
+  /** Slots that its entries were in, or may have been. */
+  missing: Span[];
+}
 
 export interface LogContents {
-  logs: FoundLog[];
+  logs: ReadLog[];
   logged: Map<TenantId, LoggedTenant & { items: TailItem[] }>;
+  /** Entries in missing slots, as other slots tell. */
+  lost: Map<TenantId, TailItem[]>;
+  /** Entries that were under prefixes already; read once somebody asks. */
+  older: () => Promise<ReadonlyMap<TenantId, TailItem[]>>;
 }
 
 /**
  * Seals every log under `workers/` and reads which tenants have entries in them. Workers that are still alive find the SEAL and
  * stop. Retired logs are only named.
  *
- * @param known incarnations that an old state names, and which may never have written anything
- * @throws SystemError `log_corrupt` and what the store and the log decoders throw
+ * @param known incarnations that an old state names, which may never have written anything, with where it says that they end
+ * @throws SystemError `log_corrupt` and what the store and the log decoders throw; missing slots are told, not thrown
  */
 export async function readLogs(
   store: ObjectStore,
-  known: Iterable<Incarnation>,
+  known: ReadonlyMap<Incarnation, LogSeq | undefined>,
   signal: AbortSignal,
 ): Promise<LogContents> {
-  const incarnations = new Set<Incarnation>([...known, ...(await listIncarnations(store, signal))]);
+  const incarnations = new Set<Incarnation>([...known.keys(), ...(await listIncarnations(store, signal))]);
   const sorted = [...incarnations].sort((a, b) => a - b);
-  const logs = await parallel(sorted, limits.sealsParallel, async (incarnation): Promise<FoundLog> => {
-    const retired = await getBytes(store, retiredKey(incarnation), { signal });
+  const logs = await parallel(sorted, limits.sealsParallel, async (incarnation): Promise<ReadLog> => {
+    const retired = (await getBytes(store, retiredKey(incarnation), { signal })) !== undefined;
     const nonce = crypto.randomUUID().replaceAll("-", "");
     const endSeq = await sealLog({ store, incarnation, from: 0 as LogSeq, nonce, signal });
-    return { incarnation, endSeq, retired: retired !== undefined };
+    return { incarnation, endSeq, retired, missing: [] };
   });
   const reader = new SealedLogs(store);
-  const logged: LogContents["logged"] = new Map();
-  for (const { incarnation, endSeq, retired } of logs) {
-    if (retired) continue;
-    for (const [tenant, items] of await reader.all({ incarnation, endSeq }, signal)) {
-      const all = logged.get(tenant) ?? { tails: [], epochMax: 0, encrypted: false, items: [] };
-      logged.set(tenant, all);
+  let older: ReturnType<LogContents["older"]> | undefined;
+  const contents: LogContents = {
+    ...{ logs, logged: new Map(), lost: new Map() },
+    older: () => (older ??= readOlder(store, logs, signal)),
+  };
+  for (const log of logs) {
+    if (log.retired) continue;
+    const { incarnation, endSeq } = log;
+    log.missing = await missingSlots(store, log, known.get(incarnation), signal);
+    const holes = log.missing.length > 0;
+    const read = holes ? await readWithHoles(store, log, signal) : undefined;
+    for (const [tenant, items] of read?.items ?? (await reader.all({ incarnation, endSeq }, signal))) {
+      const all = contents.logged.get(tenant) ?? { tails: [], epochMax: 0, encrypted: false, items: [] };
+      contents.logged.set(tenant, all);
       all.tails.push({ incarnation, endSeq });
       for (const item of items) {
         all.items.push(item);
@@ -53,8 +72,26 @@ export async function readLogs(
         all.encrypted ||= item.item.encrypted === true;
       }
     }
+    for (const [tenant, items] of read?.lost ?? []) {
+      contents.lost.set(tenant, [...(contents.lost.get(tenant) ?? []), ...items]);
+    }
   }
-  return { logs, logged };
+  return contents;
+}
+
+async function readOlder(
+  store: ObjectStore,
+  logs: readonly ReadLog[],
+  signal: AbortSignal,
+): Promise<Map<TenantId, TailItem[]>> {
+  const all = new Map<TenantId, TailItem[]>();
+  for (const log of logs) {
+    if (log.retired) continue;
+    for (const [tenant, items] of await readBelowWatermark(store, log, signal)) {
+      all.set(tenant, [...(all.get(tenant) ?? []), ...items]);
+    }
+  }
+  return all;
 }
 
 async function listIncarnations(store: ObjectStore, signal: AbortSignal): Promise<Incarnation[]> {

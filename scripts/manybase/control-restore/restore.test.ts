@@ -9,6 +9,7 @@ import {
   startTestControl,
   startTestWorker,
 } from "../../../control/control-fixture.ts";
+import { encodeSnapshot } from "../../../control/disaster/snapshot.ts";
 import { SnapshotWriter } from "../../../control/disaster/snapshot-writer.ts";
 import { deleteTenant } from "../../../control/domain/delete-tenant.ts";
 import { metadataRowKey, tenantKey } from "../../../control/domain/keys.ts";
@@ -320,6 +321,16 @@ describe("restoreControl", () => {
       await expect(restore()).rejects.toMatchObject({ code, message: expect.stringContaining(garbage) });
     }
     await withStore((store) => store.delete([garbage]));
+
+    const foreign = controlSnapshotKey(98, 1);
+    const other = { cluster: "other", block: 98, revision: 1, at: "2026-01-01T00:00:00.000Z", rows: [] };
+    const encoded = await encodeSnapshot(other);
+    await withStore((store) => store.put(foreign, encoded));
+    await expect(restore()).rejects.toMatchObject({
+      code: "object_foreign",
+      message: expect.stringContaining(foreign),
+    });
+    await withStore((store) => store.delete([foreign]));
 
     const damaged = controlSnapshotKey(99, 1);
     const good = await withStore((store) =>

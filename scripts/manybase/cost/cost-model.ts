@@ -112,10 +112,20 @@ export function costOf(load: PlatformLoad, prices: Prices): Cost {
       "maintenance LIST",
       "put",
       active * (each?.maintenanceList ?? 0),
-      `a visit for what is due, at least ${limits.maintenanceRetryMs / 60_000} min apart`,
+      `a visit for each merge, and one for all that goes; a page per ${limits.storeListPage} objects`,
     ],
-    ["condemned PUT", "put", active * (each?.condemnedPut ?? 0), "the record before a deletion"],
-    ["condemned GET", "get", active * (each?.condemnedGet ?? 0), "records that stand are read at each visit"],
+    [
+      "condemned PUT",
+      "put",
+      active * (each?.condemnedPut ?? 0),
+      `the record before a deletion: of ${limits.deletionBatchMs / 3_600_000} h, or of ${limits.deletionBatchBytes} bytes`,
+    ],
+    [
+      "condemned GET",
+      "get",
+      loads * (each?.condemnedStanding ?? 0),
+      "records of the owner before that stand at a load",
+    ],
     [
       "sweep LIST, PUT",
       "put",

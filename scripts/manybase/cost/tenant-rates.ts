@@ -18,7 +18,8 @@ export interface TenantRates {
   maintenanceList: number;
   /** Each is followed by a PUT to the worker's log an hour later, if none came by itself. */
   condemnedPut: number;
-  condemnedGet: number;
+  /** Records that stand at any time: an owner that comes then reads them. */
+  condemnedStanding: number;
   /** Uploads compared with what records name: a LIST, and a PUT that says when. */
   sweepList: number;
   sweepPut: number;
@@ -68,16 +69,25 @@ export function tenantRates({ entriesPerSecond, entryBytes, snapshotBytes }: Ten
   const byBytes = (Math.floor(bytesMax / fileBytes) + 1) * fileSeconds;
   const snapshotSeconds = Math.min(byFiles, byBytes, seconds(limits.snapshotAgeMsMax) + fileSeconds);
 
-  // Maintainer: a visit for each merge, and for files and bundles that go; one LIST each.
-  const goneEach = fileSeconds;
+  // Maintainer: a visit for each merge, and one for all files and bundles that go together (deletionVisitMs); one LIST each.
+  const goneBytes = fileBytes + (bundled > 0 ? entriesPerFile * entryBytes : 0);
+  const batchSeconds = Math.min(
+    seconds(limits.deletionBatchMs),
+    Math.floor(limits.deletionBatchBytes / goneBytes) * fileSeconds,
+  );
+  const deletionSeconds = Math.max(batchSeconds + nextFileSeconds, seconds(limits.maintenanceRetryMs));
   const visits =
-    1 / visitSeconds(1 / goneEach + 1 / mergeSeconds + 1 / dailySeconds, seconds(limits.maintenanceRetryMs));
-  const condemnations = Math.min(1 / goneEach, 1 / seconds(limits.maintenanceRetryMs));
-  const records = condemnations * seconds(limits.condemnedMsMin);
+    1 /
+    visitSeconds(
+      1 / deletionSeconds + 1 / mergeSeconds + 1 / dailySeconds,
+      seconds(limits.maintenanceRetryMs),
+    );
+  // On average.
+  const keptLongerSeconds = batchSeconds / 2;
   const sweeps = 1 / visitSeconds(visits, seconds(limits.uploadSweepMs));
   const files =
-    seconds(limits.levelOneKeepMs) / fileSeconds +
-    (bundled * seconds(limits.bundleKeepMs)) / fileSeconds +
+    (seconds(limits.levelOneKeepMs) + keptLongerSeconds) / fileSeconds +
+    (bundled * (seconds(limits.bundleKeepMs) + keptLongerSeconds)) / fileSeconds +
     seconds(limits.historyKeepMs) / mergeSeconds +
     seconds(limits.historyKeepMs) / dailySeconds +
     Math.max(1, seconds(limits.historyKeepMs) / snapshotSeconds);
@@ -90,15 +100,16 @@ export function tenantRates({ entriesPerSecond, entryBytes, snapshotBytes }: Ten
     compactionGet: gets(fileBytes) / fileSeconds + gets(mergedBytes) / mergeSeconds,
     compactionPut: 1 / mergeSeconds + 1 / dailySeconds,
     maintenanceList: visits * pages,
-    condemnedPut: condemnations,
-    condemnedGet: visits * records,
+    condemnedPut: 1 / deletionSeconds,
+    condemnedStanding: seconds(limits.condemnedMsMin) / deletionSeconds,
     sweepList: sweeps,
     sweepPut: sweeps,
     chainFiles: 1 + Math.min(limits.snapshotChainFilesMax, snapshotSeconds / fileSeconds) / 2,
     storedBytes:
       snapshotBytes * Math.max(1, seconds(limits.historyKeepMs) / snapshotSeconds) +
-      (fileBytes * seconds(limits.levelOneKeepMs)) / fileSeconds +
-      (bundled * entriesPerFile * entryBytes * seconds(limits.bundleKeepMs)) / fileSeconds +
+      (fileBytes * (seconds(limits.levelOneKeepMs) + keptLongerSeconds)) / fileSeconds +
+      (bundled * entriesPerFile * entryBytes * (seconds(limits.bundleKeepMs) + keptLongerSeconds)) /
+        fileSeconds +
       (mergedBytes * seconds(limits.historyKeepMs)) / mergeSeconds +
       (dailyBytes * seconds(limits.historyKeepMs)) / dailySeconds,
   };

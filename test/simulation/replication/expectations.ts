@@ -82,19 +82,20 @@ export class Expectations {
     for (const op of this.#acknowledged.get(tenant) ?? []) {
       if (!ops.has(op)) throw new Violation(`write ${op} of ${tenant} was acknowledged and is lost`);
     }
-    const lost = new Map<object, { from: number; to: number }>();
+    const lost = new Map<object, { from: number; to: number; ops: number[] }>();
     for (const { op, instance, committedMs, acknowledgedMs } of this.#async.get(tenant) ?? []) {
       if (ops.has(op)) continue;
       this.#coverage.add("async writes lost within the bound");
-      const span = lost.get(instance) ?? { from: committedMs, to: acknowledgedMs };
+      const span = lost.get(instance) ?? { from: committedMs, to: acknowledgedMs, ops: [] };
+      span.ops.push(op);
       span.from = Math.min(span.from, committedMs);
       span.to = Math.max(span.to, acknowledgedMs);
       lost.set(instance, span);
     }
-    for (const { from, to } of lost.values()) {
+    for (const { from, to, ops } of lost.values()) {
       if (to - from <= limits.asyncLagMsMax) continue;
       throw new Violation(
-        `async ${tenant} lost acknowledged writes of ${(to - from).toFixed(0)} ms, more than ${limits.asyncLagMsMax}`,
+        `async ${tenant} lost acknowledged writes ${ops.join(", ")} of ${(to - from).toFixed(0)} ms, more than ${limits.asyncLagMsMax}`,
       );
     }
   }

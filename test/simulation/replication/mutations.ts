@@ -146,6 +146,45 @@ export const MUTATIONS: readonly Mutation[] = [
     seedsMax: 40,
   },
   {
+    name: "entries of an encrypted tenant in the clear",
+    change: {
+      file: "worker/encryption/entry-ciphers.ts",
+      find: "return own === undefined ? undefined : sealBytes(own, sealedAs(place), ltx, keys.randomBytes);",
+      replace:
+        "return own === undefined || place.txid % 3 === 0 ? undefined : sealBytes(own, sealedAs(place), ltx, keys.randomBytes);",
+    },
+    seedsMax: 20,
+  },
+  {
+    name: "entries that open at any TXID",
+    change: {
+      file: "worker/encryption/entry-ciphers.ts",
+      find: "name: `${tenant}/${database}/${epoch}/${txid}`,",
+      replace: "name: `${tenant}/${database}/${epoch}/${txid < 1}`,",
+    },
+    seedsMax: 20,
+  },
+  {
+    name: "salt and nonce used twice",
+    change: {
+      file: "worker/encryption/sealed.ts",
+      find: "header.set(randomBytes(SALT_BYTES + NONCE_PREFIX_BYTES), PREFIX_BYTES + 1);",
+      replace:
+        "header.set(randomBytes(SALT_BYTES + NONCE_PREFIX_BYTES).map((byte, i) => i > 0 ? 0 : byte), PREFIX_BYTES + 1);",
+    },
+    seedsMax: 20,
+  },
+  {
+    name: "a lost data key is made anew",
+    change: {
+      file: "worker/encryption/tenant-keys.ts",
+      find: "if (keys.isEmpty && !mayBeNew) throw keyMissing(tenant);",
+      replace:
+        "if (keys.isEmpty) { this.#open.set(tenant, { leases: 1, keys }); await this.#create(tenant, signal); return keys; }",
+    },
+    seedsMax: 40,
+  },
+  {
     name: "fencing that is not noticed",
     change: {
       file: "worker/replication/log-writer.ts",

@@ -7,6 +7,7 @@ import type { SqlReader } from "../../../worker/sqlite/contract.ts";
 import type { Random } from "../random.ts";
 import type { Coverage } from "./coverage.ts";
 import { EMPTY, type Expectations, IMPORT_STEP, type State, nextChain } from "./expectations.ts";
+import { markOf } from "./seal-judge.ts";
 import type { SimulatedPoints } from "./sim-points.ts";
 import type { Schedule, Actor } from "./schedule.ts";
 
@@ -76,7 +77,7 @@ export async function carryOut(
   /** What is shown and counted is what the transaction commits, when it does. */
   const append = (tx: WriteTransaction, body?: Uint8Array): State => {
     tx.afterCommit(() => (committedMs = schedule.nowMs));
-    return appendRow(tx, op, body);
+    return appendRow(tx, op, markOf(tenant.id), body);
   };
   let state: State = EMPTY;
   let wrote = true;
@@ -189,7 +190,7 @@ export async function carryOut(
   return { state, wrote };
 }
 
-function appendRow(tx: WriteTransaction, op: number, body: Uint8Array | undefined): State {
+function appendRow(tx: WriteTransaction, op: number, mark: string, body: Uint8Array | undefined): State {
   const { id, chain } = newest(tx);
   const next = { id: id + 1, chain: nextChain(chain, op) };
   // Not only the newest pages change.
@@ -199,7 +200,7 @@ function appendRow(tx: WriteTransaction, op: number, body: Uint8Array | undefine
     next.id,
     op,
     next.chain,
-    body ?? `note ${op} `.repeat(op % 12),
+    body ?? `note ${op} ${mark}`.repeat(op % 12),
   ]);
   return next;
 }

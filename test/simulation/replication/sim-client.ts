@@ -13,6 +13,8 @@ const REFUSED_MS = 20;
 export class SimulatedClient {
   readonly actor: Actor;
   stopped = false;
+  /** It was refused for want of a data key. */
+  unkeyed = false;
   readonly #world: World;
   readonly #routes = new Map<TenantId, Route>();
   /** The newest row that it was shown. */
@@ -68,12 +70,23 @@ export class SimulatedClient {
         (code === "chain_gap" || code === "tenant_missing" || code === "log_corrupt")
       )
         world.coverage.add("loads refused for a hole");
+      if (code === "data_key_missing") this.#unkeyed(tenant);
       // What a client does when it is refused: it asks where the tenant is now, and says whom it could not find.
       this.#routes.delete(tenant);
       if (code === "refused") await this.#resolve(tenant, route.incarnation);
       await world.sleep(this.actor, REFUSED_MS);
       return false;
     }
+  }
+
+  #unkeyed(tenant: TenantId): void {
+    const { store, coverage, control } = this.#world;
+    this.unkeyed = true;
+    // A branch reads what its parent has.
+    const { origin } = control.tenant(tenant);
+    if (store.unkeyed.has(tenant) || store.unkeyed.has(origin?.tenant as TenantId))
+      coverage.add("loads refused for a lost key");
+    else if (!store.wasBlind) throw new Violation(`${tenant} has lost its data key by itself`);
   }
 
   async #resolve(tenant: TenantId, failed: Incarnation | undefined): Promise<Route | undefined> {

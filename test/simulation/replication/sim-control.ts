@@ -1,3 +1,4 @@
+import { assignmentOf } from "../../../control/domain/assignment.ts";
 import { assignTenant } from "../../../control/domain/assign-tenant.ts";
 import { Domain } from "../../../control/domain/domain-fixture.ts";
 import { declareDead, drainWorker, exitWorker, recordSeal } from "../../../control/domain/end-worker.ts";
@@ -125,9 +126,8 @@ export class SimulatedControl {
 
   assignment(incarnation: Incarnation, id: TenantId): Assignment | undefined {
     this.#leader();
-    const { slug, epoch, durability, base, tails, virgin, owner } = this.tenant(id);
-    if (owner?.incarnation !== incarnation) return undefined;
-    return { tenant: id, slug, epoch, incarnation, durability, base, tails, virgin };
+    const tenant = this.tenant(id);
+    return tenant.owner?.incarnation === incarnation ? assignmentOf(tenant, incarnation) : undefined;
   }
 
   report(incarnation: Incarnation, reports: ReportRequest["reports"]): void {

@@ -1,7 +1,11 @@
 import { mkdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { DATA_DB, type TenantId, type Txid } from "../../../shared/ids.ts";
-import type { ObjectStore } from "../../../shared/objects/contract.ts";
+import { createBranch, intendBranch } from "../../../control/domain/branch-tenant.ts";
+import type { Slug } from "../../../shared/ids.ts";
+import { encryptedStore } from "../../../worker/encryption/encrypted-store.ts";
+import { entryCiphers } from "../../../worker/encryption/entry-ciphers.ts";
+import { TenantKeys } from "../../../worker/encryption/tenant-keys.ts";
 import type { Origin } from "../../../shared/protocol/internal.ts";
 import { listHistory, reachable } from "../../../worker/points/history.ts";
 import { originSteps } from "../../../worker/points/origin.ts";
@@ -11,11 +15,10 @@ import { writePoint } from "../../../worker/points/write-point.ts";
 import { inlineWork } from "../../../worker/replication/bulk/inline.ts";
 import type { Clock } from "../../../worker/replication/clock.ts";
 import type { Tenant } from "../../../worker/tenant/contract.ts";
-import type { Coverage } from "./coverage.ts";
 import type { Desk } from "./operations.ts";
-import type { Actor, Schedule } from "./schedule.ts";
-import type { StoreHistory } from "./store-history.ts";
+import type { Actor } from "./schedule.ts";
 import { Violation } from "./violation.ts";
+import type { World } from "./world.ts";
 
 /** Looks at a prefix that may each time meet a file's removal: minutes here stand for days. */
 const LOOKS_MAX = 6;
@@ -26,15 +29,14 @@ interface Pinned {
   txid: Txid;
 }
 
-/** Goes back in time, and remembers what branches were promised. */
+/** Goes back in time, and remembers what branches were promised. The first branch of a world becomes a tenant of its own. */
 export class SimulatedPoints {
-  readonly #coverage: Coverage;
-  readonly #history: StoreHistory;
+  readonly #world: World;
   readonly #pinned: Pinned[] = [];
+  founded: TenantId | undefined;
 
-  constructor(coverage: Coverage, history: StoreHistory) {
-    this.#coverage = coverage;
-    this.#history = history;
+  constructor(world: World) {
+    this.#world = world;
   }
 
   /** Any point that the objects lead to can be read, and is what the log says. */
@@ -58,10 +60,10 @@ export class SimulatedPoints {
       try {
         const { paths } = await restorePoint(options, txid);
         if (desk.actor.state !== "up") return;
-        this.#coverage.add("points restored");
+        this.#world.coverage.add("points restored");
         const image = readFileSync(paths.get(DATA_DB) as string);
         rmSync(directory, { recursive: true });
-        this.#history.checkImage(id, DATA_DB, txid, image, `the point in time of ${desk.actor.name}`);
+        this.#world.history.checkImage(id, DATA_DB, txid, image, `the point in time of ${desk.actor.name}`);
         return;
       } catch (error) {
         const { code } = error as { code?: unknown };
@@ -73,22 +75,29 @@ export class SimulatedPoints {
   }
 
   async branch(desk: Desk, tenant: Tenant, op: number): Promise<void> {
-    const branch = op.toString(36).padStart(15, "b") as TenantId;
-    const { databases } = await pinBranch(tenant, { branch }, tenant.gone);
-    const txid = databases[DATA_DB]?.txid;
+    const { control, coverage, history, tenants } = this.#world;
+    const { domain } = control;
+    const branch = op.toString(36).padStart(15, "x") as TenantId;
+    const command = { id: branch, slug: `branch-${op}` as Slug, parent: tenant.id };
+    domain.run(intendBranch(domain.table, { ...command, meta: domain.meta() }));
+    const point = await pinBranch(tenant, { branch }, tenant.gone);
+    const txid = point.databases[DATA_DB]?.txid;
     if (txid === undefined || desk.actor.state !== "up") return;
-    this.#coverage.add("branches pinned");
+    coverage.add("branches pinned");
     this.#pinned.push({ parent: tenant.id, branch, txid });
+    if (this.founded !== undefined) return;
+    this.founded = branch;
+    history.seals.declare(branch, history.seals.isEncrypted(tenant.id));
+    history.branched(branch, tenant.id, DATA_DB, txid);
+    domain.run(createBranch(domain.table, { ...command, meta: domain.meta(), point }));
+    coverage.add("branches founded");
+    tenants.push(branch);
   }
 
   /** Everything that a branch was promised is still there, and is its parent at that point. */
-  async compareBranches(parts: {
-    store: ObjectStore;
-    directory: string;
-    schedule: Schedule;
-    actor: Actor;
-  }): Promise<void> {
-    const { store, directory, schedule, actor } = parts;
+  async compareBranches(actor: Actor, directory: string): Promise<void> {
+    const { schedule, history, coverage, keys } = this.#world;
+    const raw = this.#world.store.as(actor);
     const { signal } = new AbortController();
     const clock: Clock = {
       nowMs: () => schedule.nowMs,
@@ -97,9 +106,15 @@ export class SimulatedPoints {
       soon: (run) => void schedule.at(actor, 0, "soon", run),
       random: () => 0.5,
     };
+    const { randomBytes } = keys;
+    const tenantKeys = new TenantKeys({ store: raw, clock, provider: keys.provider(actor), randomBytes });
+    const store = encryptedStore(raw, tenantKeys);
+    const ciphers = entryCiphers(tenantKeys);
     for (const { parent, branch, txid } of this.#pinned) {
-      const origin: Origin = { tenant: parent, encrypted: false, databases: { [DATA_DB]: txid } };
+      const encrypted = history.seals.isEncrypted(parent);
+      const origin: Origin = { tenant: parent, encrypted, databases: { [DATA_DB]: txid } };
       const path = join(directory, "branch.db");
+      const lease = await tenantKeys.open({ tenant: branch, encrypted, virgin: false, origin }, signal);
       try {
         const found = await originSteps(store, branch, origin, signal);
         const source = {
@@ -107,16 +122,18 @@ export class SimulatedPoints {
           clock,
           signal,
           work: inlineWork,
-          open: <Entry>(entry: Entry): Entry => entry,
+          open: ciphers.open.bind(ciphers),
         };
         await writePoint(source, found.get(DATA_DB)?.steps ?? [], path);
       } catch (error) {
         throw new Violation(
           `branch ${branch} of ${parent} at TXID ${txid} cannot be read: ${(error as Error).message}`,
         );
+      } finally {
+        lease.close();
       }
-      this.#coverage.add("branches compared");
-      this.#history.checkImage(parent, DATA_DB, txid, readFileSync(path), `branch ${branch}`);
+      coverage.add("branches compared");
+      history.checkImage(parent, DATA_DB, txid, readFileSync(path), `branch ${branch}`);
     }
   }
 }

@@ -3,7 +3,6 @@ import type {
   GetResult,
   ListOptions,
   ListPage,
-  ObjectBody,
   ObjectHead,
   ObjectStore,
   PutOutcome,
@@ -30,7 +29,7 @@ export interface StoreClimate {
   outage: boolean;
 }
 
-const LATE_MS_MAX = 2_500;
+export const LATE_MS_MAX = 2_500;
 const DELAY_MS_MIN = 2;
 const DELAY_MS_MAX = 18;
 const SLOW_MS_MAX = 350;
@@ -44,6 +43,9 @@ export class SimulatedStore {
   readonly hidden = new Set<string>();
   readonly everHidden = new Set<string>();
   readonly blind = new Set<string>();
+  wasBlind = false;
+  /** Whose data keys were lost, for a while or for good. */
+  readonly unkeyed = new Set<string>();
   #keys: string[] = [];
   readonly #network = new Actor("store");
   readonly #schedule: Schedule;
@@ -80,7 +82,7 @@ export class SimulatedStore {
       kind: "file",
       description: "simulated",
       putIfAbsent: async (key, body, options) => {
-        const bytes = bodyBytes(body);
+        const bytes = body instanceof Uint8Array ? body : await streamBytes(body.stream);
         if (underWay.has(key)) this.#coverage.add("hedges");
         underWay.add(key);
         try {
@@ -95,8 +97,8 @@ export class SimulatedStore {
           underWay.delete(key);
         }
       },
-      put: (key, body, options) => {
-        const bytes = bodyBytes(body);
+      put: async (key, body, options) => {
+        const bytes = body instanceof Uint8Array ? body : await streamBytes(body.stream);
         return call("overwrite", key, options?.signal, () => this.#set(key, bytes), fails("put", key));
       },
       get: (key, options) => call("get", key, options?.signal, () => this.#get(key), fails("get", key)),
@@ -139,6 +141,11 @@ export class SimulatedStore {
       thaw: () => Promise.resolve(),
       close: () => Promise.resolve(),
     };
+  }
+
+  /** As if it had never been away. */
+  putBack(key: string, bytes: Uint8Array): void {
+    if (!this.objects.has(key)) this.#set(key, bytes);
   }
 
   remove(key: string): void {
@@ -305,32 +312,34 @@ export class SimulatedStore {
   }
 }
 
-function bodyBytes(body: ObjectBody): Uint8Array {
-  if (body instanceof Uint8Array) return body;
-  const bytes = bodies.get(body.stream);
-  if (bytes === undefined) throw new Error("the simulated store knows only streams of its own");
-  return bytes;
+/** Without the event loop's help: streams of ours, and ones that are made of them. */
+async function streamBytes(stream: ReadableStream<Uint8Array>): Promise<Uint8Array> {
+  const known = bodies.get(stream);
+  if (known !== undefined) return known;
+  const chunks: Uint8Array[] = [];
+  const reader = stream.getReader();
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return Buffer.concat(chunks);
+    chunks.push(value);
+  }
 }
 
-/**
- * `Response` reads streams with the help of the event loop, which a step of the simulation does not turn. For the store's own
- * streams this one knows the bytes.
- */
+/** `Response` reads streams with the help of the event loop, which a step of the simulation does not turn. This one does not. */
 export function readStreamsAtOnce(): void {
   const Real = globalThis.Response;
   class SimulatedResponse extends Real {
-    readonly #bytes: Uint8Array | undefined;
+    readonly #stream: ReadableStream<Uint8Array> | undefined;
 
     constructor(body?: BodyInit | null, init?: ResponseInit) {
-      const bytes =
-        body instanceof ReadableStream ? bodies.get(body as ReadableStream<Uint8Array>) : undefined;
-      super(bytes === undefined ? body : null, init);
-      this.#bytes = bytes;
+      const stream = body instanceof ReadableStream ? (body as ReadableStream<Uint8Array>) : undefined;
+      super(stream === undefined ? body : null, init);
+      this.#stream = stream;
     }
 
-    override arrayBuffer(): Promise<ArrayBuffer> {
-      if (this.#bytes === undefined) return super.arrayBuffer();
-      return Promise.resolve(this.#bytes.slice().buffer);
+    override async arrayBuffer(): Promise<ArrayBuffer> {
+      if (this.#stream === undefined) return super.arrayBuffer();
+      return new Uint8Array(await streamBytes(this.#stream)).buffer;
     }
   }
   globalThis.Response = SimulatedResponse;

@@ -34,6 +34,8 @@ interface Session {
  */
 const BROKEN = new Set(["object_corrupt", "log_corrupt", "tenant_missing", "object_foreign"]);
 
+const importing = new WeakSet<Tenant>();
+
 /** A worker's process: the real host, with a lease, beats and registrations as worker/session.ts has them. */
 export class SimulatedWorker {
   readonly actor: Actor;
@@ -93,7 +95,12 @@ export class SimulatedWorker {
     const tenant = await session.host.acquire(id, epoch);
     const { schedule, random, coverage, expectations } = this.#world;
     const isAsync = this.#world.isAsync(id);
-    const allowed = operation === "import" && !this.#world.mayImport(id) ? "write" : operation;
+    const isAllowed =
+      operation === "import"
+        ? // A row's number tells how new it is, so no import may overtake another.
+          this.#world.mayImport(id) && !importing.has(tenant)
+        : operation !== "branch" || id !== this.#world.points.founded;
+    const allowed = isAllowed ? operation : "write";
     const desk = {
       actor: this.actor,
       schedule,
@@ -104,7 +111,12 @@ export class SimulatedWorker {
       points: this.#world.points,
       isAsync,
     };
-    return carryOut(desk, tenant, allowed, op);
+    if (allowed === "import") importing.add(tenant);
+    try {
+      return await carryOut(desk, tenant, allowed, op);
+    } finally {
+      if (allowed === "import") importing.delete(tenant);
+    }
   }
 
   async release(incarnation: Incarnation, id: TenantId, epoch: Epoch): Promise<Positions> {
@@ -137,15 +149,16 @@ export class SimulatedWorker {
 
   /**
    * As a tool that somebody ran beside the worker, against all advice.
-   * @param clean - also where nothing waits to be captured @returns whether there was such a database
+   * @param clean - also where nothing waits to be captured @returns whose it was
    */
-  checkpointBeside(clean: boolean): boolean {
+  checkpointBeside(clean: boolean): TenantId | undefined {
     const tenants = [...(this.session?.loaded.values() ?? [])].filter(
       ({ lost, ready, isDirty }) => lost === undefined && ready && (isDirty || clean),
     );
-    if (tenants.length === 0) return false;
+    if (tenants.length === 0) return undefined;
     this.disturbed = true;
-    const { path } = this.#world.random.pick(tenants).database(DATA_DB);
+    const tenant = this.#world.random.pick(tenants);
+    const { path } = tenant.database(DATA_DB);
     const mode = this.#world.random.pick(["PASSIVE", "RESTART", "TRUNCATE"]);
     const db = new Database(path, { readwrite: true, create: false });
     db.run("PRAGMA busy_timeout = 0");
@@ -155,7 +168,7 @@ export class SimulatedWorker {
       db.close();
     }
     this.#world.coverage.add("foreign checkpoints");
-    return true;
+    return tenant.id;
   }
 
   async #begin(): Promise<void> {
@@ -212,6 +225,8 @@ export class SimulatedWorker {
     return createTenantHost({
       directory: this.directory,
       store: world.store.as(this.actor),
+      keyProvider: world.keys.provider(this.actor),
+      randomBytes: world.keys.randomBytes,
       incarnation,
       nonce,
       clock: this.#clock(),
@@ -254,6 +269,7 @@ export class SimulatedWorker {
       if (tx.get("SELECT 1 FROM sqlite_schema WHERE name = 'notes'") === undefined) tx.exec(TABLE);
     });
     world.coverage.add("loads");
+    if (tenant.id === world.points.founded) world.coverage.add("loads of branches");
   }
 
   #compareFiles(incarnation: Incarnation, tenant: LoadedTenant): void {
@@ -267,6 +283,8 @@ export class SimulatedWorker {
       const image = readFileSync(join(this.directory, hex16(incarnation), tenant.id, name));
       world.coverage.add("files compared");
       world.history.checkImage(tenant.id, name, txid, image, `the restore of ${this.actor.name}`);
+      const { origin } = world.control.tenant(tenant.id);
+      if (origin?.databases[name] === txid) world.coverage.add("branches loaded at their point");
     }
   }
 

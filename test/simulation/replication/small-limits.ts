@@ -34,6 +34,8 @@ const SMALL = {
   levelOneKeepMs: 1_200,
   historyKeepMs: 3_000,
   largeKeepMs: 1_500,
+  deletionBatchMs: 200,
+  deletionBatchBytes: 16 * 1024,
   condemnedMsMin: 300,
   condemnedMsMax: 600,
   logTruncateAfterMs: 300,

@@ -1,14 +1,15 @@
-import type { Incarnation, LogSeq } from "../../../shared/ids.ts";
+import type { DatabaseName, Incarnation, LogSeq, TenantId } from "../../../shared/ids.ts";
 import { decodeLogHeader, decodeLogObject } from "../../../shared/log/decode.ts";
 import type { DataEntry, RefEntry } from "../../../shared/log/log.ts";
 import { decodeLtx } from "../../../shared/ltx/decode.ts";
 import type { LtxFile } from "../../../shared/ltx/ltx.ts";
 import type { Coverage } from "./coverage.ts";
+import { SealJudge } from "./seal-judge.ts";
 import type { StoreObserver } from "./sim-store.ts";
 import { Violation } from "./violation.ts";
 
 const LOG = /^workers\/([0-9a-f]{16})\/log\/([0-9a-f]{16})\.wlog$/;
-const LTX = /^tenants\/([^/]+)\/litestream\/([^/]+)\/([0-9a-f]{4})\/([0-9a-f]{16})-([0-9a-f]{16})\.ltx$/;
+const LTX = /^tenants\/([^/]+)\/litestream\/([^/]+)\/([0-9a-f]{4})\/([0-9a-f]{16})-([0-9a-f]{16})\.ltxe?$/;
 
 /** A database at one TXID, as the log tells it. */
 interface Version {
@@ -24,6 +25,8 @@ interface Version {
 
 interface DatabaseHistory {
   versions: Version[];
+  /** How many of them are the parent's of a branch. */
+  inherited: number;
   pages: Map<number, Uint8Array>;
 }
 
@@ -45,13 +48,23 @@ export class StoreHistory implements StoreObserver {
   readonly #coverage: Coverage;
   readonly #databases = new Map<string, DatabaseHistory>();
   readonly #logs = new Map<Incarnation, LogHistory>();
+  readonly seals: SealJudge;
+  readonly #shredded = new Set<string>();
 
-  constructor(objects: () => ReadonlyMap<string, Uint8Array>, coverage: Coverage) {
+  constructor(objects: () => ReadonlyMap<string, Uint8Array>, coverage: Coverage, nowMs: () => number) {
+    this.seals = new SealJudge(nowMs);
     this.#objects = objects;
     this.#coverage = coverage;
   }
 
-  created(key: string, bytes: Uint8Array): void {
+  created(key: string, stored: Uint8Array): void {
+    for (const tenant of this.#shredded) {
+      if (key.startsWith(`tenants/${tenant}/`))
+        throw new Violation(`${key} is made after its tenant is gone`);
+    }
+    const bytes = this.seals.object(key, stored, (tenant) => this.hasContent(tenant));
+    this.#coverage.add("plain texts of plain tenants", this.seals.takeMarks());
+    if (bytes !== stored) this.#coverage.add("sealed objects");
     const log = LOG.exec(key);
     if (log !== null) return this.#logged(key, bytes);
     if (key.endsWith(".bundle")) this.#coverage.add("bundles");
@@ -106,6 +119,31 @@ export class StoreHistory implements StoreObserver {
     return this.#databases.get(`${tenant}/${database}`)?.versions.length ?? 0;
   }
 
+  /** Whether anything of the tenant was ever logged. */
+  hasContent(tenant: string): boolean {
+    for (const [name, { versions, inherited }] of this.#databases) {
+      if (name.startsWith(`${tenant}/`) && versions.length > inherited) return true;
+    }
+    return false;
+  }
+
+  /** Up to its point a branch is what its parent was. */
+  branched(branch: TenantId, parent: TenantId, database: DatabaseName, txid: number): void {
+    const versions: Version[] = [];
+    const pages = new Map<number, Uint8Array>();
+    for (const version of this.#databases.get(`${parent}/${database}`)?.versions.slice(0, txid) ?? []) {
+      applyPages(pages, version, versions.at(-1));
+      versions.push({ ...version, epoch: 0 });
+    }
+    this.#databases.set(`${branch}/${database}`, { versions, inherited: versions.length, pages });
+  }
+
+  /** Its keys are deleted. */
+  shredded(tenant: TenantId): void {
+    this.#shredded.add(tenant);
+    this.seals.shredded(tenant, this.#objects());
+  }
+
   /** What a file must be, byte for byte. */
   checkImage(tenant: string, database: string, txid: number, image: Uint8Array, whose: string): void {
     if (txid === 0) return;
@@ -149,7 +187,7 @@ export class StoreHistory implements StoreObserver {
     const name = `${tenant}/${database}`;
     let history = this.#databases.get(name);
     if (history === undefined) {
-      history = { versions: [], pages: new Map() };
+      history = { versions: [], inherited: 0, pages: new Map() };
       this.#databases.set(name, history);
     }
     const last = history.versions.at(-1);
@@ -165,17 +203,17 @@ export class StoreHistory implements StoreObserver {
     if (last !== undefined && epoch < last.epoch)
       throw new Violation(`epoch ${epoch} of ${name} after ${last.epoch}`);
     let body: Uint8Array;
-    if (entry.kind === "data") body = entry.ltx;
-    else {
+    if (entry.kind === "data") {
+      body = this.seals.entry(entry, entry.encrypted === true, entry.ltx);
+      if (entry.encrypted === true) this.#coverage.add("sealed entries");
+    } else {
       this.#coverage.add("REFs");
       const large = this.#objects().get(entry.key);
       if (large === undefined) throw new Violation(`${key} refers to ${entry.key}, which is not there`);
-      body = large;
+      body = this.seals.object(entry.key, large, () => true);
     }
     const { header, pages } = decodeLtx(body);
-    if (last !== undefined && last.pageSize !== header.pageSize) history.pages.clear();
-    for (const [pgno, data] of pages) history.pages.set(pgno, data);
-    for (const pgno of history.pages.keys()) if (pgno > header.commit) history.pages.delete(pgno);
+    applyPages(history.pages, { pageSize: header.pageSize, commit: header.commit, pages }, last);
     const hash = hashPages(history.pages, header.commit, header.pageSize);
     history.versions.push({
       epoch,
@@ -214,6 +252,16 @@ export class StoreHistory implements StoreObserver {
     if (pages.size !== expected.size)
       throw new Violation(`${key} has ${pages.size} pages, not ${expected.size}`);
   }
+}
+
+function applyPages(
+  to: Map<number, Uint8Array>,
+  { pageSize, commit, pages }: Pick<Version, "pageSize" | "commit" | "pages">,
+  before: Version | undefined,
+): void {
+  if (before !== undefined && before.pageSize !== pageSize) to.clear();
+  for (const [pgno, data] of pages) to.set(pgno, data);
+  for (const pgno of to.keys()) if (pgno > commit) to.delete(pgno);
 }
 
 function hashPages(pages: ReadonlyMap<number, Uint8Array>, commit: number, pageSize: number): bigint {

@@ -1,11 +1,14 @@
 import { DATA_DB, type TenantId } from "../../../shared/ids.ts";
-import { ltxPrefix } from "../../../shared/objects/layout.ts";
+import { dataKeyKey, ltxPrefix } from "../../../shared/objects/layout.ts";
 import { Actor } from "./schedule.ts";
+import { SimulatedClient } from "./sim-client.ts";
+import { LATE_MS_MAX } from "./sim-store.ts";
 import type { SimulatedWorker } from "./sim-worker.ts";
 import type { World } from "./world.ts";
 
 const DISTURB_TRIES = 40;
 const DISTURB_EVERY_MS = 3;
+const KEY_AGE_MS_MIN = LATE_MS_MAX + 500;
 
 const FAULTS = [
   ["kill", 5],
@@ -21,6 +24,7 @@ const FAULTS = [
   ["hide", 3],
   ["blind", 1.5],
   ["beside", 2],
+  ["loseKey", 3],
   ["compare", 6],
 ] as const;
 type Fault = (typeof FAULTS)[number][0];
@@ -32,9 +36,11 @@ export class Weather {
   readonly #world: World;
   readonly #weights: [Fault, number][];
   #over = false;
+  readonly #visitor: SimulatedClient;
 
   constructor(world: World) {
     this.#world = world;
+    this.#visitor = new SimulatedClient(world, "visitor");
     // Storms that do much of one thing and little of another meet what even ones never do.
     this.#weights = FAULTS.map(([name, weight]) => [name, weight * 3 ** (world.random.next() * 2 - 1)]);
   }
@@ -134,12 +140,15 @@ export class Weather {
         // Where control does not know of any content, an empty listing is what a new tenant looks like.
         if (worker === undefined || this.#world.tenants.some((id) => control.tenant(id).virgin)) return false;
         store.blind.add(worker.actor.name);
+        store.wasBlind = true;
         control.transfer(tenant, worker.incarnation);
         this.#world.later(900, `${worker.actor.name} sees again`, () =>
           store.blind.delete(worker.actor.name),
         );
         return true;
       }
+      case "loseKey":
+        return this.#loseKey(tenant);
       case "beside": {
         const ended = [...control.domain.table.workers()].filter(
           ({ state }) => state !== "live" && state !== "draining",
@@ -157,7 +166,10 @@ export class Weather {
   /** It hurts most between a commit and its capture. */
   #disturb(worker: SimulatedWorker, tries: number): void {
     if (this.#over || worker.actor.state !== "up") return;
-    if (worker.checkpointBeside(tries === 0)) {
+    const disturbed = worker.checkpointBeside(tries === 0);
+    if (disturbed !== undefined) {
+      // What comes next begins the WAL anew, at best before the last commit was captured.
+      void this.#world.guarded(this.#visitor.request(disturbed, "write"));
       for (let i = 0; i < 3; i++)
         this.#world.later(150, "compares", () => void this.#world.guarded(worker.compareImage()));
       return;
@@ -168,12 +180,28 @@ export class Weather {
     );
   }
 
+  /** The tenant's wrapped key is gone for a while, and it must be loaded. */
+  #loseKey(tenant: TenantId): boolean {
+    const { store, history, schedule, coverage, control } = this.#world;
+    const key = dataKeyKey(tenant, 1);
+    const bytes = store.objects.get(key);
+    // What is still under way of its creation must not bring back another one.
+    const isOld = schedule.nowMs - (history.seals.learnedMs.get(tenant) ?? Infinity) > KEY_AGE_MS_MIN;
+    if (bytes === undefined || !isOld || !history.hasContent(tenant)) return false;
+    store.remove(key);
+    store.unkeyed.add(tenant);
+    coverage.add("keys lost");
+    control.transfer(tenant, undefined);
+    this.#world.later(900, `${key} is back`, () => store.putBack(key, bytes));
+    return true;
+  }
+
   /** An object that control knows to be there is not found for a while, and the tenant must be loaded. */
   #hide(tenant: TenantId): boolean {
     const base = this.#world.control.tenant(tenant).base[DATA_DB]?.txid ?? 0;
     const known = this.#world.store
       .keys(ltxPrefix(tenant, DATA_DB))
-      .filter((key) => Number.parseInt(/-([0-9a-f]{16})\.ltx$/.exec(key)?.[1] ?? "", 16) <= base);
+      .filter((key) => Number.parseInt(/-([0-9a-f]{16})\.ltxe?$/.exec(key)?.[1] ?? "", 16) <= base);
     if (known.length === 0) return false;
     const key = this.#world.random.pick(known);
     this.#world.store.hidden.add(key);

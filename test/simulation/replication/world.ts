@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { Epoch, Incarnation, TenantId } from "../../../shared/ids.ts";
 import { limits } from "../../../shared/limits.ts";
-import { logKey } from "../../../shared/objects/layout.ts";
+import { dataKeysPrefix, logKey } from "../../../shared/objects/layout.ts";
 import type { Positions } from "../../../shared/protocol/internal.ts";
 import { createTenant } from "../../../control/domain/create-tenant.ts";
 import { sealKey } from "../../../control/domain/keys.ts";
@@ -14,7 +14,8 @@ import { Actor, Schedule } from "./schedule.ts";
 import { SimulatedClient } from "./sim-client.ts";
 import { SimulatedPoints } from "./sim-points.ts";
 import { SimulatedControl } from "./sim-control.ts";
-import { SimulatedStore } from "./sim-store.ts";
+import { SimulatedKeys } from "./sim-keys.ts";
+import { LATE_MS_MAX, SimulatedStore } from "./sim-store.ts";
 import { SimulatedWorker } from "./sim-worker.ts";
 import { StoreHistory } from "./store-history.ts";
 import { Violation, takeViolation } from "./violation.ts";
@@ -27,6 +28,8 @@ const WORKERS = 3;
 const CLIENTS = 4;
 const HEAL_MS_MAX = 30_000;
 const CONTROL_PATIENCE_MS = 250;
+/** Seeds that end with it: it takes long. */
+const SHRED_EVERY = 4;
 
 /** What a test of the simulator itself breaks outside of the product's code. */
 export interface Defects {
@@ -43,6 +46,7 @@ export class World {
   readonly history: StoreHistory;
   readonly expectations: Expectations;
   readonly points: SimulatedPoints;
+  readonly keys: SimulatedKeys;
   readonly control: SimulatedControl;
   readonly tenants: TenantId[] = [];
   readonly #seed: number;
@@ -67,11 +71,16 @@ export class World {
     this.#directory = mkdtempSync(join(directory, `seed-${seed}-`));
     const random = new Random(seed * 2_654_435_761);
     this.random = random;
-    this.history = new StoreHistory(() => this.store.objects, coverage);
+    this.keys = new SimulatedKeys(seed, random, coverage, (actor, ms) => this.sleep(actor, ms));
+    this.history = new StoreHistory(
+      () => this.store.objects,
+      coverage,
+      () => this.schedule.nowMs,
+    );
     this.store = new SimulatedStore(this.schedule, random, coverage, this.history);
     this.expectations = new Expectations(coverage);
     const { schedule, store, history } = this;
-    this.points = new SimulatedPoints(coverage, history);
+    this.points = new SimulatedPoints(this);
     this.control = new SimulatedControl({
       schedule,
       random,
@@ -123,7 +132,7 @@ export class World {
   }
 
   isAsync(tenant: TenantId): boolean {
-    return tenant === this.tenants[2];
+    return this.control.tenant(tenant).durability === "async";
   }
 
   /** Into the trace, without what differs from run to run. */
@@ -196,14 +205,18 @@ export class World {
     for (const [i, letter] of ["a", "b", "c"].entries()) {
       const { domain } = this.control;
       const id = letter.repeat(15) as TenantId;
+      // One of each seed is, whichever comes.
+      const encrypted = i === this.#seed % 3 || this.random.chance(0.25);
       domain.run(
         createTenant(domain.table, {
           meta: domain.meta(),
           id,
           slug: `tenant-${letter}` as never,
           durability: i === 2 ? "async" : "durable",
+          encrypted,
         }),
       );
+      this.history.seals.declare(id, encrypted);
       this.tenants.push(id);
     }
     for (let i = 0; i < WORKERS; i++) this.#startWorker(join(this.#directory, `w${i}`), undefined);
@@ -289,6 +302,7 @@ export class World {
     schedule.note("*** calm");
     this.#weather.end();
     this.#messages.faulty = false;
+    this.keys.faulty = false;
     store.climate = { failure: 0, lostAnswer: 0, lateEffect: 0, duplicate: 0, slow: 0, outage: false };
     store.hidden.clear();
     store.blind.clear();
@@ -307,15 +321,32 @@ export class World {
       }
     };
     this.#until(serveAll(), "a tenant is not served");
-    this.#until(this.#release(), "a tenant is not released");
+    this.#until(this.#release(this.tenants), "a tenant is not released");
     this.#until(serveAll(), "a tenant is not served from its prefix alone");
     for (const tenant of this.tenants) this.#final(tenant);
-    const source = { store: store.as(this.chaos), directory: this.#directory, schedule, actor: this.chaos };
-    this.#until(this.points.compareBranches(source), "a branch cannot be read");
+    this.#until(this.points.compareBranches(this.chaos, this.#directory), "a branch cannot be read");
+    if (this.#seed % SHRED_EVERY === 0) this.#until(this.#shred(), "a tenant without keys is not refused");
   }
 
-  async #release(): Promise<void> {
-    for (const tenant of this.tenants) {
+  /** What is done last to a tenant that is deleted: first its keys go. From then on nobody reads it, and nothing is made for it. */
+  async #shred(): Promise<void> {
+    const { seals } = this.history;
+    // A branch reads what its parent has.
+    const tenant = this.tenants.findLast((id) => seals.isEncrypted(id)) as TenantId;
+    await this.#release([tenant]);
+    await this.sleep(this.chaos, LATE_MS_MAX);
+    for (const key of this.store.keys(dataKeysPrefix(tenant))) this.store.remove(key);
+    this.store.unkeyed.add(tenant);
+    this.history.shredded(tenant);
+    const visitor = new SimulatedClient(this, "visitor");
+    while (!visitor.unkeyed) {
+      if (await visitor.request(tenant, "read")) throw new Violation(`${tenant} is served without its keys`);
+    }
+    this.coverage.add("tenants shredded");
+  }
+
+  async #release(tenants: readonly TenantId[]): Promise<void> {
+    for (const tenant of tenants) {
       while (this.control.tenant(tenant).owner !== undefined) {
         // A dead owner releases nothing: first somebody takes it over.
         this.control.resolve(tenant, undefined);

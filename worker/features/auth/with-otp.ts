@@ -9,14 +9,16 @@ import { modelOf } from "../../model/model.ts";
 import { unknownPassword, verifyPassword } from "../../model/records/passwords.ts";
 import { badRequest, forbidden, tooManyRequests } from "../../pb/api-error.ts";
 import { findAuthCollection } from "../../pb/find-collection.ts";
-import { FixedWindows } from "../../pb/fixed-windows.ts";
+import type { FixedWindows } from "../../pb/fixed-windows.ts";
 import { BLANK, failForm, formBody, formText, lengthError } from "../../pb/form-body.ts";
 import type { PbContext } from "../../pb/route.ts";
 import type { SignIn } from "../../pb/sign-in.ts";
+import { carriedWindows } from "../../state/carried-windows.ts";
+import type { Tenant } from "../../tenant/contract.ts";
 
 const INVALID = "Invalid or expired OTP";
 /** Tenant slot: tries by record and client. */
-const otpTries = { create: (): FixedWindows => new FixedWindows(limits.clientWindowsMax) };
+const otpTries = { create: (tenant: Tenant): FixedWindows => carriedWindows(tenant, "otp-tries") };
 
 export async function withOtp(signIn: SignIn, context: PbContext): Promise<Response> {
   const collection = findAuthCollection(context);

@@ -157,6 +157,23 @@ describe("access", () => {
     expect((await fetch(`${api.url}/api/backups/missing.zip?token=${token}`)).status).toBe(404);
   });
 
+  test("to a download may ask for a part of it", async () => {
+    const url = `${api.url}/api/backups/first.zip?token=${await root.files.getToken()}`;
+    const whole = await fetch(url);
+    const bytes = new Uint8Array(await whole.arrayBuffer());
+    const part = await fetch(url, {
+      headers: { range: "bytes=10-19", "if-range": whole.headers.get("last-modified") ?? "" },
+    });
+    expect(part.status).toBe(206);
+    expect(part.headers.get("content-range")).toBe(`bytes 10-19/${bytes.length}`);
+    expect(new Uint8Array(await part.arrayBuffer())).toEqual(bytes.slice(10, 20));
+    const other = await fetch(url, {
+      headers: { range: "bytes=10-19", "if-range": new Date(0).toUTCString() },
+    });
+    expect([other.status, (await other.arrayBuffer()).byteLength]).toEqual([200, bytes.length]);
+    expect((await fetch(url, { headers: { range: `bytes=${bytes.length}-` } })).status).toBe(416);
+  });
+
   test("to everything else needs a superuser", async () => {
     for (const [method, path] of [
       ["GET", ""],

@@ -64,6 +64,9 @@ async function unpack(
       signal.throwIfAborted();
       entries += 1;
       bytes += entry.uncompressedSize;
+      if (bytes > (tenant.quota?.bytesMax ?? Infinity)) {
+        throw new UserError("too_large", "Cannot restore the backup: it is larger than the storage quota");
+      }
       if (bytes > limits.backupBytesMax || entries > limits.backupEntriesMax) {
         throw new UserError("too_large", "Cannot restore the backup: it is larger than one may be");
       }

@@ -11,6 +11,7 @@ import { settingsOf } from "../../pb/settings.ts";
 import { createBackup } from "./create.ts";
 import { NAME_TAKEN, generatedName, isStoredName, nameError } from "./names.ts";
 import { restoreBackup } from "./restore.ts";
+import { sendBackup } from "./send.ts";
 import { exclusively, runningBackup } from "../../pb/running-backup.ts";
 import { backupSignal, deleteBackup, hasBackup, listBackups } from "./stored.ts";
 import { uploadBackup } from "./upload.ts";
@@ -65,17 +66,7 @@ async function download(context: PbContext): Promise<Response> {
     throw forbidden("Insufficient permissions to access the resource.");
   const name = context.params["key"] ?? "";
   if (!isStoredName(name)) throw notFound();
-  const found = await tenant.objects.get(backupKey(tenant.id, name), { signal: request.signal });
-  if (found === undefined) throw notFound();
-  return new Response(found.stream, {
-    headers: {
-      "cache-control": "max-age=2592000, stale-while-revalidate=86400",
-      "content-disposition": `attachment; filename=${encodeURIComponent(name).replaceAll("%40", "@")}`,
-      "content-length": String(found.size),
-      "content-security-policy": "default-src 'none'; media-src 'self'; style-src 'unsafe-inline'; sandbox",
-      "content-type": "application/zip",
-    },
-  });
+  return sendBackup(tenant.objects, backupKey(tenant.id, name), name, request);
 }
 
 async function remove(context: PbContext): Promise<Response> {

@@ -6,7 +6,7 @@ import { referencesTo } from "../../model/collections/schema.ts";
 import type { TenantModel } from "../../model/contract.ts";
 import { reasonOf } from "../../model/reason.ts";
 import { modelOf } from "../../model/model.ts";
-import { EVERYTHING, recordToJson } from "../../model/records/to-json.ts";
+import { recordToJson } from "../../model/records/to-json.ts";
 import { ApiError, badRequest, notFound } from "../../pb/api-error.ts";
 import type { FeatureRoute, PbContext } from "../../pb/route.ts";
 import type { WriteTransaction } from "../../tenant/contract.ts";
@@ -137,6 +137,9 @@ const scaffolds: Handler = (context) => {
   return context.json(200, { auth: scaffold("auth"), base: scaffold("base"), view: scaffold("view") });
 };
 
+/** Hidden columns, password hashes among them, are not shown. */
+const SAMPLE = { hidden: false, email: true };
+
 const dryRunView: Handler = async (context) => {
   const { values } = await context.body();
   const query = values["query"];
@@ -146,7 +149,7 @@ const dryRunView: Handler = async (context) => {
     });
   }
   const { fields, sample } = await tryView(context, query);
-  return context.json(200, { fields, sample: sample.map((record) => recordToJson(record, EVERYTHING)) });
+  return context.json(200, { fields, sample: sample.map((record) => recordToJson(record, SAMPLE)) });
 };
 
 /** Runs in a transaction that is always rolled back. */

@@ -4,7 +4,7 @@ import { readDropped } from "../../points/dropped-uploads.ts";
 import PocketBase, { type RecordModel } from "pocketbase";
 import sharp from "sharp";
 import { SUPERUSER, type TestApi, startTestApi } from "../../app-testing.ts";
-import { parseRange } from "./range.ts";
+import { parseRange } from "../../pb/byte-range.ts";
 
 let api: TestApi;
 let root: PocketBase;

@@ -3,10 +3,10 @@ import { LRUCache } from "lru-cache";
 import { limits } from "../../../shared/limits.ts";
 import type { ObjectStore } from "../../../shared/objects/contract.ts";
 import { notFound } from "../../pb/api-error.ts";
+import { type ByteRange, parseRange } from "../../pb/byte-range.ts";
 import { sniffMime } from "../../pb/mime.ts";
 import type { PbContext } from "../../pb/route.ts";
-import { type ByteRange, parseRange } from "./range.ts";
-import { streamRange } from "./stream-range.ts";
+import { streamRange } from "../../pb/stream-range.ts";
 
 const INLINE = new Set([
   ...["png", "jpg", "jpeg", "gif", "webp", "x-icon", "bmp"].map((type) => `image/${type}`),

@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers/promises";
 import { limits } from "../../../shared/limits.ts";
 import type { Tenant } from "../../tenant/contract.ts";
 import { LOG_LEVELS, type LogEntry, insertLogs } from "./store.ts";
@@ -27,7 +28,8 @@ export class LogQueue {
       return;
     }
     this.#waiting.push(entry);
-    if (this.#waiting.length === limits.logBatchEntriesMax) this.#schedule(0);
+    // A burst is written when it is over: its requests have the thread to themselves.
+    if (this.#waiting.length === limits.logQueueEntriesSoft) this.#schedule(0);
     else if (this.#timer === undefined) this.#schedule(this.#flushMs);
   }
 
@@ -36,6 +38,8 @@ export class LogQueue {
     while (this.#flushing !== undefined || this.#waiting.length > 0) {
       this.#flushing ??= this.#write().finally(() => (this.#flushing = undefined));
       await this.#flushing;
+      // Requests have their turns between batches.
+      if (this.#waiting.length > 0) await setImmediate();
     }
   }
 

@@ -4,9 +4,9 @@ import { limits } from "../../../shared/limits.ts";
 import type { TenantApp, TenantRequest } from "../../http/contract.ts";
 import { loadAuth } from "../../pb/load-auth.ts";
 import { realIp } from "../../pb/real-ip.ts";
-import { type SettingsObject, settingsGroup, settingsOf } from "../../pb/settings.ts";
+import { onSettings, settingsGroup, settingsOf } from "../../pb/settings.ts";
 import type { Tenant } from "../../tenant/contract.ts";
-import { logQueueOf } from "./log-queue.ts";
+import { type LogQueue, logQueueOf } from "./log-queue.ts";
 import { LOG_LEVELS, type LogEntry } from "./store.ts";
 
 /** Whose successes are not worth a line: the logs themselves, long connections, the dashboard. */
@@ -16,6 +16,25 @@ interface Who {
   collection: string;
   id: string;
 }
+
+/** What a tenant's settings want of its logs. */
+interface Plan {
+  /** Infinity: it keeps none. */
+  readonly minLevel: number;
+  readonly logsAddress: boolean;
+  readonly logsAuthId: boolean;
+  /** The client's address may be in a header. */
+  readonly trustsHeaders: boolean;
+}
+
+/** Tenant slot: read once per change of the settings, since every request asks. */
+const desks = {
+  create(tenant: Tenant): { readonly queue: LogQueue; plan: Plan | undefined } {
+    const desk = { queue: logQueueOf(tenant), plan: undefined };
+    onSettings(tenant, () => (desk.plan = undefined));
+    return desk;
+  },
+};
 
 /** Tenant slot: who the tokens of late speak for; asked when a batch is written, not by requests. */
 const tokens = { create: () => new LRUCache<string, Who>({ max: limits.logTokensKnownMax }) };
@@ -38,53 +57,87 @@ export function withRequestLogs(app: TenantApp): TenantApp {
 
 function note(from: TenantRequest, response: Response, startMs: number): void {
   const { request, tenant } = from;
-  const isError = response.status >= 400;
-  const settings = logSettings(tenant);
-  const level = isError ? LOG_LEVELS.error : LOG_LEVELS.info;
-  if (settings === undefined || level < Number(settings["minLevel"] ?? 0)) return;
-  const uri = cut(pathAndQuery(request.url), limits.logUrlCharactersMax);
-  if (request.method === "OPTIONS" || (!isError && QUIET.test(uri))) return;
-  const execTime = performance.now() - startMs;
-  const timeMs = Date.now();
-  const { headers } = request;
-  const method = cut(request.method, limits.logMethodCharactersMax);
-  const referer = cut(headers.get("referer") ?? "", limits.logHeaderCharactersMax);
-  const userAgent = cut(headers.get("user-agent") ?? "", limits.logHeaderCharactersMax);
-  const authorization = headers.get("authorization");
-  const logsAddress = settings["logIP"] === true;
-  const userIP = logsAddress ? realIp(from) : undefined;
-  const remoteIP = logsAddress ? from.clientIp : undefined;
-  const failure = isError && isJson(response) ? response.clone() : undefined;
+  if (tenant.gone.aborted) return;
+  const desk = tenant.slot(desks);
+  const plan = (desk.plan ??= planOf(tenant));
   const { status } = response;
-  const entry = (details: Failure): LogEntry => {
-    const who = authorization === null ? undefined : findWho(tenant, authorization);
-    // Sorted by key, as Go writes a map.
-    const data = {
-      auth: who?.collection ?? "",
-      ...(who !== undefined && settings["logAuthId"] === true ? { authId: who.id } : {}),
-      ...details,
-      execTime,
-      method,
-      referer,
-      ...(remoteIP === undefined ? {} : { remoteIP }),
-      status,
-      type: "request",
-      url: uri,
-      userAgent,
-      ...(userIP === undefined ? {} : { userIP }),
-    };
-    return { timeMs, level, message: `${method} ${unescape(uri)}`, data };
+  const isError = status >= 400;
+  const level = isError ? LOG_LEVELS.error : LOG_LEVELS.info;
+  if (level < plan.minLevel) return;
+  const uri = cut(pathAndQuery(request.url), limits.logUrlCharactersMax);
+  const { headers, method } = request;
+  if (method === "OPTIONS" || (!isError && QUIET.test(uri))) return;
+  const facts: Facts = {
+    timeMs: Date.now(),
+    execTime: performance.now() - startMs,
+    level,
+    status,
+    uri,
+    method,
+    referer: headers.get("referer"),
+    userAgent: headers.get("user-agent"),
+    authorization: headers.get("authorization"),
+    remoteIP: plan.logsAddress ? from.clientIp : undefined,
+    userIP: plan.logsAddress ? (plan.trustsHeaders ? realIp(from) : from.clientIp) : undefined,
+    logsAuthId: plan.logsAuthId,
   };
-  logQueueOf(tenant).add(
-    failure === undefined ? () => entry({}) : async () => entry(await readFailure(failure)),
+  const failure = isError && isJson(response) ? response.clone() : undefined;
+  desk.queue.add(
+    failure === undefined
+      ? () => entryOf(tenant, facts, {})
+      : async () => entryOf(tenant, facts, await readFailure(failure)),
   );
 }
 
-/** Undefined when the tenant keeps no logs, or is not here any more. */
-function logSettings(tenant: Tenant): SettingsObject | undefined {
-  if (tenant.gone.aborted) return undefined;
-  const settings = settingsGroup(settingsOf(tenant, tenant.observe()), "logs");
-  return Number(settings["maxDays"] ?? 0) > 0 ? settings : undefined;
+/** Of one request, as it came: what becomes of it is worked out when the batch is written. */
+interface Facts {
+  readonly timeMs: number;
+  readonly execTime: number;
+  readonly level: number;
+  readonly status: number;
+  readonly uri: string;
+  readonly method: string;
+  readonly referer: string | null;
+  readonly userAgent: string | null;
+  readonly authorization: string | null;
+  readonly remoteIP: string | undefined;
+  readonly userIP: string | undefined;
+  readonly logsAuthId: boolean;
+}
+
+function entryOf(tenant: Tenant, facts: Facts, details: Failure): LogEntry {
+  const { timeMs, level, uri, authorization, remoteIP, userIP } = facts;
+  const who = authorization === null ? undefined : findWho(tenant, authorization);
+  const method = cut(facts.method, limits.logMethodCharactersMax);
+  // Sorted by key, as Go writes a map; what is undefined is not written.
+  const data = {
+    auth: who?.collection ?? "",
+    authId: facts.logsAuthId ? who?.id : undefined,
+    details: details.details,
+    error: details.error,
+    execTime: facts.execTime,
+    method,
+    referer: cut(facts.referer ?? "", limits.logHeaderCharactersMax),
+    remoteIP,
+    status: facts.status,
+    type: "request",
+    url: uri,
+    userAgent: cut(facts.userAgent ?? "", limits.logHeaderCharactersMax),
+    userIP,
+  };
+  return { timeMs, level, message: `${method} ${unescape(uri)}`, data };
+}
+
+function planOf(tenant: Tenant): Plan {
+  const settings = settingsOf(tenant, tenant.observe());
+  const { maxDays, minLevel, logIP, logAuthId } = settingsGroup(settings, "logs");
+  const { headers } = settingsGroup(settings, "trustedProxy");
+  return {
+    minLevel: Number(maxDays ?? 0) > 0 ? Number(minLevel ?? 0) : Infinity,
+    logsAddress: logIP === true,
+    logsAuthId: logAuthId === true,
+    trustsHeaders: Array.isArray(headers) && headers.length > 0,
+  };
 }
 
 function findWho(tenant: Tenant, authorization: string): Who | undefined {
@@ -126,6 +179,7 @@ function cut(text: string, charactersMax: number): string {
 }
 
 function unescape(uri: string): string {
+  if (!uri.includes("%")) return uri;
   try {
     return decodeURIComponent(uri);
   } catch {

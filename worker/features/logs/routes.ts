@@ -10,10 +10,11 @@ import type { QueryContext } from "../../query/contract.ts";
 import { compileFilter } from "../../query/filter.ts";
 import { buildList } from "../../query/list.ts";
 import { logQueueOf } from "./log-queue.ts";
-import { hasLogs, logToJson } from "./store.ts";
+import { deleteLogsBefore, hasLogs, logToJson } from "./store.ts";
 
 export const logRoutes: readonly FeatureRoute[] = [
   { method: "GET", path: "/api/logs", handle: list },
+  { method: "DELETE", path: "/api/logs", handle: truncate },
   { method: "GET", path: "/api/logs/stats", handle: stats },
   { method: "GET", path: "/api/logs/:id", handle: view },
 ];
@@ -89,6 +90,14 @@ async function stats(context: PbContext): Promise<Response> {
     200,
     rows.map(({ date, total }) => ({ date: parseDateText(date), total })),
   );
+}
+
+/** The SDK's `logs.truncate`, which PocketBase has from 0.40 on. */
+async function truncate(context: PbContext): Promise<Response> {
+  context.requireSuperuser();
+  await logQueueOf(context.tenant).flush();
+  await deleteLogsBefore(context.tenant, context.seen, Number.MAX_SAFE_INTEGER);
+  return context.noContent();
 }
 
 async function view(context: PbContext): Promise<Response> {

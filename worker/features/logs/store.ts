@@ -27,32 +27,50 @@ CREATE INDEX IF NOT EXISTS idx_logs_message on \`_logs\` (\`message\`);
 CREATE INDEX IF NOT EXISTS idx_logs_created_hour on \`_logs\` (strftime('%Y-%m-%d %H:00:00', \`created\`));
 `;
 
+/** Of one statement: a call of SQLite costs as much as a row. */
+const ROWS = 20;
+const insertOf = (rows: number): string =>
+  `INSERT INTO \`_logs\` (id, level, message, data, created) VALUES ${Array(rows).fill("(?, ?, ?, ?, ?)").join(", ")}`;
+const INSERT_ROWS = insertOf(ROWS);
+
 /** One commit; the data's keys are in the order that clients see. */
 export async function insertLogs(tenant: Tenant, entries: readonly LogEntry[]): Promise<void> {
   await tenant.database(AUXILIARY_DB).write(tenant.observe(), (tx) => {
     if (!hasLogs(tx)) tx.exec(TABLES);
-    for (const { timeMs, level, message, data } of entries) {
-      tx.run("INSERT INTO `_logs` (id, level, message, data, created) VALUES (?, ?, ?, ?, ?)", [
-        newId(timeMs),
+    tx.withinQuota();
+    const newId = idsOfBatch();
+    for (let start = 0; start < entries.length; start += ROWS) {
+      const rows = entries.slice(start, start + ROWS);
+      const params = rows.flatMap(({ timeMs, level, message, data }, index) => [
+        newId(timeMs, start + index),
         level,
         message,
         JSON.stringify(data),
         dateText(new Date(timeMs)),
       ]);
+      tx.run(rows.length === ROWS ? INSERT_ROWS : insertOf(rows.length), params);
     }
   });
 }
 
-/** PocketBase's 15 letters and digits, but in the order of time: a batch changes few pages of the index, each page is replicated. */
-function newId(timeMs: number): string {
-  return timeMs.toString(36).padStart(8, "0").slice(-8) + randomText(7, LETTERS);
+/**
+ * PocketBase's 15 letters and digits, but in the order of time: a batch changes few pages of the index, each page is replicated. Random
+ * once per batch, whose entries are counted.
+ */
+function idsOfBatch(): (timeMs: number, index: number) => string {
+  const batch = randomText(4, LETTERS);
+  return (timeMs, index) =>
+    timeMs.toString(36).padStart(8, "0").slice(-8) + batch + index.toString(36).padStart(3, "0");
 }
 const LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789";
 
-/** @returns how many went */
+/** The last instant whose text sorts after all others. */
+const NEWEST_MS = Date.UTC(9999, 11, 31);
+
+/** Those of that time go, too. @returns how many went */
 export async function deleteLogsBefore(tenant: Tenant, seen: Observation, timeMs: number): Promise<number> {
   const database = tenant.database(AUXILIARY_DB);
-  const before = dateText(new Date(timeMs));
+  const before = dateText(new Date(Math.min(timeMs, NEWEST_MS)));
   const isOld = (db: SqlReader): boolean =>
     hasLogs(db) && db.values("SELECT 1 FROM `_logs` WHERE created <= ? LIMIT 1", [before]).length > 0;
   // Asked first: a write that changes nothing would still be replicated.

@@ -8,28 +8,31 @@ const COLLECTION = "/api/collections/:collection";
 const PASSKEYS = `${COLLECTION}/passkeys`;
 
 export function passkeyRoutes(signIn: SignIn): FeatureRoute[] {
-  const routes: FeatureRoute[] = [
+  const bodyBytesMax = limits.passkeyBodyBytesMax;
+  return [
     {
       method: "POST",
       path: `${COLLECTION}/auth-with-passkey-options`,
       actions: ["authWithPasskeyOptions"],
+      bodyBytesMax,
       handle: passkeyOptions,
     },
     {
       method: "POST",
       path: `${COLLECTION}/auth-with-passkey`,
       actions: ["authWithPasskey", "auth"],
+      bodyBytesMax,
       handle: (context) => withPasskey(signIn, context),
     },
     {
       method: "POST",
       path: `${PASSKEYS}/register-options`,
+      bodyBytesMax,
       handle: (context) => registerOptions(signIn, context),
     },
-    { method: "POST", path: PASSKEYS, handle: (context) => registerPasskey(signIn, context) },
+    { method: "POST", path: PASSKEYS, bodyBytesMax, handle: (context) => registerPasskey(signIn, context) },
     { method: "GET", path: PASSKEYS, handle: listPasskeys },
-    { method: "PATCH", path: `${PASSKEYS}/:id`, handle: renamePasskey },
+    { method: "PATCH", path: `${PASSKEYS}/:id`, bodyBytesMax, handle: renamePasskey },
     { method: "DELETE", path: `${PASSKEYS}/:id`, handle: removePasskey },
   ];
-  return routes.map((route) => ({ ...route, bodyBytesMax: limits.passkeyBodyBytesMax }));
 }

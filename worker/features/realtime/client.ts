@@ -1,11 +1,9 @@
 /** One server-sent-events connection: its subscriptions, who it speaks for, and a bounded queue of messages. */
-import { randomText } from "../../../shared/ids.ts";
 import { limits } from "../../../shared/limits.ts";
 import { tokenOptions } from "../../auth/options.ts";
 import type { RecordData } from "../../model/contract.ts";
+import { eventId, newClientName } from "./event-id.ts";
 import { type Topic, parseTopic } from "./topic.ts";
-
-const ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 
 export interface ClientAuth {
   readonly record: RecordData;
@@ -14,7 +12,9 @@ export interface ClientAuth {
 }
 
 export class RealtimeClient {
-  readonly id = randomText(40, ALPHABET);
+  /** What all ids of its events begin with. */
+  readonly name = newClientName();
+  readonly id: string;
   readonly clientIp: string;
   readonly stream: ReadableStream<Uint8Array>;
   auth: ClientAuth | undefined;
@@ -22,11 +22,20 @@ export class RealtimeClient {
   readonly #onClosed: (client: RealtimeClient) => void;
   readonly #encoder = new TextEncoder();
   readonly #startedMs: number;
+  /** What it says it has seen, until it is told what it missed since; null: something that nobody knows. */
+  resumeAfter: number | null | undefined;
+  /** What waits until it has been told what it missed. */
+  #held: [event: string, data: string, position: number][] | undefined;
+  /** Of the newest position: what is not noted is told under it too. */
+  #eventId: string;
   #controller: ReadableStreamDefaultController<Uint8Array> | undefined;
   #lastMs: number;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(clientIp: string, onClosed: (client: RealtimeClient) => void) {
+  /** @param position - of the journal, as it is now */
+  constructor(clientIp: string, position: number, onClosed: (client: RealtimeClient) => void) {
+    this.id = eventId(this.name, position);
+    this.#eventId = this.id;
     this.clientIp = clientIp;
     this.#onClosed = onClosed;
     this.#startedMs = performance.now();
@@ -40,7 +49,7 @@ export class RealtimeClient {
       },
       { highWaterMark: limits.realtimeQueueMax },
     );
-    this.send("PB_CONNECT", `{"clientId":"${this.id}"}`);
+    this.send("PB_CONNECT", `{"clientId":"${this.id}"}`, position);
     this.#arm();
   }
 
@@ -57,8 +66,26 @@ export class RealtimeClient {
       record === undefined ? undefined : { record, secret: tokenOptions(record.collection, "auth").secret };
   }
 
+  /** From now on messages wait for `release`: others come before them. */
+  hold(): void {
+    this.#held = [];
+  }
+
+  release(): void {
+    const held = this.#held ?? [];
+    this.#held = undefined;
+    for (const [event, data, position] of held) this.send(event, data, position);
+  }
+
+  /** As `send`, but after what it is held for. */
+  tell(event: string, data: string, position: number): void {
+    if (this.#held === undefined) this.send(event, data, position);
+    else if (this.#held.length < limits.realtimeQueueMax) this.#held.push([event, data, position]);
+    else this.close();
+  }
+
   /** A client that does not keep up is disconnected: it reconnects and asks anew, which is better than a gap it cannot see. */
-  send(event: string, data: string): void {
+  send(event: string, data: string, position = 0): void {
     const controller = this.#controller;
     if (controller === undefined) return;
     if ((controller.desiredSize ?? 0) <= 0) {
@@ -66,7 +93,8 @@ export class RealtimeClient {
       return;
     }
     this.#lastMs = performance.now();
-    controller.enqueue(this.#encoder.encode(`id:${this.id}\nevent:${event}\ndata:${data}\n\n`));
+    if (position > 0) this.#eventId = eventId(this.name, position);
+    controller.enqueue(this.#encoder.encode(`id:${this.#eventId}\nevent:${event}\ndata:${data}\n\n`));
   }
 
   close(): void {

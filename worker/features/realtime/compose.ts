@@ -8,21 +8,19 @@ import { enrichRecord } from "../../pb/records/enrich.ts";
 import { meetsClientFilter, meetsRule } from "../../pb/records/rules.ts";
 import { type RecordScope, recordScope } from "../../pb/records/scope.ts";
 import type { RequestInfo } from "../../query/contract.ts";
+import { SUPERUSERS } from "../../auth/tokens.ts";
+import type { SqlReader } from "../../sqlite/contract.ts";
 import type { Tenant } from "../../tenant/contract.ts";
 import type { RealtimeClient } from "./client.ts";
+import type { Subscriber } from "./subscribers.ts";
 import type { Topic } from "./topic.ts";
-
-export interface Subscriber {
-  client: RealtimeClient;
-  topic: Topic;
-  /** Which rule of the collection guards the topic. */
-  kind: "list" | "view";
-}
 
 export interface Message {
   client: RealtimeClient;
   event: string;
   data: string;
+  /** In the journal, where this brings the client; 0: nowhere. */
+  position: number;
 }
 
 /** Reads what is committed: call it after the commit of a create or update, before that of a delete. */
@@ -30,23 +28,62 @@ export function composeMessages(
   tenant: Tenant,
   change: RecordChange,
   subscribers: readonly Subscriber[],
+  position: number,
+): Message[] {
+  return tenant.data.read(tenant.observe(), (db) => composeFrom(tenant, db, change, subscribers, position));
+}
+
+/** As `composeMessages`, of what `db` sees. */
+export function composeFrom(
+  tenant: Tenant,
+  db: SqlReader,
+  change: RecordChange,
+  subscribers: readonly Subscriber[],
+  position: number,
 ): Message[] {
   const model = modelOf(tenant);
-  return tenant.data.read(tenant.observe(), (db) => {
-    const composed = new Map<string, string | undefined>();
-    const messages: Message[] = [];
-    for (const { client, topic, kind } of subscribers) {
-      const auth = client.auth?.record;
-      const key = `${kind} ${auth === undefined ? "" : `${auth.collection.id}/${auth.id}`} ${topic.rawOptions}`;
-      let data = composed.get(key);
-      if (data === undefined && !composed.has(key)) {
-        data = compose(recordScope(db, model, infoOf(client, topic)), change, kind);
-        composed.set(key, data);
-      }
-      if (data !== undefined) messages.push({ client, event: topic.name, data });
+  const composed = new Map<string, string | undefined>();
+  const messages: Message[] = [];
+  const newest = new Map<RealtimeClient, Message>();
+  for (const { client, topic, kind } of subscribers) {
+    const key = `${kind} ${identity(client, topic, change, kind)} ${topic.rawOptions}`;
+    let data = composed.get(key);
+    if (data === undefined && !composed.has(key)) {
+      data = compose(recordScope(db, model, infoOf(client, topic)), change, kind);
+      composed.set(key, data);
     }
-    return messages;
-  });
+    if (data === undefined) continue;
+    const message = { client, event: topic.name, data, position };
+    const before = newest.get(client);
+    // Who has heard of a change by one topic only has not come past it.
+    if (before !== undefined) before.position = 0;
+    newest.set(client, message);
+    messages.push(message);
+  }
+  return messages;
+}
+
+/**
+ * Equal for all whose answer cannot differ. Superusers see more than others; in auth collections and in what is expanded it matters
+ * who asks, whatever the rule of this collection says.
+ */
+function identity(
+  client: RealtimeClient,
+  topic: Topic,
+  { collection }: RecordChange,
+  kind: "list" | "view",
+): string {
+  const auth = client.auth?.record;
+  if (auth?.collection.name === SUPERUSERS) return "superuser";
+  const rule = (kind === "list" ? collection.listRule : collection.viewRule) ?? "";
+  const { expand = "", filter = "" } = topic.query;
+  const isAnybodys =
+    collection.type !== "auth" &&
+    expand === "" &&
+    !/@request\.auth/i.test(rule) &&
+    !/@request\.auth/i.test(filter);
+  if (isAnybodys) return "anybody";
+  return auth === undefined ? "guest" : `${auth.collection.id}/${auth.id}`;
 }
 
 function infoOf(client: RealtimeClient, topic: Topic): RequestInfo {

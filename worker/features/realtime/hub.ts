@@ -6,8 +6,12 @@ import type { RecordChange, RecordData } from "../../model/contract.ts";
 import { modelOf } from "../../model/model.ts";
 import { tooManyRequests } from "../../pb/api-error.ts";
 import type { Tenant, WriteTransaction } from "../../tenant/contract.ts";
-import { type Message, type Subscriber, composeMessages } from "./compose.ts";
 import { RealtimeClient } from "./client.ts";
+import { type Message, composeMessages } from "./compose.ts";
+import { parseEventId } from "./event-id.ts";
+import { Journal } from "./journal.ts";
+import { missedMessages } from "./replay.ts";
+import { type Subscriber, basesOf } from "./subscribers.ts";
 
 const log = createLog("realtime");
 
@@ -16,12 +20,15 @@ export const realtimeHub = { create: (tenant: Tenant): RealtimeHub => new Realti
 
 export class RealtimeHub {
   readonly #tenant: Tenant;
+  readonly #journal: Journal;
+  /** By name. */
   readonly #clients = new Map<string, RealtimeClient>();
   /** Who listens to a topic's base. */
   readonly #listeners = new Map<string, Set<RealtimeClient>>();
 
   constructor(tenant: Tenant) {
     this.#tenant = tenant;
+    this.#journal = new Journal(tenant);
     modelOf(tenant).listen((tx, change) => this.#changed(tx, change));
     tenant.gone.addEventListener("abort", () => this.#closeAll(), { once: true });
     tenant.onReplaced(() => this.#closeAll());
@@ -32,16 +39,46 @@ export class RealtimeHub {
   }
 
   find(id: string): RealtimeClient | undefined {
-    return this.#clients.get(id);
+    return this.#clients.get(parseEventId(id)?.name ?? "");
   }
 
-  /** @throws ApiError 429 when the tenant has as many as it may */
-  connect(clientIp: string): RealtimeClient {
+  /**
+   * @param lastEventId - of a client that comes again: it is told what it missed since when it has subscribed
+   * @throws ApiError 429 when the tenant has as many as it may
+   */
+  connect(clientIp: string, lastEventId: string): RealtimeClient {
     if (this.#clients.size >= limits.realtimeClientsMax) throw tooManyRequests();
-    const client = new RealtimeClient(clientIp, (closed) => this.#forget(closed));
-    this.#clients.set(client.id, client);
+    const client = new RealtimeClient(clientIp, this.#position(), (closed) => this.#forget(closed));
+    if (lastEventId !== "") client.resumeAfter = parseEventId(lastEventId)?.position ?? null;
+    this.#clients.set(client.name, client);
     if (this.#tenant.gone.aborted) client.close();
     return client;
+  }
+
+  /** As `subscribe`, and after what a client that came again has missed until now. */
+  async resume(
+    client: RealtimeClient,
+    names: readonly string[],
+    auth: RecordData | undefined,
+  ): Promise<void> {
+    const after = client.resumeAfter;
+    client.resumeAfter = undefined;
+    const seen = this.#tenant.observe();
+    client.hold();
+    client.authenticate(auth);
+    client.subscribe(names);
+    const ready = (): void => this.subscribe(client, names, auth);
+    try {
+      const messages = await missedMessages(this.#tenant, seen, this.#journal, client, after ?? 0, ready);
+      await seen.settled();
+      for (const { event, data, position } of messages ?? []) client.send(event, data, position);
+      if (messages === undefined) client.send("PB_RESUME", `{"complete":false}`, this.#journal.newest());
+      client.release();
+    } catch (error) {
+      // It comes again, and asks for the same.
+      client.close();
+      throw error;
+    }
   }
 
   /** Replaces everything that the client had subscribed to. */
@@ -56,12 +93,24 @@ export class RealtimeHub {
     }
   }
 
+  /** A tenant that cannot write now has realtime all the same, without resuming. */
+  #position(): number {
+    try {
+      this.#journal.keep();
+      return this.#journal.newest();
+    } catch (error) {
+      log.warn({ err: error, tenant: this.#tenant.id }, "cannot note changes for clients that come again");
+      return 0;
+    }
+  }
+
   #changed(tx: WriteTransaction, change: RecordChange): void {
+    const position = this.#journal.note(tx, change, this.#clients.size > 0);
     if (this.#clients.size === 0) return;
     const isAuthGone = change.collection.type === "auth" && change.action !== "create";
     if (change.action === "delete") {
       // The read-only connection still sees the row, and every row that its rule may look at.
-      const messages = this.#compose(change);
+      const messages = this.#compose(change, position);
       if (isAuthGone) tx.afterCommit(() => this.#dropAuth(change.record));
       if (messages.length > 0) tx.afterDurable(() => deliver(messages));
       return;
@@ -69,16 +118,16 @@ export class RealtimeHub {
     let messages: Message[] = [];
     tx.afterCommit(() => {
       if (isAuthGone) this.#refreshAuth(change);
-      messages = this.#compose(change);
+      messages = this.#compose(change, position);
     });
     tx.afterDurable(() => deliver(messages));
   }
 
-  #compose(change: RecordChange): Message[] {
+  #compose(change: RecordChange, position: number): Message[] {
     const subscribers = this.#subscribersOf(change);
     if (subscribers.length === 0) return [];
     try {
-      return composeMessages(this.#tenant, change, subscribers);
+      return composeMessages(this.#tenant, change, subscribers, position);
     } catch (error) {
       log.error({ err: error, tenant: this.#tenant.id }, "could not tell a change to realtime clients");
       return [];
@@ -87,17 +136,11 @@ export class RealtimeHub {
 
   #subscribersOf({ collection, record }: RecordChange): Subscriber[] {
     const subscribers: Subscriber[] = [];
-    for (const name of new Set([collection.name, collection.id])) {
-      for (const [base, kind] of [
-        [`${name}/${record.id}`, "view"],
-        [`${name}/*`, "list"],
-        [name, "list"],
-      ] as const) {
-        for (const client of this.#listeners.get(base) ?? []) {
-          this.#checkSecret(client);
-          for (const topic of client.topics) {
-            if (topic.base === base) subscribers.push({ client, topic, kind });
-          }
+    for (const [base, kind] of basesOf(collection, record.id)) {
+      for (const client of this.#listeners.get(base) ?? []) {
+        this.#checkSecret(client);
+        for (const topic of client.topics) {
+          if (topic.base === base) subscribers.push({ client, topic, kind });
         }
       }
     }
@@ -130,7 +173,7 @@ export class RealtimeHub {
   }
 
   #forget(client: RealtimeClient): void {
-    this.#clients.delete(client.id);
+    this.#clients.delete(client.name);
     this.#unlisten(client);
   }
 
@@ -148,5 +191,5 @@ export class RealtimeHub {
 }
 
 function deliver(messages: readonly Message[]): void {
-  for (const { client, event, data } of messages) client.send(event, data);
+  for (const { client, event, data, position } of messages) client.tell(event, data, position);
 }

@@ -12,7 +12,8 @@ export const realtimeRoutes: readonly FeatureRoute[] = [
 ];
 
 function connect(context: PbContext): Response {
-  const client = context.tenant.slot(realtimeHub).connect(context.clientIp);
+  const lastEventId = context.request.headers.get("last-event-id") ?? context.query.get("lastEventId") ?? "";
+  const client = context.tenant.slot(realtimeHub).connect(context.clientIp, lastEventId);
   context.request.signal.addEventListener("abort", () => client.close(), { once: true });
   return new Response(client.stream, {
     headers: {
@@ -37,7 +38,8 @@ async function subscribe(context: PbContext): Promise<Response> {
   if (known !== undefined && (known.id !== now?.id || known.collection.id !== now.collection.id)) {
     throw forbidden("The current and the previous request authorization don't match.");
   }
-  hub.subscribe(client, subscriptions, now);
+  if (client.resumeAfter === undefined) hub.subscribe(client, subscriptions, now);
+  else await hub.resume(client, subscriptions, now);
   return context.noContent();
 }
 

@@ -7,9 +7,11 @@ import { BLANK, failForm, formBody, formText } from "../../pb/form-body.ts";
 import type { FeatureRoute, PbContext } from "../../pb/route.ts";
 import { SystemError, UserError } from "../../../shared/errors.ts";
 import type { SqlValue } from "../../sqlite/contract.ts";
+import { StatementFailure } from "../../statements/failure.ts";
 import type { StatementNature } from "../../statements/policy.ts";
 import { readSql } from "../../statements/read.ts";
 import { type RanWithRows, SqlTransaction } from "../../statements/transaction.ts";
+import { storageFull } from "../../tenant/quota.ts";
 import { goFloat } from "./go-float.ts";
 import { modelChanged } from "./model-changed.ts";
 
@@ -34,6 +36,10 @@ async function runSql(context: PbContext): Promise<Response> {
     return context.json(200, await execute(context, query.trim()));
   } catch (error) {
     if (error instanceof ApiError || error instanceof SystemError || error instanceof UserError) throw error;
+    const { quota } = context.tenant;
+    if (quota !== undefined && error instanceof StatementFailure && error.code === "SQLITE_FULL") {
+      throw storageFull("write", quota.bytesMax);
+    }
     throw badRequest(`Failed to execute query. Raw error:\n${reasonOf(error)}`);
   }
 }

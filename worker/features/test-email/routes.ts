@@ -14,6 +14,10 @@ import type { FeatureRoute, PbContext } from "../../pb/route.ts";
 import { settingsOf } from "../../pb/settings.ts";
 
 const FAILED = "Failed to send the test email.";
+const INVALID_COLLECTION = {
+  code: "validation_invalid_auth_collection",
+  message: "Must be a valid auth collection id or name.",
+};
 const ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789";
 const KINDS = ["verification", "password-reset", "email-change", "otp", "login-alert"] as const;
 type Kind = (typeof KINDS)[number];
@@ -56,9 +60,7 @@ async function readForm(context: PbContext): Promise<{ email: string; kind: Kind
   const kind = KINDS.find((kind) => kind === template);
   const collection = modelOf(context.tenant).schema.find(name === "" ? SUPERUSERS : name);
   const errors = {
-    ...(collection?.type === "auth"
-      ? {}
-      : { collection: { code: "validation_invalid_value", message: "Must be a valid auth collection." } }),
+    ...(collection?.type === "auth" ? {} : { collection: INVALID_COLLECTION }),
     ...(email === "" ? { email: BLANK } : isEmail(email) ? {} : { email: INVALID_EMAIL }),
     ...(kind === undefined
       ? {

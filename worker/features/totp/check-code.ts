@@ -1,13 +1,14 @@
 import { limits } from "../../../shared/limits.ts";
 import type { RecordData } from "../../model/contract.ts";
 import { tooManyRequests } from "../../pb/api-error.ts";
-import { FixedWindows } from "../../pb/fixed-windows.ts";
+import type { FixedWindows } from "../../pb/fixed-windows.ts";
 import { validationFailed } from "../../pb/form-body.ts";
+import { carriedWindows } from "../../state/carried-windows.ts";
 import type { Tenant, WriteTransaction } from "../../tenant/contract.ts";
 import { type TotpCredential, takeBackupCode, takeTotp } from "./credential.ts";
 
 /** Tenant slot: tries by record, wherever they come from. */
-const tries = { create: (): FixedWindows => new FixedWindows(limits.clientWindowsMax) };
+const tries = { create: (tenant: Tenant): FixedWindows => carriedWindows(tenant, "totp-tries") };
 
 /** Before a code is looked at. @throws ApiError 429 */
 export function countTry(tenant: Tenant, { collection, id }: RecordData): void {

@@ -108,12 +108,12 @@ async function submittedCode(context: PbContext): Promise<string> {
   return code;
 }
 
-/** Who is signed in, or who cannot sign in before they have enrolled. */
+/** Who cannot sign in before they have enrolled, even where a client still sends the token of somebody else; or who is signed in. */
 async function enrolling(
   signIn: SignIn,
   context: PbContext,
 ): Promise<{ record: RecordData; isSigningIn: boolean }> {
-  const mfaId = context.auth === undefined ? await submittedMfaId(context) : "";
+  const mfaId = await submittedMfaId(context);
   if (mfaId === "") return { record: ownRecord(context), isSigningIn: false };
   return { record: signIn.enrolling(context, findAuthCollection(context), mfaId), isSigningIn: true };
 }

@@ -31,8 +31,7 @@ const shapes = new Map<TypeName, Shape>(
 /** A field from JSON, complete and in PocketBase's key order. @throws InvalidInput for an unknown type or a wrong value */
 export function readField(input: unknown): Field {
   const type = isPlainObject(input) ? input["type"] : undefined;
-  if (!isFieldType(type))
-    throw new InvalidInput(`Cannot read field: missing or unknown type ${JSON.stringify(type)}`);
+  if (!isFieldType(type)) throw new InvalidInput(`missing or unknown field type in ${JSON.stringify(input)}`);
   const shape = shapes.get(type);
   if (shape === undefined) throw new InvalidInput(`Cannot read field: no shape of ${type}`);
   const options = merge(shape, undefined, input, "field") as Record<string, unknown>;

@@ -17,6 +17,8 @@ export function saveRecord(writer: RecordWriter, pending: PendingRecord): Record
   const errors = recordErrors(pending, writer.schema, writer.tx);
   if (errors !== undefined) throw new ValidationFailure(errors);
   if (collection.type === "auth" && before === undefined) refuseSharedId(writer, collection, pending.id);
+  // What signing in writes is small, and who cannot sign in cannot delete.
+  if (!collection.system) writer.tx.withinQuota();
   const record = writeRecord(writer, collection, before, pending.values);
   if (collection.type === "auth") afterAuthChange(writer, record, before);
   return record;

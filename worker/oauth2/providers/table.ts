@@ -117,7 +117,7 @@ export const PROVIDERS: Readonly<Record<string, ProviderSpec>> = {
     finish: giteeEmail,
   },
   gitea: {
-    displayName: "Gitea",
+    displayName: "Gitea/Forgejo",
     authURL: "https://gitea.com/login/oauth/authorize",
     tokenURL: "https://gitea.com/login/oauth/access_token",
     userInfoURL: "https://gitea.com/api/v1/user",

@@ -4,7 +4,8 @@ import type { RecordChange } from "../../model/contract.ts";
 import { modelOf } from "../../model/model.ts";
 import { noteDropped } from "../../points/dropped-uploads.ts";
 import type { Tenant, WriteTransaction } from "../../tenant/contract.ts";
-import { collectionFileKeys, fileKeys, filesOf } from "./uploads.ts";
+import { droppedFiles } from "./files-of.ts";
+import { collectionFileKeys, fileKeys } from "./uploads.ts";
 
 const log = createLog("files");
 
@@ -61,10 +62,7 @@ class Dropped {
 }
 
 function condemn(tenant: Tenant, dropped: Dropped, tx: WriteTransaction, change: RecordChange): void {
-  const old = change.action === "create" ? undefined : (change.before ?? change.record);
-  if (old === undefined) return;
-  const kept = new Set(change.action === "delete" ? [] : filesOf(change.record));
-  const gone = filesOf(old).filter((name) => !kept.has(name));
+  const gone = droppedFiles(change);
   if (gone.length === 0) return;
   const { id, collection } = change.record;
   tx.afterDurable(() => dropped.add(fileKeys(tenant, collection.id, id, gone)));

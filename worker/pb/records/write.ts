@@ -19,6 +19,7 @@ import { type AuthForm, checkAuthForm, needsOldPassword, readAuthForm } from "./
 import { canManage, meetsCreateRule, meetsManageRuleUnsaved, meetsRule } from "./rules.ts";
 import type { RecordScope } from "./scope.ts";
 import { submittedBody } from "./submitted.ts";
+import { uploadSizes } from "./upload-sizes.ts";
 import { dropUploads, storeUploads } from "./uploads.ts";
 
 export interface PreparedWrite {
@@ -120,7 +121,9 @@ export function save(
 ): RecordData {
   try {
     if (!isSettled && write.form !== undefined) void checkAuthForm(write.pending, write.form);
-    return scope.model.save(tx, write.pending);
+    const record = scope.model.save(tx, write.pending);
+    scope.model.tenant.slot(uploadSizes).note(tx, write.pending);
+    return record;
   } catch (error) {
     throw asFailure(error, write.failure);
   }

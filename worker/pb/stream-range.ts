@@ -1,6 +1,6 @@
-import { limits } from "../../../shared/limits.ts";
-import type { ObjectStore } from "../../../shared/objects/contract.ts";
-import type { ByteRange } from "./range.ts";
+import { limits } from "../../shared/limits.ts";
+import type { ObjectStore } from "../../shared/objects/contract.ts";
+import type { ByteRange } from "./byte-range.ts";
 
 /** A range of any size in memory of one piece: the next is asked for when the reader wants it. */
 export function streamRange(

@@ -1,0 +1,68 @@
+import { afterEach, beforeEach, expect, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { openObjectStore } from "../../../control/objects.ts";
+import type { Incarnation, LogSeq } from "../../../shared/ids.ts";
+import { encodeLogObject } from "../../../shared/log/encode.ts";
+import { sealLog } from "../../../shared/log/seal.ts";
+import type { ObjectStore } from "../../../shared/objects/contract.ts";
+import { logKey } from "../../../shared/objects/layout.ts";
+import { missingSlots } from "./log-holes.ts";
+
+const incarnation = 7 as Incarnation;
+const { signal } = new AbortController();
+let directory: string;
+let store: ObjectStore;
+beforeEach(async () => {
+  directory = mkdtempSync(join(tmpdir(), "log-holes-"));
+  store = await openObjectStore(`file:${directory}`, {});
+});
+afterEach(async () => {
+  await store.close();
+  rmSync(directory, { recursive: true, force: true });
+});
+
+const nonce = "a".repeat(32);
+async function write(slots: readonly number[], lowWatermark = 0): Promise<void> {
+  for (const slot of slots) {
+    const watermark = Math.min(lowWatermark, Math.max(0, slot - 4)) as LogSeq;
+    const seq = slot as LogSeq;
+    const header = { incarnation, seq, nonce, kind: "entries", lowWatermark: watermark } as const;
+    await store.put(logKey(incarnation, seq), encodeLogObject(header, []));
+  }
+}
+const seal = () => sealLog({ store, incarnation, from: 0 as LogSeq, nonce: "b".repeat(32), signal });
+const missing = async (endBefore?: number) =>
+  missingSlots(store, { incarnation, endSeq: await seal() }, endBefore as LogSeq | undefined, signal);
+
+test("a log that was truncated at its start has no holes; one that lost its newest slots only where that is known", async () => {
+  await write([9, 10, 11, 12, 13, 14], 9);
+  expect(await missing()).toEqual([]);
+  expect(await missing(18)).toEqual([[15, 17]]);
+});
+
+test("holes in the middle and at the start are found, wherever a sealer has to put its SEAL", async () => {
+  await write([3, 4, 6, 9]);
+  expect(await seal()).toBe(10 as LogSeq);
+  expect(await missing()).toEqual([
+    [1, 2],
+    [5, 5],
+    [7, 8],
+  ]);
+});
+
+test("a log whose end was sealed before it was copied: what is missing below the SEALs is missing", async () => {
+  await write([1, 2, 3, 4, 5, 6, 7]);
+  await seal();
+  await store.delete([4, 6, 7].map((seq) => logKey(incarnation, seq as LogSeq)));
+  expect(await seal()).toBe(8 as LogSeq);
+  expect(await missing()).toEqual([
+    [4, 4],
+    [6, 7],
+  ]);
+});
+
+test("a log that never began has none", async () => {
+  expect(await missing()).toEqual([]);
+});
