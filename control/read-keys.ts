@@ -9,7 +9,7 @@ export interface ControlKeys {
   memberKeys: Keyring;
   gatewayKeys: Keyring;
   /** Keeps the keys that come from files as those say, and looks at them at each SIGHUP too. */
-  follow(told: (level: "info" | "warn", message: string) => void, stopping: AbortSignal): void;
+  follow: (told: (level: "info" | "warn", message: string) => void, stopping: AbortSignal) => void;
 }
 
 /** From the environment, else from `<data>/keys/`, where they are made when missing. @throws UserError */

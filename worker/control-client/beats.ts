@@ -52,7 +52,7 @@ export function startBeats(options: BeatsOptions): Beats {
     facts.tickMs[0] = lease.now();
     if (keys.byId !== known) {
       known = keys.byId;
-      thread?.postMessage(plainKeys(keys));
+      thread?.postMessage(plainKeys(keys), []);
     }
     const skewMs = facts.skewMs[0] ?? 0;
     if (Math.abs(skewMs) > limits.clockDriftMsMax && !drifted.signal.aborted) {
