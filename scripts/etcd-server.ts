@@ -125,8 +125,8 @@ async function healthy(url: string, child: Bun.Subprocess): Promise<void> {
   throw new Error(`Cannot start etcd: ${url} is not healthy`);
 }
 
-/** Below those that the system gives to connections: a server that is down for a moment finds its port free again. */
-async function freePorts(count: number): Promise<number[]> {
+/** Below those that the system gives to connections: who is down for a moment finds its port free again. */
+export async function freePorts(count: number): Promise<number[]> {
   const ports: number[] = [];
   while (ports.length < count) {
     const port = 20_000 + Math.floor(Math.random() * 12_000);

@@ -6,14 +6,7 @@ import { Database } from "bun:sqlite";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import {
-  DATA_DB,
-  type Epoch,
-  type Incarnation,
-  type LogSeq,
-  type Slug,
-  type TenantId,
-} from "../../shared/ids.ts";
+import { DATA_DB, type Epoch, type Incarnation, type LogSeq, type TenantId } from "../../shared/ids.ts";
 import { limits } from "../../shared/limits.ts";
 import { encodeLogObject } from "../../shared/log/encode.ts";
 import { openObjectStore } from "../../worker/objects/open.ts";
@@ -21,6 +14,7 @@ import { DatabaseCapture } from "../../worker/replication/capture.ts";
 import { systemClock } from "../../worker/replication/clock.ts";
 import { openWriter } from "../../worker/sqlite/open.ts";
 import { createTenantHost } from "../../worker/tenant/host.ts";
+import { loneControl } from "./lone-control.ts";
 
 const COMMITS = 4_000;
 const ROUNDS = 5;
@@ -113,21 +107,7 @@ async function logged(perCut: number): Promise<() => Promise<void>> {
     store,
     incarnation,
     nonce: "a".repeat(32),
-    control: {
-      assignment: (tenant) =>
-        Promise.resolve({
-          tenant,
-          slug: "bench" as Slug,
-          epoch: 1 as Epoch,
-          incarnation,
-          durability: "durable",
-          base: {},
-          tails: [],
-          virgin: true,
-        }),
-      report: () => Promise.resolve(),
-      mayAnswer: () => true,
-    },
+    control: loneControl(incarnation),
     bootstrap: async (tenant) => {
       await tenant.data.write(tenant.observe(), (tx) => tx.exec(SCHEMA));
     },

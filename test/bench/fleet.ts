@@ -6,7 +6,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Epoch, type Incarnation, type Slug, type TenantId, newTenantId } from "../../shared/ids.ts";
+import { type Epoch, type Incarnation, type TenantId, newTenantId } from "../../shared/ids.ts";
 import { bootstrap } from "../../worker/model/bootstrap.ts";
 import { countedStore } from "../../worker/objects/counted.ts";
 import { faultyStore } from "../../worker/objects/faults.ts";
@@ -15,6 +15,7 @@ import { SQL_FUNCTIONS } from "../../worker/query/functions.ts";
 import { parallel } from "../../worker/replication/parallel.ts";
 import type { Tenant } from "../../worker/tenant/contract.ts";
 import { createTenantHost } from "../../worker/tenant/host.ts";
+import { loneControl } from "./lone-control.ts";
 
 const [tenants = 1_000, perSecond = 1_000, seconds = 30] = process.argv.slice(2).map(Number);
 const MEDIAN_MS = 35;
@@ -46,21 +47,7 @@ const host = createTenantHost({
   incarnation,
   nonce: "a".repeat(32),
   sqlFunctions: SQL_FUNCTIONS,
-  control: {
-    assignment: (tenant) =>
-      Promise.resolve({
-        tenant,
-        slug: "bench" as Slug,
-        epoch: 1 as Epoch,
-        incarnation,
-        durability: "durable",
-        base: {},
-        tails: [],
-        virgin: true,
-      }),
-    report: () => Promise.resolve(),
-    mayAnswer: () => true,
-  },
+  control: loneControl(incarnation),
   bootstrap,
   onError: (error) => console.error(error),
 });

@@ -5,7 +5,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Epoch, type Incarnation, type Slug, type TenantId, newTenantId } from "../../shared/ids.ts";
+import { type Epoch, type Incarnation, type TenantId, newTenantId } from "../../shared/ids.ts";
 import { SystemError } from "../../shared/errors.ts";
 import { limits } from "../../shared/limits.ts";
 import { countedStore } from "../../worker/objects/counted.ts";
@@ -15,6 +15,7 @@ import { SQL_FUNCTIONS } from "../../worker/query/functions.ts";
 import { type Clock, systemClock } from "../../worker/replication/clock.ts";
 import { parallel } from "../../worker/replication/parallel.ts";
 import { createTenantHost } from "../../worker/tenant/host.ts";
+import { loneControl } from "./lone-control.ts";
 
 const IDLE_MS = 3_000;
 const directory = mkdtempSync(join(tmpdir(), "bench-tenants-"));
@@ -47,21 +48,7 @@ const host = createTenantHost({
   nonce: "a".repeat(32),
   clock,
   sqlFunctions: SQL_FUNCTIONS,
-  control: {
-    assignment: (tenant) =>
-      Promise.resolve({
-        tenant,
-        slug: "bench" as Slug,
-        epoch: 1 as Epoch,
-        incarnation,
-        durability: "durable",
-        base: {},
-        tails: [],
-        virgin: true,
-      }),
-    report: () => Promise.resolve(),
-    mayAnswer: () => true,
-  },
+  control: loneControl(incarnation),
   bootstrap,
 });
 const most = host.metrics()["tenants_max"] ?? 0;

@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { freePorts } from "../../scripts/etcd-server.ts";
 import { SystemError, type SystemErrorCode, parseErrorBody } from "../../shared/errors.ts";
 import { base64Url } from "../../shared/protocol/mac.ts";
 import type { Kv, Txn, TxnResult } from "../../control/store/contract.ts";
@@ -120,20 +121,4 @@ export function kvOver(url: string): Target {
     get: async (key) => (await call<Kv | null>(`/get?key=${encodeURIComponent(key)}`)) ?? undefined,
     txn: (txn: Txn) => call<TxnResult>("/txn", { method: "POST", body: JSON.stringify(txn) }),
   };
-}
-
-/** Below those that the system gives to connections: a member that is down for a moment finds its port free again. */
-export async function freePorts(count: number): Promise<number[]> {
-  const ports: number[] = [];
-  while (ports.length < count) {
-    const port = 20_000 + Math.floor(Math.random() * 12_000);
-    try {
-      const server = Bun.serve({ port, hostname: "127.0.0.1", fetch: () => new Response() });
-      await server.stop(true);
-    } catch {
-      continue;
-    }
-    if (!ports.includes(port)) ports.push(port);
-  }
-  return ports;
 }

@@ -258,7 +258,7 @@ describe("settings/test/email", () => {
         data: {
           email: { code: "validation_is_email" },
           template: { code: "validation_in_invalid" },
-          collection: { code: "validation_invalid_value" },
+          collection: { code: "validation_invalid_auth_collection" },
         },
       },
     });

@@ -267,9 +267,11 @@ test("a serialised field has its keys in alphabetical order and every option", (
   expect(Object.keys(field("autodate"))).not.toContain("help");
 });
 
-test.each([{ type: "nothing" }, { name: "x" }, { type: "text", max: "1" }, { type: "bool", required: 1 }])(
-  "readField refuses %p",
-  (input) => {
-    expect(() => readField(input)).toThrow("Cannot read");
-  },
-);
+test.each([
+  [{ type: "nothing" }, "missing or unknown field type in"],
+  [{ name: "x" }, "missing or unknown field type in"],
+  [{ type: "text", max: "1" }, "Cannot read"],
+  [{ type: "bool", required: 1 }, "Cannot read"],
+])("readField refuses %p", (input, why) => {
+  expect(() => readField(input)).toThrow(why);
+});
