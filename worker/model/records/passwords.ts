@@ -1,11 +1,15 @@
 /** bcrypt as PocketBase stores it (`$2a$`); hashing and verifying run off the main thread. */
+import { availableParallelism } from "node:os";
 import { randomText } from "../../../shared/ids.ts";
 import { ValidationFailure, type ErrorData, type PendingRecord } from "../contract.ts";
 import { int } from "../fields/field-type.ts";
 import { PASSWORD_BYTES_MAX } from "../fields/password.ts";
+import { Lanes } from "../../tenant/lanes.ts";
 import { planOf } from "./plan.ts";
 
 const COST_DEFAULT = 10;
+/** Bun hashes on the threads that also read and write files: a storm of sign-ins leaves half of the processors to everybody else. */
+const lanes = new Lanes(Math.max(1, Math.floor(availableParallelism() / 2)));
 const ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 
 const hashed = new WeakSet<PendingRecord>();
@@ -49,7 +53,7 @@ export async function hashPassword(password: string, cost: number): Promise<stri
   if (Buffer.byteLength(password) > PASSWORD_BYTES_MAX) {
     throw new RangeError(`Cannot hash password: longer than ${PASSWORD_BYTES_MAX} bytes`);
   }
-  const hash = await Bun.password.hash(password, { algorithm: "bcrypt", cost });
+  const hash = await lanes.run(() => Bun.password.hash(password, { algorithm: "bcrypt", cost }));
   return hash.replace(/^\$2[by]\$/, "$2a$");
 }
 
@@ -63,7 +67,7 @@ export async function verifyPassword(password: string, hash: string): Promise<bo
   if (!hash.startsWith("$2") || password === "") return false;
   const bytes = Buffer.from(password).subarray(0, PASSWORD_BYTES_MAX);
   try {
-    return await Bun.password.verify(bytes, hash, "bcrypt");
+    return await lanes.run(() => Bun.password.verify(bytes, hash, "bcrypt"));
   } catch {
     return false;
   }
