@@ -13,6 +13,7 @@ import { bootstrap } from "../../worker/model/bootstrap.ts";
 import { Network } from "../../worker/outbound/network.ts";
 import { SQL_FUNCTIONS } from "../../worker/query/functions.ts";
 import { TestWorld } from "../../worker/tenant/test-world.ts";
+import { linesOf } from "./lines-of.ts";
 
 const RATIO_MAX = 3;
 const only = process.argv[2] === "measure" ? undefined : process.argv[2];
@@ -261,16 +262,4 @@ async function outcomeOf(work: Promise<unknown>): Promise<string> {
     const { message, response } = error as Error & { response?: { message?: string } };
     return (response?.message ?? message).replaceAll("\n", " ");
   }
-}
-
-async function* linesOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<string, undefined> {
-  let text = "";
-  const decoder = new TextDecoder();
-  for await (const chunk of stream) {
-    text += decoder.decode(chunk, { stream: true });
-    const lines = text.split("\n");
-    text = lines.pop() ?? "";
-    yield* lines;
-  }
-  return undefined;
 }

@@ -8,6 +8,7 @@ import { limits } from "../../shared/limits.ts";
 import { startTestApi } from "../../worker/app-testing.ts";
 import { newAuthToken } from "../../worker/auth/tokens.ts";
 import { modelOf } from "../../worker/model/model.ts";
+import { linesOf } from "./lines-of.ts";
 
 const CHILD = "--child";
 /** A process can have 20,000 files open on most machines, and one busy reader must not be all that is measured. */
@@ -113,18 +114,6 @@ async function parent([connections = 10_000, subscribed = 1_000, changes = 50]: 
 function at(values: readonly number[], share: number): string {
   const sorted = values.toSorted((a, b) => a - b);
   return (sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? 0).toFixed(1);
-}
-
-async function* linesOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<string, undefined> {
-  let text = "";
-  const decoder = new TextDecoder();
-  for await (const chunk of stream) {
-    text += decoder.decode(chunk, { stream: true });
-    const lines = text.split("\n");
-    text = lines.pop() ?? "";
-    yield* lines;
-  }
-  return undefined;
 }
 
 async function child({ port, connections, tokens }: Plan): Promise<void> {
