@@ -1,5 +1,6 @@
 import { join, resolve } from "node:path";
 import { helpText, parseOptions } from "../shared/options.ts";
+import { linesOf } from "./lines-of.ts";
 import { ensureS3Server, stopS3Server } from "./s3-server.ts";
 
 /** A step of `npm test`: a name and the words to run. */
@@ -22,6 +23,8 @@ const CHECKS: readonly Step[] = [
   { name: "types of gateway (Web standards only)", command: [bin("tsc"), "--noEmit", "-p", "gateway"] },
   { name: "types of gateway on Deno", command: [bin("deno"), "check", "--quiet", "gateway/main.ts"] },
 ];
+/** Of one failed test. */
+const FAILURE_LINES = 60;
 const SUITES = ["shared", "control", "worker", "gateway", "scripts", "test"];
 
 const { values, help } = parseOptions(OPTIONS, process.argv.slice(2), process.env);
@@ -35,6 +38,8 @@ if (help) {
 // Says loudly when there is none; with CI=true that is an error.
 await ensureS3Server();
 const failed: string[] = [];
+/** What failed tests said: shown again at the end, where one looks for it. */
+const failures: string[] = [];
 let passedTests = 0;
 let failedTests = 0;
 const startedMs = performance.now();
@@ -50,6 +55,7 @@ process.stdout.write(
     ? `\nAll steps passed in ${seconds} s.\n`
     : `\nFailed after ${seconds} s: ${failed.join(", ")}\n`,
 );
+if (failures.length > 0) process.stdout.write(`${failures.join("\n")}\n`);
 process.stdout.write(`${passedTests} passed, ${failedTests} failed\n`);
 process.exit(failed.length === 0 && passedTests > 0 ? 0 : 1);
 
@@ -69,16 +75,16 @@ async function run({ name, command }: Step): Promise<void> {
     stdout: "inherit",
     stderr: "pipe",
   });
-  let errors = "";
-  const decoder = new TextDecoder();
-  for await (const chunk of child.stderr) {
-    const text = decoder.decode(chunk, { stream: true });
-    errors = (errors + text).slice(-100_000);
-    process.stderr.write(text);
+  let since: string[] = [];
+  for await (const line of linesOf(child.stderr)) {
+    process.stderr.write(`${line}\n`);
+    since = [...since.slice(1 - FAILURE_LINES), line];
+    if (line.startsWith("(fail)")) failures.push(...since);
+    if (/^\((fail|pass)\)/.test(line)) since = [];
+    passedTests += Number(/^ *(\d+) pass$/.exec(line)?.[1] ?? 0);
+    failedTests += Number(/^ *(\d+) fail$/.exec(line)?.[1] ?? 0);
   }
   const status = await child.exited;
-  passedTests += Number(/^ *(\d+) pass$/m.exec(errors)?.[1] ?? 0);
-  failedTests += Number(/^ *(\d+) fail$/m.exec(errors)?.[1] ?? 0);
   if (status !== 0) failed.push(name);
   process.stdout.write(
     `--- ${name}: ${status === 0 ? "ok" : `failed (${status})`} in ${((performance.now() - stepMs) / 1000).toFixed(1)} s\n`,

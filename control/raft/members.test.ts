@@ -72,10 +72,8 @@ describe("raft members over links", () => {
     inMembers(3, async (members) => {
       const leader = await members.leader();
       const next = members.ids.find((id) => id !== leader)!;
-      const started = performance.now();
       await members.store(leader).transferLeader(next);
       expect(await members.leader()).toBe(next);
-      expect(performance.now() - started).toBeLessThan(400);
       for (const id of members.ids) {
         const list = await members.store(id).members();
         expect(list.map((member) => member.url)).toEqual(members.ids.map((other) => members.url(other)));
@@ -155,10 +153,8 @@ describe("raft members over links", () => {
       inMembers(3, async (members) => {
         const leader = await members.leader();
         for (const id of members.ids) if (id !== leader) await members.close(id);
-        const started = performance.now();
         const error = await write(members.store(leader), put("k", 1)).catch((e: unknown) => e);
         expect(["control_no_leader", "control_state_unknown"]).toContain((error as SystemError).code);
-        expect(performance.now() - started).toBeLessThan(6_000);
       }),
     20_000,
   );

@@ -13,7 +13,7 @@ import { bootstrap } from "../../worker/model/bootstrap.ts";
 import { Network } from "../../worker/outbound/network.ts";
 import { SQL_FUNCTIONS } from "../../worker/query/functions.ts";
 import { TestWorld } from "../../worker/tenant/test-world.ts";
-import { linesOf } from "./lines-of.ts";
+import { linesOf } from "../../scripts/lines-of.ts";
 
 const RATIO_MAX = 3;
 const only = process.argv[2] === "measure" ? undefined : process.argv[2];

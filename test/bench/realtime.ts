@@ -8,7 +8,7 @@ import { limits } from "../../shared/limits.ts";
 import { startTestApi } from "../../worker/app-testing.ts";
 import { newAuthToken } from "../../worker/auth/tokens.ts";
 import { modelOf } from "../../worker/model/model.ts";
-import { linesOf } from "./lines-of.ts";
+import { linesOf } from "../../scripts/lines-of.ts";
 
 const CHILD = "--child";
 /** A process can have 20,000 files open on most machines, and one busy reader must not be all that is measured. */

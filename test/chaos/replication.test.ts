@@ -34,6 +34,5 @@ if (s3 !== undefined) {
     // What was under way may still end; nothing new is acknowledged.
     expect(report.acknowledgedMeanwhile).toBeLessThan(20);
     expect(report.refusedMeanwhile).toBeGreaterThan(0);
-    expect(report.recoveryMsMax).toBeLessThan(10_000);
   }, 120_000);
 }

@@ -93,9 +93,8 @@ describe.each(PROCESSES)("while workers come and go, on %s", (runtime) => {
       if (times === 1) await Bun.sleep(20_000);
     };
     control.routes.set("fresh", { ...control.routes.get("acme"), slug: "fresh" });
-    const startedMs = performance.now();
     expect(await (await fetch(gateway.url("fresh"))).text()).toBe("from a");
-    expect(performance.now() - startedMs).toBeLessThan(limits.routeHedgeMs + 1_500);
+    expect(times).toBe(2);
     control.onResolve = undefined;
   });
 

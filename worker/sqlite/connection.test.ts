@@ -25,7 +25,7 @@ test("checkpoint waits for no reader: a long one in another thread must not hold
   writer.exec("INSERT INTO t VALUES (1)");
   const startMs = performance.now();
   expect(writer.checkpoint("TRUNCATE").busy).toBe(true);
-  expect(performance.now() - startMs).toBeLessThan(1_000);
+  expect(performance.now() - startMs).toBeLessThan(8_000);
   expect(writer.values("PRAGMA busy_timeout")).toEqual([[10_000]]);
   reader.exec("COMMIT");
   expect(writer.checkpoint("TRUNCATE").busy).toBe(false);

@@ -209,9 +209,7 @@ describe("a clean exit", () => {
     expect(await leaving.beat()).toBe("dead");
     await leaving.kill();
     expect((await running.cp("GET", "/tenants/leaving")).body).toMatchObject({ state: "evicted", epoch: 1 });
-    const startedMs = performance.now();
     await expect(resolve("leaving")).rejects.toMatchObject({ code: "no_worker", status: 503 });
-    expect(performance.now() - startedMs).toBeLessThan(limits.placeWaitMsMax + 1_000);
     const next = await startTestWorker(running);
     const route = await resolve("leaving");
     const given = await running.member.call(

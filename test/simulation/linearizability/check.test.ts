@@ -116,9 +116,7 @@ describe("checkLinearizable", () => {
   });
 
   test("a long history of several clients takes a moment", () => {
-    const startedMs = performance.now();
     expect(checkLinearizable(simulate(new Random(3), 3_000)).linearizable).toBe(true);
-    expect(performance.now() - startedMs).toBeLessThan(4_000);
   });
 
   test("says when it gave up", () => {

@@ -302,7 +302,7 @@ test("a dead mail server blocks no request", async () => {
     const startedMs = performance.now();
     await guest().collection("members").requestVerification("dead@example.com");
     await guest().collection("members").requestOTP("dead@example.com");
-    expect(performance.now() - startedMs).toBeLessThan(2_000);
+    expect(performance.now() - startedMs).toBeLessThan(limits.mailConnectMs);
   } finally {
     silent.close();
   }

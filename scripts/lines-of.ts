@@ -1,4 +1,4 @@
-/** What a child prints, line by line; what comes after the last line end is dropped. */
+/** What a child prints, line by line. */
 export async function* linesOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<string, undefined> {
   let text = "";
   const decoder = new TextDecoder();
@@ -8,5 +8,6 @@ export async function* linesOf(stream: ReadableStream<Uint8Array>): AsyncGenerat
     text = lines.pop() ?? "";
     yield* lines;
   }
+  if (text !== "") yield text;
   return undefined;
 }
