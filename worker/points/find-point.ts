@@ -52,6 +52,8 @@ export async function findPoint(options: FindOptions, at: Point | undefined): Pr
   const times = new TxidTimes(store, data, signal);
   const isTime = typeof at === "string";
   const timeMs = isTime ? Date.parse(at) : Infinity;
+  if (isTime && timeMs > options.nowMs + limits.clockSkewMsMax)
+    throw notFound(at, "that time has not come", {});
   const txid = typeof at === "number" ? at : await times.newestAt(ranges, timeMs);
   const around = neighbours(ranges, typeof txid === "number" ? txid : (0 as Txid));
   const named = async (one: Txid | undefined): Promise<RestorablePoint | undefined> =>

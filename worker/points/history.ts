@@ -1,7 +1,6 @@
 import type { DatabaseName, TenantId, Txid } from "../../shared/ids.ts";
 import type { ObjectStore, RequestOptions } from "../../shared/objects/contract.ts";
-import type { ChainFile } from "../replication/chain.ts";
-import { isSnapshot } from "../replication/maintenance-plan.ts";
+import { type ChainFile, isSnapshot } from "../replication/chain.ts";
 import { type BundleFile, listTenantObjects } from "../replication/tenant-objects.ts";
 
 /** What of one database is under a prefix: files that bring it to their last TXID, and bundles of single flushes. */

@@ -122,7 +122,11 @@ describe("restorePoint", () => {
     expect(second.next?.txid).toBe((second.point.txid + 1) as Txid);
     expect(textsOf(await restored(id, second.point.txid))).toEqual(["one", "two"]);
     expect(textsOf(await restored(id, iso((times[0] as number) + 1)))).toEqual(["one"]);
-    expect(textsOf(await restored(id, iso(clock.nowMs() + HOUR)))).toEqual(["one", "two", "three"]);
+    expect(textsOf(await restored(id, iso(clock.nowMs())))).toEqual(["one", "two", "three"]);
+    await expect(findPoint(options(id), iso(clock.nowMs() + HOUR))).rejects.toMatchObject({
+      code: "point_not_found",
+      message: expect.stringContaining("has not come"),
+    });
     expect(textsOf(await restored(id, undefined))).toEqual(["one", "two", "three"]);
     // Without its flushes only the ends of files are left.
     for await (const { key } of listAll(store, { prefix: `${tenantPrefix(id)}flushes/` }))

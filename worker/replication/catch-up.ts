@@ -6,9 +6,8 @@ import { limits } from "../../shared/limits.ts";
 import { decodeLtx } from "../../shared/ltx/decode.ts";
 import type { LtxFile } from "../../shared/ltx/ltx.ts";
 import type { ObjectStore } from "../../shared/objects/contract.ts";
-import { SNAPSHOT_LEVEL } from "../../shared/objects/layout.ts";
 import type { Assignment, Position } from "../../shared/protocol/internal.ts";
-import { type ChainFile, listChains } from "./chain.ts";
+import { type ChainFile, isSnapshot, listChains } from "./chain.ts";
 import { asDiskFull } from "./disk-full.ts";
 import { fetchObject } from "./fetch-object.ts";
 import { DatabaseLedger, emptyChain } from "./ledger.ts";
@@ -153,8 +152,6 @@ export function bytesOf({ databases }: RestoredTenant): number {
   for (const { path } of databases.values()) bytes += statSync(path, { throwIfNoEntry: false })?.size ?? 0;
   return bytes;
 }
-
-const isSnapshot = ({ level, minTxid }: ChainFile): boolean => level === SNAPSHOT_LEVEL || minTxid === 1;
 
 const otherEnd = (tenant: TenantId, name: DatabaseName): SystemError =>
   new SystemError(

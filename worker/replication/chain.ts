@@ -15,6 +15,10 @@ export interface ChainFile {
   modifiedMs: number;
 }
 
+/** Holds every page: from TXID 1 on, at whatever level it stands. */
+export const isSnapshot = ({ level, minTxid }: Pick<ChainFile, "level" | "minTxid">): boolean =>
+  level === SNAPSHOT_LEVEL || minTxid === 1;
+
 /** What a key below `litestream/` says; undefined for none of ours. */
 export function parseChainKey(
   name: string,
@@ -70,9 +74,7 @@ export async function listChains(
  * @throws SystemError `chain_gap` when files lie beyond a hole
  */
 export function planChain(files: readonly ChainFile[], from: Txid = 0 as Txid): ChainFile[] {
-  const snapshots = files.filter(
-    (file) => (file.level === SNAPSHOT_LEVEL || file.minTxid === 1) && file.maxTxid >= from,
-  );
+  const snapshots = files.filter((file) => isSnapshot(file) && file.maxTxid >= from);
   const start = snapshots.reduce<ChainFile | undefined>(
     (best, file) => (best === undefined || file.maxTxid > best.maxTxid ? file : best),
     undefined,

@@ -2,7 +2,7 @@ import { SystemError } from "../../shared/errors.ts";
 import type { Epoch, TenantId } from "../../shared/ids.ts";
 import { limits } from "../../shared/limits.ts";
 import type { ObjectStore } from "../../shared/objects/contract.ts";
-import { condemnedKey, condemnedPrefix } from "../../shared/objects/layout.ts";
+import { condemnedKey, tenantPrefix } from "../../shared/objects/layout.ts";
 import { getBytes } from "../../shared/objects/read.ts";
 import { z } from "zod";
 import type { Clock } from "./clock.ts";
@@ -79,7 +79,7 @@ export class Condemned {
     const { store, signal } = this.#options;
     const bytes = await getBytes(store, record, { signal });
     if (bytes === undefined) return [];
-    const prefix = condemnedPrefix(tenant).slice(0, -"condemned/".length);
+    const prefix = tenantPrefix(tenant);
     const parsed = recordSchema.safeParse(parseJson(bytes));
     const ours =
       parsed.success &&

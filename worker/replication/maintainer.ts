@@ -6,7 +6,7 @@ import type { Pin } from "../../shared/protocol/points.ts";
 import { readPin } from "../points/pins.ts";
 import type { UploadKeeper, UploadOwner } from "../points/upload-keeper.ts";
 import type { Bulk } from "./bulk/work.ts";
-import { type ChainFile, planChain } from "./chain.ts";
+import { type ChainFile, isSnapshot, planChain } from "./chain.ts";
 import type { Clock } from "./clock.ts";
 import { compact } from "./compact.ts";
 import type { Condemned, CondemnedOwner } from "./condemned.ts";
@@ -14,7 +14,6 @@ import { type DatabaseLedger, chainStats } from "./ledger.ts";
 import {
   type Waiting,
   deletionVisitMs,
-  isSnapshot,
   nextCompactionMs,
   planCompactions,
   planRetention,

@@ -1,6 +1,6 @@
 import { limits } from "../../shared/limits.ts";
 import { SNAPSHOT_LEVEL } from "../../shared/objects/layout.ts";
-import { type ChainFile, planChain } from "./chain.ts";
+import { type ChainFile, isSnapshot, planChain } from "./chain.ts";
 
 /** Files of one level that become one file of the next. */
 export interface Compaction {
@@ -105,8 +105,6 @@ function uncompacted(files: readonly ChainFile[], level: 2 | 3): ChainFile[] {
     .filter((file) => file.level === level - 1 && file.maxTxid > reach && !isSnapshot(file))
     .toSorted((a, b) => a.minTxid - b.minTxid || a.maxTxid - b.maxTxid);
 }
-
-export const isSnapshot = (file: ChainFile): boolean => file.level === SNAPSHOT_LEVEL || file.minTxid === 1;
 
 const isHigher = (one: ChainFile, file: ChainFile): boolean => !isSnapshot(one) && one.level > file.level;
 

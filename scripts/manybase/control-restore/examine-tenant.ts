@@ -6,7 +6,7 @@ import { dataKeysPrefix, pinKey } from "../../../shared/objects/layout.ts";
 import { getBytes } from "../../../shared/objects/read.ts";
 import type { TenantRecord } from "../../../control/domain/records.ts";
 import { originSteps } from "../../../worker/points/origin.ts";
-import { isSnapshot } from "../../../worker/replication/maintenance-plan.ts";
+import { isSnapshot } from "../../../worker/replication/chain.ts";
 import { parallel } from "../../../worker/replication/parallel.ts";
 import { SealedLogs, type TailItem } from "../../../worker/replication/sealed-log.ts";
 import {

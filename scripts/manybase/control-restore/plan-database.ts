@@ -1,8 +1,7 @@
 import type { DatabaseName, Txid } from "../../../shared/ids.ts";
 import type { DataEntry } from "../../../shared/log/log.ts";
 import type { Position } from "../../../shared/protocol/internal.ts";
-import type { ChainFile } from "../../../worker/replication/chain.ts";
-import { isSnapshot } from "../../../worker/replication/maintenance-plan.ts";
+import { type ChainFile, isSnapshot } from "../../../worker/replication/chain.ts";
 import type { TailItem } from "../../../worker/replication/sealed-log.ts";
 import type { BundleFile } from "../../../worker/replication/tenant-objects.ts";
 import { type Span, spansBetween } from "./log-holes.ts";
