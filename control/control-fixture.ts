@@ -57,17 +57,24 @@ export interface TestControlOptions {
   /** Between control and its store: for faults. */
   wrapStore?: (store: ReplicatedStore) => ReplicatedStore;
   wrapObjects?: (objects: ObjectStore) => ObjectStore;
+  /** Instead of raft in the directory. */
+  openStore?: () => Promise<ReplicatedStore>;
 }
 
 /** Starts on `directory`, or on a new one. */
 export async function startTestControl(
   directory?: string,
   change: Partial<ControlParts> = {},
-  { port = 0, wrapStore = (store) => store, wrapObjects = (objects) => objects }: TestControlOptions = {},
+  {
+    port = 0,
+    wrapStore = (store) => store,
+    wrapObjects = (objects) => objects,
+    openStore,
+  }: TestControlOptions = {},
 ): Promise<TestControl> {
   const at = directory ?? (await mkdtemp(join(tmpdir(), "manybase-control-")));
   const objects = await openObjectStore(`file:${join(at, "store")}`, {});
-  const store = await openRaftStore({ directory: join(at, "control") });
+  const store = await (openStore?.() ?? openRaftStore({ directory: join(at, "control") }));
   const control = await openControl({
     store: wrapStore(store),
     objects: wrapObjects(objects),

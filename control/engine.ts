@@ -3,6 +3,7 @@ import type { Logger } from "pino";
 import type { SystemError } from "../shared/errors.ts";
 import type { Keyring } from "../shared/protocol/keys.ts";
 import { openEtcdStore } from "./etcd/etcd-store.ts";
+import { ETCD_PREFIX } from "./etcd/layout.ts";
 import type { EngineOptions } from "./engine-options.ts";
 import { type OpenMember, openMember } from "./raft/cluster.ts";
 
@@ -25,7 +26,7 @@ export async function openEngine(options: EngineOptions, parts: EngineParts): Pr
   const url = options.advertise ?? parts.url;
   if (options.engine === "etcd") {
     const id = options.memberId ?? crypto.randomUUID();
-    const store = await openEtcdStore({ urls: options.urls, prefix: "manybase", id, url });
+    const store = await openEtcdStore({ urls: options.urls, prefix: ETCD_PREFIX, id, url, onFailure: fail });
     return { store, accept: () => new Response(null, { status: 404 }) };
   }
   const { memberId, founders, join: joins } = options;

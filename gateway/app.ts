@@ -5,7 +5,7 @@ import { type Slug, parseSlug, parseTenantId } from "../shared/ids.ts";
 import { HEADERS } from "../shared/protocol/headers.ts";
 import type { RouteLimits } from "../shared/protocol/internal.ts";
 import { type DashboardFiles, serveDashboard } from "./dashboards/serve-file.ts";
-import { Hosts, pathOf } from "./host.ts";
+import { type HostMeaning, Hosts, pathOf } from "./host.ts";
 import type { Observer } from "./observe/access-log.ts";
 import { page } from "./pages/page.ts";
 import { problem } from "./pages/problem.ts";
@@ -13,16 +13,17 @@ import { Breakers } from "./proxy/breakers.ts";
 import { Doubts } from "./proxy/doubts.ts";
 import { GrantSigner } from "./proxy/grant-signer.ts";
 import { sendByFetch } from "./proxy/upstream.ts";
+import { Answer } from "./proxy/answer.ts";
 import { type Client, type Exchange, openExchange } from "./proxy/exchange.ts";
 import { type Rate, RateLimiter, clientName, rateHeaders, refuseWhenEmpty } from "./proxy/rate-limits.ts";
-import { NO_BODY_ONCE, type ReplayableBody, replayableBody } from "./proxy/replayable-body.ts";
+import { NO_BODY, NO_BODY_ONCE, type ReplayableBody, replayableBody } from "./proxy/replayable-body.ts";
 import { serveOperators } from "./proxy/serve-operators.ts";
 import { type TenantProxy, type TenantProxyState, refuseByState, serveTenant } from "./proxy/serve-tenant.ts";
-import { SlowReaders } from "./proxy/slow-readers.ts";
 import { type TrustedProxies, clientBehind } from "./proxy/trusted-proxies.ts";
 import { Turns, type TurnsOptions } from "./proxy/turns.ts";
-import type { Try } from "./proxy/try-worker.ts";
+import type { Upgrade } from "./proxy/try-worker.ts";
 import { TLS_ASK_PATH, TlsAsk, tenantOfHost } from "./tls/tls-ask.ts";
+import type { Incoming } from "./proxy/incoming.ts";
 
 export interface GatewayOptions extends TenantProxy {
   /** Tenants are `<slug>.<domain>`. */
@@ -33,13 +34,15 @@ export interface GatewayOptions extends TenantProxy {
   /** Per client address, but for loopback ones: those are the owner's, or a proxy's on this machine. */
   clientRate?: Rate;
   turns?: TurnsOptions;
+  /** Among which rates and turns are divided: each knows only its own requests. */
+  threads?: number;
   /** `x-tenant-id` names the tenant, by id or slug, on hosts that name none. */
   tenantHeader?: boolean;
   /** Proxies in front whose word on the client's address and protocol counts. */
   trustedProxies?: TrustedProxies;
   /** The built files of the dashboards; a page of ours stands for those that are not there. */
   dashboards?: DashboardFiles;
-  /** How long a client may let us wait for its next bytes, or for taking ours, beside what its bytes earn. */
+  /** How long a client may let us wait for its next bytes, beside what its bytes earn. */
   clientWaitMs?: number;
   /** An edge in front bounds bodies and the time that they take: large ones are handed on untouched. */
   bodiesAreBounded?: boolean;
@@ -53,10 +56,7 @@ export interface GatewayOptions extends TenantProxy {
 /** What an adapter adds to a request. */
 export type GatewayBindings = {
   client: Client;
-  /** Turns this connection into a WebSocket that is joined with one to the target; absent where the runtime cannot. */
-  upgrade?: NonNullable<Try["upgrade"]>;
-  /** Ends the connection although an answer is on its way; absent where the runtime cannot. */
-  hangUp?: () => void;
+  upgrade?: Upgrade;
 };
 
 /** Numbers of this moment. */
@@ -68,14 +68,10 @@ export interface GatewayGauges {
 }
 
 export interface Gateway {
+  /** The same over fetch and, where connections are our own, without the Web's objects. */
+  answer: (request: Incoming, bindings: GatewayBindings) => Promise<Answer | Response>;
   fetch: (request: Request, bindings: GatewayBindings) => Response | Promise<Response>;
   gauges: GatewayGauges;
-}
-
-/** What a request can do to the connection that it came on. */
-interface Connection {
-  upgrade: GatewayBindings["upgrade"];
-  hangUp: GatewayBindings["hangUp"];
 }
 
 interface State {
@@ -83,8 +79,6 @@ interface State {
   hosts: Hosts;
   proxy: TenantProxyState;
   tlsAsk: TlsAsk;
-  /** Undefined where the edge in front watches clients. */
-  readers: SlowReaders | undefined;
   turns: Turns;
   /** By the gateway's own rate, if it has one, or a tenant's. */
   tenantRates: RateLimiter;
@@ -93,7 +87,9 @@ interface State {
 
 /** The gateway as a pure function over fetch; adapters/ run it on a runtime. */
 export function createGateway(options: GatewayOptions): Gateway {
-  const { source, table, tenantRate, clientRate, turns } = options;
+  const { source, table, tenantRate, clientRate } = options;
+  const threads = options.threads ?? 1;
+  const turns = options.turns ?? { totalMax: limits.turnsMax, tenantMax: limits.turnsPerTenantMax };
   const state: State = {
     options,
     hosts: new Hosts(options.domain),
@@ -107,32 +103,20 @@ export function createGateway(options: GatewayOptions): Gateway {
       holding: 0,
     },
     tlsAsk: new TlsAsk(options),
-    readers: options.bodiesAreBounded === true ? undefined : new SlowReaders(options.clientWaitMs),
-    turns: new Turns(turns ?? { totalMax: limits.turnsMax, tenantMax: limits.turnsPerTenantMax }),
-    tenantRates: new RateLimiter(tenantRate ?? UNLIMITED),
-    clientRates: clientRate === undefined ? undefined : new RateLimiter(clientRate),
+    turns: new Turns({
+      totalMax: shareOf(turns.totalMax, threads),
+      tenantMax: shareOf(turns.tenantMax, threads),
+    }),
+    tenantRates: new RateLimiter(tenantRate === undefined ? UNLIMITED : shareOfRate(tenantRate, threads)),
+    clientRates: clientRate === undefined ? undefined : new RateLimiter(shareOfRate(clientRate, threads)),
   };
   const app = new Hono<{ Bindings: GatewayBindings }>();
-  app.all("*", async ({ req: { raw: request }, env: { client, upgrade, hangUp } }) => {
-    const from =
-      options.trustedProxies === undefined
-        ? client
-        : clientBehind(options.trustedProxies, request.headers, client);
-    const exchange = openExchange(request, from);
-    const response = await answer(state, request, exchange, { upgrade, hangUp }).catch((error: unknown) => {
-      if (!(error instanceof UserError) && !(error instanceof SystemError) && !request.signal.aborted)
-        options.onError(error);
-      return problem(request, error);
-    });
-    // A response that became a WebSocket has no head of ours.
-    if (upgrade === undefined || response.status !== 101) {
-      response.headers.set(HEADERS.requestId, exchange.requestId);
-      if (exchange.allowance !== undefined) rateHeaders(response.headers, exchange.allowance);
-    }
-    options.observe?.(exchange, request, response.status);
-    return response;
+  app.all("*", async ({ req: { raw: request }, env }) => {
+    const given = await serve(state, request, env);
+    return given instanceof Response ? given : given.toResponse();
   });
   return {
+    answer: (request, bindings) => serve(state, request, bindings),
     fetch: (request, bindings) => app.fetch(request, bindings),
     gauges: {
       holding: () => state.proxy.holding,
@@ -143,14 +127,42 @@ export function createGateway(options: GatewayOptions): Gateway {
   };
 }
 
-async function answer(
+/** Never throws: what went wrong is an answer, too. */
+async function serve(
   state: State,
-  request: Request,
-  exchange: Exchange,
-  connection: Connection,
-): Promise<Response> {
+  request: Incoming,
+  { client, upgrade }: GatewayBindings,
+): Promise<Response | Answer> {
   const { options } = state;
-  const { domain } = options;
+  const proxies = options.trustedProxies;
+  const from = proxies === undefined ? client : clientBehind(proxies, request.headers, client);
+  const exchange = openExchange(request, from);
+  let given: Response | Answer;
+  try {
+    given = await answer(state, request, exchange, upgrade);
+  } catch (error) {
+    if (!(error instanceof UserError) && !(error instanceof SystemError) && !request.signal.aborted) {
+      options.onError(error);
+    }
+    given = await problem(request, error);
+  }
+  // A response that became a WebSocket of the runtime's has no head of ours.
+  if (given.status !== 101 || given instanceof Answer) {
+    const fields = given instanceof Answer ? given : given.headers;
+    fields.set(HEADERS.requestId, exchange.requestId);
+    if (exchange.allowance !== undefined) rateHeaders(fields, exchange.allowance);
+  }
+  options.observe?.(exchange, request, given.status);
+  return given;
+}
+
+/** A tenant's request waits for nothing on its way to the worker where nothing has to be waited for. */
+function answer(
+  state: State,
+  request: Incoming,
+  exchange: Exchange,
+  upgrade: Upgrade | undefined,
+): Promise<Response | Answer> {
   refuseLongAddress(request);
   const { address } = exchange.client;
   if (state.clientRates !== undefined && !LOOPBACK.test(address)) {
@@ -158,9 +170,23 @@ async function answer(
     refuseWhenEmpty(exchange.allowance, "this address");
   }
   const host = state.hosts.read(request.headers.get("host"));
+  return host.kind === "tenant"
+    ? answerTenant(state, host.slug, request, exchange, upgrade)
+    : answerOther(state, host, request, exchange, upgrade);
+}
+
+async function answerOther(
+  state: State,
+  host: Exclude<HostMeaning, { kind: "tenant" }>,
+  request: Incoming,
+  exchange: Exchange,
+  upgrade: Upgrade | undefined,
+): Promise<Response | Answer> {
+  const { options } = state;
+  const { domain } = options;
   const own = host.kind === "foreign" ? await tenantOfHost(options, host.name) : undefined;
-  const slug = host.kind === "tenant" ? host.slug : (own ?? tenantOfHeader(state, request, host.kind));
-  if (slug !== undefined) return answerTenant(state, slug, request, exchange, connection);
+  const slug = own ?? tenantOfHeader(state, request, host.kind);
+  if (slug !== undefined) return answerTenant(state, slug, request, exchange, upgrade);
   if (host.kind === "base" || host.kind === "foreign") {
     const { pathname, search } = pathOf(request);
     // The proxy that asks knows this gateway by an address or a name of its own.
@@ -202,19 +228,18 @@ async function answer(
 async function answerTenant(
   state: State,
   slug: Slug,
-  request: Request,
+  request: Incoming,
   exchange: Exchange,
-  connection: Connection,
-): Promise<Response> {
+  upgrade: Upgrade | undefined,
+): Promise<Response | Answer> {
   const { options, proxy, turns, tenantRates } = state;
-  const { upgrade, hangUp } = connection;
   exchange.kind = "tenant";
   exchange.tenant = slug;
   const known = options.table.findStale(slug);
   const bounds = known?.limits;
   // Names that nobody has must not push the buckets of those that are used out of memory.
   if (known !== undefined && (options.tenantRate !== undefined || bounds?.requestsPerSecond !== undefined)) {
-    const allowance = tenantRates.take(slug, rateOf(bounds) ?? options.tenantRate);
+    const allowance = tenantRates.take(slug, rateOf(bounds, options.threads));
     // The client is told of the bound that it is nearer to.
     if (exchange.allowance === undefined || allowance.remaining < exchange.allowance.remaining) {
       exchange.allowance = allowance;
@@ -226,23 +251,23 @@ async function answerTenant(
     if (page !== undefined) return page;
   }
   const socket = request.headers.get("upgrade")?.toLowerCase() === "websocket";
-  const body = socket ? NO_BODY_ONCE : await bodyOf(options, request, bounds);
+  const reading = socket ? NO_BODY_ONCE : request.body === null ? NO_BODY : bodyOf(options, request, bounds);
+  const body = reading instanceof Promise ? await reading : reading;
   const taken = turns.take(slug, request, turnsOf(options, bounds));
   const end = typeof taken === "function" ? taken : await taken;
   try {
-    const response = await serveTenant(proxy, slug, {
+    return await serveTenant(proxy, slug, {
       request,
       exchange,
       body,
       ...(socket && upgrade !== undefined ? { upgrade } : {}),
     });
-    return watched(state, response, hangUp);
   } finally {
     end();
   }
 }
 
-function tenantOfHeader({ options }: State, request: Request, kind: string): Slug | undefined {
+function tenantOfHeader({ options }: State, request: Incoming, kind: string): Slug | undefined {
   if (options.tenantHeader !== true || (kind !== "base" && kind !== "foreign")) return undefined;
   const value = request.headers.get(HEADERS.tenantId);
   if (value === null) return undefined;
@@ -257,21 +282,32 @@ const LOOPBACK = /^(?:127\.|::1$|::ffff:127\.)/;
 const UNLIMITED: Rate = { perSecond: Number.MAX_SAFE_INTEGER, burst: Number.MAX_SAFE_INTEGER };
 
 /** A tenant's own rate, with room for twice as many at once. */
-function rateOf(bounds: RouteLimits | undefined): Rate | undefined {
+function rateOf(bounds: RouteLimits | undefined, threads = 1): Rate | undefined {
   const perSecond = bounds?.requestsPerSecond;
-  return perSecond === undefined ? undefined : { perSecond, burst: Math.max(1, Math.ceil(perSecond * 2)) };
+  if (perSecond === undefined) return undefined;
+  return shareOfRate({ perSecond, burst: Math.max(1, Math.ceil(perSecond * 2)) }, threads);
+}
+
+/** What one of so many threads may let through, at least 1. */
+function shareOf(count: number, threads: number): number {
+  return Math.max(1, Math.floor(count / threads));
+}
+
+function shareOfRate({ perSecond, burst }: Rate, threads: number): Rate {
+  return { perSecond: perSecond / threads, burst: shareOf(burst, threads) };
 }
 
 /** Where requests cannot wait for one another (Workers) nobody has turns. */
 function turnsOf(options: GatewayOptions, bounds: RouteLimits | undefined): number | undefined {
-  return options.timersEndWithRequests === true ? undefined : bounds?.concurrentRequests;
+  const own = options.timersEndWithRequests === true ? undefined : bounds?.concurrentRequests;
+  return own === undefined ? undefined : shareOf(own, options.threads ?? 1);
 }
 
 /** The tenants' admin app, at `/_/` of every tenant that is served. */
 async function tenantDashboard(
   { table, source, dashboards }: GatewayOptions,
   slug: Slug,
-  request: Request,
+  request: Incoming,
 ): Promise<Response | undefined> {
   const { pathname } = pathOf(request);
   if (pathname !== "/_" && !pathname.startsWith("/_/")) return undefined;
@@ -283,7 +319,7 @@ async function tenantDashboard(
 /** A tenant's bound can only be below the gateway's. */
 function bodyOf(
   options: GatewayOptions,
-  request: Request,
+  request: Incoming,
   bounds: RouteLimits | undefined,
 ): Promise<ReplayableBody> | ReplayableBody {
   const length = Number(request.headers.get("content-length") ?? Number.NaN);
@@ -300,18 +336,7 @@ function bodyOf(
   return replayableBody(request, bytesMax, options.clientWaitMs);
 }
 
-/** An answer that is in the system's buffers at once needs no reader; one that streams may be left unread for ever. */
-function watched({ readers }: State, response: Response, hangUp: GatewayBindings["hangUp"]): Response {
-  if (readers === undefined || response.status === 101) return response;
-  const length = response.headers.get("content-length");
-  if (length !== null && Number(length) <= limits.readerFreeBytesMax) return response;
-  // Asked for last: some runtimes make a stream of a body that nobody asked for as one.
-  const { body } = response;
-  if (body === null) return response;
-  return new Response(readers.watch(body, hangUp), response);
-}
-
-function refuseLongAddress(request: Request): void {
+function refuseLongAddress(request: Incoming): void {
   if (request.url.length > limits.urlCharactersMax) {
     throw new UserError("too_large", "Cannot take this request: its address is too long");
   }

@@ -1,5 +1,6 @@
 import { limits } from "../shared/limits.ts";
 import { type Slug, RESERVED_SLUGS, parseSlug } from "../shared/ids.ts";
+import type { Incoming } from "./proxy/incoming.ts";
 
 /** What a host name stands for on this platform. */
 export type HostMeaning =
@@ -76,14 +77,17 @@ export class Hosts {
   }
 }
 
-/** A URL whose parts stay as they are when it is parsed: without `/.`, which is looked for apart, and what would be escaped. */
-const PLAIN = /^https?:\/\/[^/?#\\]+(\/(?:[\w\-.~/:@!$&()*+,;=]|%(?!2e))*)(\?[\w\-.~/:@!$&()*+,;=%?]*)?$/i;
+/** A URL, or its path alone, whose parts stay as they are when it is parsed: without `/.`, which is looked for apart, and what would be escaped. */
+const PLAIN =
+  /^(?:https?:\/\/[^/?#\\]+)?(\/(?:[\w\-.~/:@!$&()*+,;=]|%(?!2e))*)(\?[\w\-.~/:@!$&()*+,;=%?]*)?$/i;
 
-/** The request's path and query. Where the host was no URL's, Bun gives a request the path alone as its URL. */
-export function pathOf({ url }: Request): { pathname: string; search: string } {
+/** The request's path and query. */
+export function pathOf({ url }: Pick<Incoming, "url">): { pathname: string; search: string } {
   const plain = PLAIN.exec(url);
   const pathname = plain?.[1];
-  if (pathname === undefined || pathname.includes("/.")) return new URL(url, "http://gateway");
+  if (pathname === undefined || pathname.includes("/.")) {
+    return new URL(url.startsWith("/") ? `http://gateway${url}` : url);
+  }
   const search = plain?.[2] ?? "";
   return { pathname, search: search === "?" ? "" : search };
 }

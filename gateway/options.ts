@@ -63,11 +63,17 @@ export const OPTIONS = {
     default: String(limits.importBytesMax),
     help: "The largest request body.",
   },
+  threads: {
+    value: "<n>",
+    env: "MANYBASE_GATEWAY_THREADS",
+    default: "1",
+    help: "Threads that serve, each its share of the connections; rates and bounds are divided among them, to at least 1 each.",
+  },
   "client-wait": {
     value: "<seconds>",
     env: "MANYBASE_GATEWAY_CLIENT_WAIT",
     default: String(limits.bodyWaitMsMax / 1000),
-    help: "How long a client may keep us waiting for its body, or for reading our answer; what it moves earns it more.",
+    help: "How long a client may keep us waiting for its head (12 at most), for its body, or for reading our answer; what it moves earns it more.",
   },
   "trusted-proxies": {
     value: "<networks>",

@@ -1,19 +1,11 @@
 import { SystemError, UserError } from "../shared/errors.ts";
 import { limits } from "../shared/limits.ts";
 import { helpText, parseListen, parseOptions } from "../shared/options.ts";
-import { followKeys } from "../shared/protocol/follow-keys.ts";
-import { type Keyring, LiveKeyring, parseKeyring } from "../shared/protocol/keys.ts";
-import { createGateway } from "./app.ts";
-import { builtFiles } from "./dashboards/built-files.ts";
-import { type DashboardFiles, filesInMemory } from "./dashboards/serve-file.ts";
-import { asciiHost } from "./host.ts";
-import { type Observer, accessLog, parseAccessLogLevel } from "./observe/access-log.ts";
-import { OPTIONS, parseCount, parseRate } from "./options.ts";
-import { parseTrustedProxies } from "./proxy/trusted-proxies.ts";
-import { RouteCopy } from "./routes/route-copy.ts";
-import { RouteSource } from "./routes/route-source.ts";
-import { RouteTable } from "./routes/route-table.ts";
-import type { Handler, Listening, Runtime } from "./runtime.ts";
+import { type Log, type Values, assemble, clientWaitMs } from "./assemble.ts";
+import type { ClientOptions, Handle } from "./front/client-connection.ts";
+import { joinIn, listenOn } from "./front/listen.ts";
+import { OPTIONS, parseCount } from "./options.ts";
+import type { Listening, Runtime, Threads } from "./runtime.ts";
 
 /** The gateway as a process, until it is stopped. Prints `gateway ready on <url>` when it listens. */
 export async function runGateway(runtime: Runtime): Promise<never> {
@@ -28,129 +20,74 @@ export async function runGateway(runtime: Runtime): Promise<never> {
   return runtime.exit(0);
 }
 
-async function run(runtime: Runtime): Promise<void> {
+/** The same of one thread, until it is stopped. */
+export async function run(runtime: Runtime): Promise<void> {
   const { values, help } = parseOptions(OPTIONS, runtime.arguments, runtime.environment);
   if (help) {
     const about = "Takes requests and forwards them to the worker of their tenant.";
     runtime.print(helpText("deno run gateway [options]", about, OPTIONS));
     return;
   }
-  const { stopping } = runtime;
-  const controlUrl = values.control ?? "";
-  const log = (level: string, message: string) =>
+  const { stopping, thread } = runtime;
+  const log: Log = (level, message) =>
     runtime.complain(JSON.stringify({ part: "gateway", level, time: Date.now(), message }));
-  const keys = readKeys(runtime, `${values.data}/keys/gateway.key`, log);
-  const table = new RouteTable();
-  const source = new RouteSource(table, { controlUrl, keys });
-  const routesFile = `${values.data}/gateway/routes.json`;
-  const copy = new RouteCopy(
-    table,
-    { read: () => runtime.readText(routesFile), write: (text) => runtime.replaceText(routesFile, text) },
-    controlUrl,
-  );
-  const unread = copy.load();
-  if (unread !== undefined) log("warn", unread);
-  const observers: Observer[] = [];
-  const lines = accessLog(parseAccessLogLevel(values["access-log"]), (line) => runtime.complain(line));
-  if (lines !== undefined) observers.push(lines);
-  const tenantRate = parseRate(values["tenant-rate"], "--tenant-rate", 2);
-  const clientRate = parseRate(values["client-rate"], "--client-rate", 4);
-  const proxies = values["trusted-proxies"];
-  const { dashboards } = values;
-  const gateway = createGateway({
-    domain: asciiHost(values.domain ?? "localhost").toLowerCase(),
-    keys,
-    table,
-    source,
-    fetch: runtime.fetch,
-    ...(runtime.send === undefined ? {} : { send: runtime.send }),
-    decodesBodies: runtime.decodesBodies,
-    bodyBytesMax: parseCount(values["body-bytes"], "--body-bytes", 1),
-    turns: {
-      totalMax: limits.turnsMax,
-      tenantMax: parseCount(values["tenant-requests"], "--tenant-requests", 1),
-    },
-    ...(tenantRate === undefined ? {} : { tenantRate }),
-    ...(clientRate === undefined ? {} : { clientRate }),
-    clientWaitMs: parseCount(values["client-wait"], "--client-wait", 1) * 1000,
-    ...(proxies === undefined ? {} : { trustedProxies: parseTrustedProxies(proxies, "--trusted-proxies") }),
-    ...(dashboards === undefined ? {} : { dashboards: await readDashboards(runtime, dashboards) }),
-    tenantHeader: values["allow-tenant-header"] !== undefined,
-    observe: (exchange, request, status) => {
-      for (const observe of observers) observe(exchange, request, status);
-    },
-    onError: (error) => log("error", error instanceof Error ? (error.stack ?? error.message) : String(error)),
+  const threads = parseCount(values.threads, "--threads", 1);
+  const { gateway, source, copy, observers, reload } = await assemble(runtime, values, threads, log);
+  const handle: Handle = (request, address) =>
+    gateway.answer(request, { client: { address, protocol: "http" }, upgrade: "tunnel" });
+  const front: ClientOptions = { handle, clientWaitMs: clientWaitMs(values) };
+  let others: Threads | undefined;
+  const counted = async (): Promise<unknown[]> => (await others?.ask("metrics")) ?? [];
+  const metrics = values.metrics === undefined ? undefined : await runtime.metrics(gateway.gauges, counted);
+  if (metrics !== undefined) observers.push(metrics.observe);
+  runtime.onReload(() => {
+    reload?.();
+    void others?.ask("reload");
   });
-  const servers: Listening[] = [];
-  if (values.metrics !== undefined) {
-    const metrics = await runtime.metrics(gateway.gauges);
-    observers.push(metrics.observe);
-    servers.push(await listenOn(runtime, metrics.answer, values.metrics, "--metrics"));
+  const warn = (trouble: string): void => log("warn", trouble);
+  const following = source.follow(stopping, warn);
+  if (thread !== undefined) {
+    thread.collect = metrics?.collect;
+    const { finished } = joinIn(runtime, front, thread.order.where);
+    thread.ready();
+    await Promise.all([following, drained(stopping, finished)]);
+    return;
   }
-  const background = [
-    source.follow(stopping, (trouble) => log("warn", trouble)),
-    copy.keep(stopping, (trouble) => log("warn", trouble)),
-  ];
-  const server = await listenOn(runtime, gateway.fetch, values.listen ?? "", "--listen");
-  servers.push(server);
-  const [metricsServer] = values.metrics === undefined ? [] : servers;
-  if (metricsServer !== undefined) runtime.print(`gateway metrics on ${metricsServer.url}`);
+  const { serve } = runtime;
+  const shared = threads > 1 && serve === undefined;
+  const where = { ...parseListen(values.listen ?? "", "--listen"), shared };
+  const server =
+    serve === undefined ? listenOn(runtime, front, where) : await serve(gateway.fetch, where, stopping);
+  if (shared) {
+    const port = Number(new URL(server.url).port);
+    const order = { arguments: runtime.arguments, where: { ...where, port } };
+    others = await runtime.startThreads?.(threads - 1, order, (message) => {
+      runtime.complain(`Cannot go on: a thread of the gateway died: ${message}`);
+      runtime.exit(1);
+    });
+  }
+  const servers = [server];
+  if (metrics !== undefined)
+    servers.push(listenForMetrics(runtime, values, { ...front, handle: metrics.answer }));
   runtime.print(`gateway ready on ${server.url}`);
-  const ended = Promise.all([...background, ...servers.map(({ finished }) => finished)]);
-  // Streams may go on for hours: they are given a moment to end by themselves.
-  await new Promise<void>((resolve) => {
+  const stopped = new Promise<unknown>((resolve) => {
+    stopping.addEventListener("abort", () => resolve(others?.ask("stop")), { once: true });
+  });
+  const ended = [following, copy.keep(stopping, warn), stopped, ...servers.map(({ finished }) => finished)];
+  await drained(stopping, Promise.all(ended));
+}
+
+function listenForMetrics(runtime: Runtime, values: Values, front: ClientOptions): Listening {
+  const at = parseListen(values.metrics ?? "", "--metrics");
+  const server = listenOn(runtime, front, { ...at, shared: false });
+  runtime.print(`gateway metrics on ${server.url}`);
+  return server;
+}
+
+/** Streams may go on for hours: they are given a moment to end by themselves. */
+function drained(stopping: AbortSignal, ended: Promise<unknown>): Promise<void> {
+  return new Promise<void>((resolve) => {
     stopping.addEventListener("abort", () => setTimeout(resolve, limits.gatewayDrainMs), { once: true });
     void ended.then(() => resolve());
   });
-}
-
-async function listenOn(
-  { serve, stopping }: Runtime,
-  handler: Handler,
-  where: string,
-  name: string,
-): Promise<Listening> {
-  try {
-    return await serve(handler, parseListen(where, name), stopping);
-  } catch (cause) {
-    if (cause instanceof UserError) throw cause;
-    const why = cause instanceof Error ? cause.message : String(cause);
-    throw new SystemError("address_in_use", `Cannot listen on ${where}: ${why}`, { cause });
-  }
-}
-
-async function readDashboards({ readFolder }: Runtime, folder: string): Promise<DashboardFiles> {
-  try {
-    return filesInMemory(await builtFiles(readFolder(folder, limits.dashboardFilesMax)));
-  } catch (cause) {
-    if (cause instanceof UserError) throw cause;
-    throw new UserError(
-      "invalid_directory",
-      `Cannot read --dashboards ${folder}: ${(cause as Error).message}`,
-      {
-        cause,
-      },
-    );
-  }
-}
-
-/** From the environment, else from the file, which is followed: also at each SIGHUP. */
-function readKeys(
-  { environment, readText, stopping, onReload }: Runtime,
-  file: string,
-  told: (level: string, message: string) => void,
-): Keyring {
-  const text = environment["MANYBASE_GATEWAY_KEY"];
-  if (text !== undefined && text !== "") return parseKeyring(text, "MANYBASE_GATEWAY_KEY");
-  try {
-    const read = (): string => readText(file);
-    const ring = new LiveKeyring(parseKeyring(read(), file));
-    onReload(followKeys({ ring, name: file, read, told }, stopping));
-    return ring;
-  } catch (cause) {
-    if (cause instanceof UserError) throw cause;
-    throw new UserError("invalid_option", `Cannot read ${file}: ${(cause as Error).message}`, {
-      hint: "Start `bun run control` first (it makes the keys), copy its gateway key here, or set MANYBASE_GATEWAY_KEY.",
-    });
-  }
 }

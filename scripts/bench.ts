@@ -8,7 +8,7 @@ const BENCHMARKS: Readonly<Record<string, string>> = {
   records: "the records API over HTTP, against prepared statements and a bare server",
   realtime: "events to many subscribers",
   hostile: "what endless statements of one tenant do to another",
-  tenants: "many open tenants: memory, timers, requests",
+  "open-tenants": "many open tenants: memory, descriptors, openings, timers, requests",
   restore: "a tenant restored from the object store",
   fleet: "commits of many tenants against a store with the latencies of S3",
   moves: "moves and drains under load",

@@ -54,6 +54,9 @@ const OPTIONS = {
   "body-bytes": { value: "<n|default>", help: "tenants update: the largest request body." },
   "retain-seconds": { value: "<n>", help: "tenants delete: how long it can be recovered." },
   force: { help: "workers remove: also one that serves." },
+  "reset-mfa": {
+    help: "tenants superuser: forget its authenticator, backup codes and passkeys, all of which it has lost.",
+  },
   logs: { help: "tenants export, restore: the request logs, too." },
   at: {
     value: "<time|txid>",
@@ -94,6 +97,7 @@ const OPTIONS = {
     value: "<key|none>",
     help: "control restore: this snapshot instead of the newest readable one; none: without.",
   },
+  etcd: { value: "<urls>", help: "control restore: into this etcd instead of a directory." },
   "accept-loss": {
     help: "control restore: give up what lies beyond missing objects, and tell what that is.",
   },

@@ -22,6 +22,7 @@ export const limits = {
   outageRefuseAfterMs: 2_000,
   asyncLagMsMax: 5_000,
   asyncLagBytesMax: 4 * 1024 * 1024,
+  asyncFlushMs: 20, // in which commits that nobody waits for share a cut
   asyncLagLookMs: 2, // between two looks at how long a WAL has become
   leaseProofMs: 300,
   // --- sealing (§5)
@@ -66,6 +67,8 @@ export const limits = {
   restoreRetryMsMin: 100,
   // --- large files, in threads
   bulkBytesMin: 4 * 1024 * 1024, // of LTX; less is done faster than it is handed over
+  cutInTurnBytesMax: 8 * 1024 * 1024, // of pages in one flush of a database; more are encoded in a thread
+  pagesPieceBytes: 512 * 1024, // read from a WAL in one turn, for a thread
   bulkThreadsMax: 4,
   bulkBackgroundThreadsMax: 2, // the others are for who waits for a load
   bulkThreadIdleMs: 30_000,
@@ -129,15 +132,18 @@ export const limits = {
   // --- SQLite
   checkpointPages: 1_000,
   walReadBytesMax: 4 * 1024 * 1024,
+  walFilesOpenMax: 256, // by capture's own descriptors
   sqliteBusyMs: 10_000,
-  statementCacheMax: 256,
-  pageCacheKibibytes: 2_000,
+  statementCacheMax: 256, // of one connection
+  statementsOpenMax: 8_192, // of all connections: some 75 MB
+  pageCacheKibibytes: 1_000, // of one connection; the operating system has the rest
   // --- tenants in a worker
   tenantsOpenMax: 10_000,
-  readersOpenMax: 500,
-  writersWarmMax: 1_000, // with a page cache; with the readers' this bounds all page caches of the process
+  readersOpenMax: 100, // beside transactions that stay open across turns
+  writersWarmMax: 1_000, // with a page cache and prepared statements; with the readers' this bounds all of the process
   secondariesOpenMax: 1_000, // databases beside data.db
-  descriptorsReserved: 1_024, // for connections, requests to the store, files in transit
+  secondariesWarmMax: 64,
+  descriptorsReserved: 1_280, // for connections, requests to the store, files in transit, walFilesOpenMax
   cleanCopyKeepMs: 24 * 60 * 60_000, // local files of tenants that did not come back
   tenantQueueMax: 1_000,
   tenantReleasesParallel: 64,
@@ -197,6 +203,8 @@ export const limits = {
   realtimeJournalRowCharactersMax: 64 * 1024,
   /** How long after a client's start changes are noted at least; more than twice the longest connection. */
   realtimeJournalActiveMs: 90 * 60_000,
+  /** Of an urlencoded body; Go reads no longer one. */
+  formTextCharactersMax: 10 * 1024 * 1024,
   /** Most messages of one resume. */
   realtimeReplayMax: 500,
   sniffBytesMax: 4_100,
@@ -204,6 +212,7 @@ export const limits = {
   batchTimeoutMsDefault: 3_000,
   batchBodyBytesMax: 128 * 1024 * 1024,
   formFileMemoryBytesMax: 1024 * 1024, // of one file of a form; larger ones wait on disk
+  formMemoryBytesMax: 8 * 1024 * 1024, // of all files of a form
   formPartsMax: 10_000,
   uploadMs: 5 * 60_000,
   uploadsParallel: 4,
@@ -277,6 +286,8 @@ export const limits = {
   logQueueEntriesMax: 20_000,
   logQueueEntriesSoft: 5_000, // then they are written before the time is over
   logBatchEntriesMax: 1_000, // one commit, one turn
+  logPackEntriesMin: 200, // fewer become rows at once
+  logPackedEntriesMax: 200_000, // some 4 MB; then the oldest become rows
   logFlushMs: 3_000,
   logUrlCharactersMax: 3_000,
   logHeaderCharactersMax: 2_000,
@@ -293,8 +304,13 @@ export const limits = {
   // --- what a tenant takes along when it moves
   carriedValuesMax: 8,
   carriedValueCharactersMax: 4_096,
+  stateEveryMs: 1_000, // one batch of changed values into the log
+  stateBatchBytesMax: 1024 * 1024,
+  stateBatchMsMax: 5, // of the main thread; the others are next
+  stateReadMs: 2_000, // what a dead worker's log says of them; then they start anew
   // --- control wakes tenants that are due
   wakeSweepMs: 60_000,
+  wakeSettleMs: 500, // after the first worker came
   /** The owner of a loaded tenant tells its next due time by itself within this. */
   wakeOwnerGraceMs: 90_000,
   wakesParallel: 16,
@@ -327,7 +343,7 @@ export const limits = {
   throttleRowsMax: 10_000,
   otpsLiveMax: 9,
   authOriginsMax: 5,
-  userAgentCharactersMax: 200,
+  userAgentBytesMax: 200,
   oauth2RequestMs: 15_000,
   oauth2SignInMs: 30_000,
   oauth2AnswerBytesMax: 1024 * 1024,
@@ -441,6 +457,8 @@ export const limits = {
   etcdNoteSeconds: 1_200,
   etcdCheckMs: 1_000,
   etcdRetryMs: 100,
+  etcdFoundRows: 100, // of a restored state in one txn: below what etcd takes without its options
+  etcdFoundCharacters: 512 * 1024,
   raftSnapshotWindowChunks: 8,
   raftFrameBytesMax: 64 * 1024 * 1024,
   raftLinkQueueBytesMax: 16 * 1024 * 1024,
@@ -527,12 +545,17 @@ export const limits = {
   upstreamIdleMs: 60_000,
   upstreamIdlePerWorkerMax: 512,
   upstreamOriginsMax: 10_000,
-  upstreamRequestsMax: 65_000, // open at a time on Bun, event streams among them
   urlCharactersMax: 16_384,
   hostCharactersMax: 262, // of a name and a port
   hostsReadMax: 10_000,
   headerBytesMax: 32 * 1024,
   headersMax: 200,
+  clientConnectionsMax: 50_000, // of a thread
+  clientBacklogMax: 4_096, // connections that wait to be taken
+  clientHeadBytesMax: 56 * 1024, // an address and headers of the sizes above
+  clientHeadMsMax: 12_000, // from its first byte, and from the connection's first moment
+  clientIdleMsMax: 180_000, // between two requests: longer than proxies in front keep connections
+  clientLingerMs: 1_000, // for who still sends while it is refused
   clientWatchMs: 100, // who waits no longer than this for an answer is not watched for leaving
   upstreamDoubtMs: 5_000, // without an answer for this long, control is asked whether the worker still has the tenant
   holdControlMsMax: 3_000,

@@ -42,6 +42,7 @@ import { Mailer } from "./mail/mailer.ts";
 import { oauth2Services } from "./oauth2-services.ts";
 import { Network } from "./outbound/network.ts";
 import { createFrame } from "./pb/frame.ts";
+import type { StrongFactor } from "./pb/sign-in.ts";
 import { fileCleanup } from "./pb/records/file-cleanup.ts";
 import { uploadSizes } from "./pb/records/upload-sizes.ts";
 import type { Tenant } from "./tenant/contract.ts";
@@ -55,6 +56,8 @@ const CRON_JOBS = [
   autoBackupJob,
   rateLimitersCleanupJob,
 ];
+
+export const STRONG_FACTORS: readonly StrongFactor[] = [totpFactor, passkeyFactor];
 
 /** The jobs of all tenants of a worker. @param work - see Crons */
 export function createCrons(work?: (tenant: Tenant) => () => void): Crons {
@@ -87,7 +90,7 @@ export function createTenantApp(options: TenantAppOptions = {}): TenantApp {
   const { network = new Network(), mailer = new Mailer({ network }), crons = createCrons() } = options;
   const log = options.log ?? createLog("api");
   const signIn = createSignIn({
-    factors: [totpFactor, passkeyFactor],
+    factors: STRONG_FACTORS,
     offers: [offerProviders, offerTotp, offerPasskeys],
     onSignedIn: (context, record) => noteOrigin(mailer, context, record),
   });

@@ -5,7 +5,7 @@ import { limits } from "../shared/limits.ts";
 import { helpText, parseListen, parseOptions } from "../shared/options.ts";
 import { followKeys } from "../shared/protocol/follow-keys.ts";
 import { type Keyring, LiveKeyring, joinKeyrings, parseKeyring } from "../shared/protocol/keys.ts";
-import { attach, createCrons, createTenantApp } from "./app.ts";
+import { STRONG_FACTORS, attach, createCrons, createTenantApp } from "./app.ts";
 import { ControlClient } from "./control-client/control-client.ts";
 import { type KeyProvider, openKeyProvider } from "./encryption/key-provider.ts";
 import { startWorkerServer } from "./http/server.ts";
@@ -138,7 +138,7 @@ async function run(): Promise<void> {
     ...listen,
     keys: joinKeyrings(memberKeys, gatewayKeys),
     app: createTenantApp({ mailer, network, crons }),
-    platform: createPlatformApp({ keys: memberKeys }),
+    platform: createPlatformApp({ keys: memberKeys, factors: STRONG_FACTORS }),
     member: createMemberApp({ keys: memberKeys, session: () => session }),
     metrics: () => metrics.text(),
     session: () => session,

@@ -17,7 +17,7 @@ function waitingClients(tenant: Tenant): RealtimeClients {
     unsubscribe({ id }, topic) {
       const client = hub.find(id);
       if (client === undefined) return;
-      const kept = client.topics.filter(({ base }) => base !== topic).map(({ name }) => name);
+      const kept = client.topics.map(({ name }) => name).filter((name) => name !== topic);
       hub.subscribe(client, kept, client.auth?.record);
     },
   };

@@ -9,10 +9,10 @@ import { Lease } from "./control-client/lease.ts";
 import { sharedFacts } from "./control-client/shared-facts.ts";
 import type { KeyProvider } from "./encryption/key-provider.ts";
 import type { Log } from "./log.ts";
+import { namedUploadsCounted } from "./pb/records/upload-sizes.ts";
 import { SQL_FUNCTIONS } from "./query/functions.ts";
 import { Departures } from "./member/departures.ts";
 import { Visitors } from "./member/visitors.ts";
-import { namedUploads } from "./model/records/named-uploads.ts";
 import type { AsyncLag } from "./replication/gate.ts";
 import type { ReplicationObserver } from "./replication/observer.ts";
 import { type TenantHost, createTenantHost } from "./tenant/host.ts";
@@ -91,7 +91,7 @@ export async function startSession(options: SessionOptions, signal: AbortSignal)
     bootstrap: options.bootstrap,
     keyProvider: options.keyProvider,
     sqlFunctions: SQL_FUNCTIONS,
-    namedUploads,
+    namedUploads: namedUploadsCounted,
     ...(options.observer === undefined ? {} : { observer: options.observer }),
     ...(options.asyncLag === undefined ? {} : { asyncLag: options.asyncLag }),
     onError: (error, tenant) =>

@@ -1,18 +1,26 @@
-import { type Epoch, type Incarnation, type LogSeq, type Slug, type TenantId } from "../../shared/ids.ts";
+import {
+  type Epoch,
+  type Incarnation,
+  type LogSeq,
+  type Slug,
+  type TenantId,
+  type Txid,
+} from "../../shared/ids.ts";
 import { limits } from "../../shared/limits.ts";
-import type { Positions, Tail } from "../../shared/protocol/internal.ts";
+import type { Position, Positions, Tail } from "../../shared/protocol/internal.ts";
 import {
   auditKey,
   BLOCKS,
   CLUSTER,
   domainKey,
   metadataRowKey,
+  pinRecordKey,
   sealKey,
   slugKey,
   tenantKey,
   workerKey,
 } from "../domain/keys.ts";
-import type { MetadataRow, TenantRecord, WorkerRecord } from "../domain/records.ts";
+import type { MetadataRow, PinRecord, TenantRecord, WorkerRecord } from "../domain/records.ts";
 import { raise } from "../domain/tenant-parts.ts";
 import { type KeptTenant, type TenantMetadata, digestOf } from "./metadata.ts";
 import type { ControlSnapshot } from "./snapshot.ts";
@@ -39,6 +47,13 @@ export interface LoggedTenant {
   encrypted: boolean;
 }
 
+/** A pin under a tenant's prefix: what a branch of it reads there. */
+export interface FoundPin {
+  parent: TenantId;
+  branch: TenantId;
+  databases: Record<string, Txid>;
+}
+
 /** What a restore gave up of a tenant (`--accept-loss`). */
 export interface TenantLoss {
   /** Claimed for that restore: what was written under earlier ones knows positions that are void. */
@@ -55,6 +70,7 @@ export interface RebuildInput {
   /** Numbers of that block that are given away. */
   used: number;
   tenants: ReadonlyMap<TenantId, FoundTenant>;
+  pins: readonly FoundPin[];
   logged: ReadonlyMap<TenantId, LoggedTenant>;
   logs: readonly FoundLog[];
   losses?: ReadonlyMap<TenantId, TenantLoss>;
@@ -65,7 +81,7 @@ export interface RebuildInput {
 export interface Rebuilt {
   rows: [key: string, value: unknown][];
   tenants: TenantRecord[];
-  /** Tenants of which only data was found: suspended, under a slug made from their id. */
+  /** Tenants of which only data, or a branch's pin, was found: suspended, under a slug made from their id. */
   orphans: TenantId[];
   /** Two tenants claimed one slug: the one with the older record got one made from its id. */
   renamed: { tenant: TenantId; slug: string }[];
@@ -89,7 +105,11 @@ export function rebuild(input: RebuildInput): Rebuilt {
     ...input.tenants.keys(),
     ...[...known.values()].map(({ id }) => id),
     ...logged.keys(),
+    ...input.pins.map(({ branch }) => branch),
   ]);
+  const pins = new Map(input.pins.map((pin) => [pin.branch, pin]));
+  const isEncrypted = (id: TenantId): boolean =>
+    (input.tenants.get(id)?.metadata?.kept ?? known.get(tenantKey(id)))?.encrypted === true;
   const orphans: TenantId[] = [];
   const built: { record: TenantRecord; written: [number, number] }[] = [];
   for (const id of [...ids].sort()) {
@@ -105,7 +125,9 @@ export function rebuild(input: RebuildInput): Rebuilt {
     const kept: KeptTenant | undefined = newer || old === undefined ? (metadata?.kept ?? old) : old;
     const tail = logged.get(id);
     if (kept === undefined) orphans.push(id);
-    const record = tenantOf(input, kept ?? orphanOf(id, at, tail), old, found, tail);
+    const pin = pins.get(id);
+    const made = kept ?? orphanOf(id, at, tail, pin, pin !== undefined && isEncrypted(pin.parent));
+    const record = tenantOf(input, made, old, found, tail);
     const written = newer && found?.written !== undefined ? found.written : snapshot;
     built.push({ record, written: [written?.block ?? 0, written?.revision ?? 0] });
     if (found !== undefined && found.keys.length > 0) {
@@ -129,6 +151,12 @@ export function rebuild(input: RebuildInput): Rebuilt {
       if (!rows.has(key)) rows.set(key, { domain, tenant: next.id, token: "", created: at, verified: at });
     }
     tenants.push(next);
+  }
+  for (const { branch, parent } of input.pins) {
+    const read = rows.get(tenantKey(branch)) as TenantRecord | undefined;
+    if (read?.origin?.tenant === parent) continue;
+    // Detached or purged since, and its pin was about to go.
+    rows.set(pinRecordKey(branch), { branch, parent, atMs: input.atMs, removing: true } satisfies PinRecord);
   }
   for (const { incarnation, endSeq, retired } of logs) {
     const before = snapshot?.rows.find(([key]) => key === workerKey(incarnation))?.[1] as
@@ -171,7 +199,12 @@ function tenantOf(
     Math.max(old?.epoch ?? 0, metadata?.epoch ?? 0, tail?.epochMax ?? 0) + limits.restoreEpochMargin;
   // Below a loss positions were given away anew: what was known of them before is not true any more.
   const isSince = { metadata: counts(found?.written?.block ?? 0), old: counts(input.snapshot?.block ?? 0) };
+  const begun = Object.entries(rest.origin?.databases ?? {}).map(([name, txid]): [string, Position] => [
+    name,
+    { txid, entryHash: "" },
+  ]);
   const base: Positions = [
+    Object.fromEntries(begun),
     loss?.base,
     isSince.metadata ? metadata?.base : undefined,
     isSince.old ? old?.base : undefined,
@@ -190,7 +223,15 @@ function tenantOf(
   };
 }
 
-function orphanOf(id: TenantId, at: string, tail: LoggedTenant | undefined): KeptTenant {
+function orphanOf(
+  id: TenantId,
+  at: string,
+  tail: LoggedTenant | undefined,
+  pin: FoundPin | undefined,
+  encrypted: boolean,
+): KeptTenant {
+  const origin =
+    pin === undefined ? {} : { origin: { tenant: pin.parent, encrypted, databases: pin.databases } };
   return {
     id,
     slug: recovered(id),
@@ -198,7 +239,8 @@ function orphanOf(id: TenantId, at: string, tail: LoggedTenant | undefined): Kep
     suspended: true,
     durability: "durable",
     virgin: false,
-    ...(tail?.encrypted === true ? { encrypted: true as const } : {}),
+    ...(tail?.encrypted === true || encrypted ? { encrypted: true as const } : {}),
+    ...origin,
     created: at,
   };
 }

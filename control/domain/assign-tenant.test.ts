@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import type { Epoch } from "../../shared/ids.ts";
 import { assignTenant } from "./assign-tenant.ts";
 import { Domain, refusal, seq, tenantId } from "./domain-fixture.ts";
 import { drainWorker, exitWorker } from "./end-worker.ts";
@@ -45,7 +46,7 @@ describe("assignTenant", () => {
     expect(domain.assign(id)).toMatchObject({
       epoch: 2,
       owner: { incarnation: next },
-      tails: [{ incarnation: old, endSeq: 7 }],
+      tails: [{ incarnation: old, endSeq: 7, epoch: 1 }],
       virgin: true,
     });
   });
@@ -63,8 +64,8 @@ describe("assignTenant", () => {
     });
     domain.register("4");
     expect(domain.assign(id).tails).toEqual([
-      { incarnation: owners[0]!, endSeq: seq(3) },
-      { incarnation: owners[2]!, endSeq: seq(9) },
+      { incarnation: owners[0]!, endSeq: seq(3), epoch: 1 as Epoch },
+      { incarnation: owners[2]!, endSeq: seq(9), epoch: 3 as Epoch },
     ]);
     expect(domain.tenant(id).epoch as number).toBe(4);
   });

@@ -47,7 +47,7 @@ export function assignTenant(view: View, meta: Meta, id: TenantId, loads?: Loads
       }),
     };
   }
-  const tails = withTail(tenant.tails, old, seal);
+  const tails = withTail(tenant, old, seal);
   const next = ownedBy({ ...tenant, tails, updated: isoTime(meta.atMs) }, worker.incarnation);
   return {
     draft: draft(

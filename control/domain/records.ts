@@ -88,8 +88,6 @@ export interface TenantRecord {
   domains?: string[];
   /** Custom host names that wait for their DNS record, see control/domains. */
   domainClaims?: string[];
-  /** Over its quota of the billing period: gateways refuse its requests. */
-  overQuota?: boolean;
   /** Only while there is an owner. */
   transfer?: Transfer;
   /** Only in state `deleted`. */

@@ -101,7 +101,6 @@ function sameRoute(old: TenantRecord | undefined, now: TenantRecord): boolean {
     old.suspended === now.suspended &&
     old.epoch === now.epoch &&
     old.owner?.incarnation === now.owner?.incarnation &&
-    old.overQuota === now.overQuota &&
     (old.archive === now.archive || old.archive?.step === now.archive?.step) &&
     // Records are never changed in place: what did not change is the same object, or one of the same text.
     (old.domains === now.domains || JSON.stringify(old.domains) === JSON.stringify(now.domains)) &&

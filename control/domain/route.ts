@@ -19,7 +19,6 @@ export function routeOf(view: View, tenant: TenantRecord): Route {
       : {}),
     ...(tenant.domains === undefined ? {} : { domains: tenant.domains }),
     ...(tenant.limits === undefined ? {} : { limits: tenant.limits }),
-    ...(tenant.overQuota === true ? { overQuota: true } : {}),
     ...(tenant.state === "archived" && tenant.archive?.step === "thawing" ? { thawing: true } : {}),
     revision: view.revision,
   };

@@ -9,9 +9,16 @@ import type { View } from "./view.ts";
 const EMPTY_LOG_END = 1;
 
 /** The tails of a tenant whose owner's log was sealed: that log may hold entries above `base`, unless it ended empty. */
-export function withTail(tails: Tail[], old: Incarnation | undefined, seal: SealRecord | undefined): Tail[] {
+export function withTail(
+  { tails, epoch }: Pick<TenantRecord, "tails" | "epoch">,
+  old: Incarnation | undefined,
+  seal: SealRecord | undefined,
+): Tail[] {
   if (old === undefined || seal === undefined || seal.endSeq <= EMPTY_LOG_END) return tails;
-  return [...tails.filter((tail) => tail.incarnation !== old), { incarnation: old, endSeq: seal.endSeq }];
+  return [
+    ...tails.filter((tail) => tail.incarnation !== old),
+    { incarnation: old, endSeq: seal.endSeq, epoch },
+  ];
 }
 
 /** Positions never go back: a report that was overtaken by a newer one changes nothing. */

@@ -171,7 +171,7 @@ export function leaveSealedOwner(
   if (seal === undefined) return { settled: false };
   const next = withoutOwner({
     ...tenant,
-    tails: withTail(tenant.tails, source, seal),
+    tails: withTail(tenant, source, seal),
     updated: isoTime(meta.atMs),
   });
   return {

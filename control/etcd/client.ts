@@ -165,6 +165,7 @@ function asUnknown(cause: unknown): Error {
     {
       cause,
       hint: "Send it again with the same id: it is applied at most once.",
+      retryAfterMs: 1_000,
     },
   );
 }

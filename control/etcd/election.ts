@@ -3,6 +3,7 @@ import type { Clock } from "../raft/driver/clock.ts";
 import { Wake } from "../store/wake.ts";
 import type { EtcdClient } from "./client.ts";
 import type { Layout } from "./layout.ts";
+import type { Origin } from "./origin.ts";
 import {
   fromBase64,
   keepAliveSchema,
@@ -17,6 +18,7 @@ import { z } from "zod";
 export interface ElectionParts {
   client: EtcdClient;
   layout: Layout;
+  origin: Origin;
   clock: Clock;
   id: string;
   /** Where this replica answers. */
@@ -97,10 +99,10 @@ export class Election {
   }
 
   async #stand(): Promise<void> {
-    const { client, layout, id, url } = this.#parts;
+    const { client, layout, origin, id, url } = this.#parts;
     const lease = this.#lease ?? "0";
     const request = {
-      compare: [unchangedSince(layout.leader, 0)],
+      compare: [origin.unchanged, unchangedSince(layout.leader, 0)],
       success: [
         { request_put: { key: layout.leader, value: toBase64(JSON.stringify({ id, lease })), lease } },
         { request_put: { key: layout.replica(id), value: toBase64(url), lease } },

@@ -11,6 +11,7 @@ import { EtcdClient } from "./client.ts";
 import { Election } from "./election.ts";
 import { Feed } from "./feed.ts";
 import { Layout } from "./layout.ts";
+import { type Origin, readOrigin, replaced } from "./origin.ts";
 import { Transactions } from "./transactions.ts";
 import { rangeSchema, txnSchema } from "./wire.ts";
 
@@ -25,11 +26,15 @@ export interface EtcdStoreOptions {
   url: string;
   fetch?: typeof fetch;
   clock?: Clock;
+  /** Another state was restored into etcd: this store is of no use any more. */
+  onFailure: (error: SystemError) => void;
 }
 
-/** @throws SystemError `control_no_leader` when etcd does not answer */
+/** @throws SystemError `control_no_leader` when etcd does not answer; UserError `conflict` while a state is restored into it */
 export async function openEtcdStore(options: EtcdStoreOptions): Promise<ReplicatedStore> {
-  const store = new EtcdStore(options);
+  const client = new EtcdClient({ urls: options.urls, fetch: options.fetch ?? globalThis.fetch });
+  const layout = new Layout(options.prefix);
+  const store = new EtcdStore(options, client, layout, await readOrigin(client, layout));
   await store.start();
   return store;
 }
@@ -39,29 +44,31 @@ class EtcdStore implements ReplicatedStore {
   readonly #clock: Clock;
   readonly #client: EtcdClient;
   readonly #layout: Layout;
+  readonly #origin: Origin;
   readonly #transactions: Transactions;
   readonly #feed: Feed;
   readonly #election: Election;
   readonly #stop = new AbortController();
   #cluster = "";
+  #closed = false;
   #running: Promise<unknown> = Promise.resolve();
 
-  constructor(options: EtcdStoreOptions) {
-    const { id, url, clock = systemClock, fetch = globalThis.fetch } = options;
+  constructor(options: EtcdStoreOptions, client: EtcdClient, layout: Layout, origin: Origin) {
+    const { id, url, clock = systemClock, onFailure } = options;
     this.#options = options;
     this.#clock = clock;
-    this.#client = new EtcdClient({ urls: options.urls, fetch });
-    this.#layout = new Layout(options.prefix);
-    this.#transactions = new Transactions(this.#client, this.#layout, () => clock.now());
-    this.#feed = new Feed(this.#client, this.#layout, clock);
+    this.#client = client;
+    this.#layout = layout;
+    this.#origin = origin;
+    this.#transactions = new Transactions(client, layout, origin, () => clock.now());
+    this.#feed = new Feed(client, layout, origin, clock);
     const { leaderChanged } = this.#feed;
-    this.#election = new Election({
-      client: this.#client,
-      layout: this.#layout,
-      clock,
-      id,
-      url,
-      leaderChanged,
+    this.#election = new Election({ client, layout, origin, clock, id, url, leaderChanged });
+    this.#feed.replaced.next(() => {
+      if (this.#stop.signal.aborted) return;
+      this.#stop.abort(replaced());
+      this.#feed.changed.wake();
+      onFailure(replaced());
     });
   }
 
@@ -103,7 +110,7 @@ class EtcdStore implements ReplicatedStore {
     const { responses } = await this.#client.read("/v3/kv/txn", request, txnSchema);
     const [found, at] = responses.map((one) => one.response_range);
     const kvs = (found?.kvs ?? []).map((kv) => toKv(this.#transactions.rowOf(kv)));
-    const rev = (at?.kvs[0]?.mod_revision ?? 0) as Revision;
+    const rev = this.#origin.rev(at?.kvs[0]?.mod_revision ?? 0) as Revision;
     const last = kvs.at(-1);
     return { kvs, rev, ...(found?.more === true && last !== undefined ? { next: last.key } : {}) };
   }
@@ -165,7 +172,8 @@ class EtcdStore implements ReplicatedStore {
   }
 
   async close(): Promise<void> {
-    if (this.#stop.signal.aborted) return;
+    if (this.#closed) return;
+    this.#closed = true;
     this.#stop.abort(closed());
     this.#feed.changed.wake();
     await this.#running;
@@ -173,7 +181,7 @@ class EtcdStore implements ReplicatedStore {
   }
 
   #throwIfClosed(): void {
-    if (this.#stop.signal.aborted) throw closed();
+    if (this.#stop.signal.aborted) throw this.#stop.signal.reason as SystemError;
   }
 
   #watchSource(): WatchSource {

@@ -1,9 +1,11 @@
+import type { SystemError } from "../../shared/errors.ts";
 import { limits } from "../../shared/limits.ts";
 import type { Clock } from "../raft/driver/clock.ts";
 import { type KeyChange, WatchHistory } from "../store/watch-history.ts";
 import { Wake } from "../store/wake.ts";
 import type { EtcdClient } from "./client.ts";
 import type { Layout } from "./layout.ts";
+import { type Origin, replaced } from "./origin.ts";
 import { type EtcdWatchAnswer, fromBase64, txnSchema, watchSchema } from "./wire.ts";
 
 /** One watch of etcd for the whole process: the history that all watchers here pull from, and who leads. */
@@ -13,17 +15,21 @@ export class Feed {
   readonly linked = new Wake();
   /** The leader's key was written or removed. */
   readonly leaderChanged = new Wake();
+  /** Another state was restored into etcd. */
+  readonly replaced = new Wake();
   readonly #client: EtcdClient;
   readonly #layout: Layout;
+  readonly #origin: Origin;
   readonly #clock: Clock;
   #history = new WatchHistory(0);
   #revision = 0;
   #next = 0;
   #connected = false;
 
-  constructor(client: EtcdClient, layout: Layout, clock: Clock) {
+  constructor(client: EtcdClient, layout: Layout, origin: Origin, clock: Clock) {
     this.#client = client;
     this.#layout = layout;
+    this.#origin = origin;
     this.#clock = clock;
   }
 
@@ -93,10 +99,14 @@ export class Feed {
       const changes = groups.get(kv.mod_revision) ?? [];
       groups.set(kv.mod_revision, changes);
       if (kv.key === this.#layout.leader) leaderChanged = true;
+      if (kv.key === this.#layout.origin) {
+        throw this.#leave();
+      }
       const key = this.#layout.keyOf(fromBase64(kv.key));
       if (key !== undefined) changes.push({ key, text: type === "DELETE" ? null : fromBase64(kv.value) });
     }
-    for (const [rev, changes] of groups) {
+    for (const [ofEtcd, changes] of groups) {
+      const rev = this.#origin.rev(ofEtcd);
       if (changes.length === 0 || rev <= this.#revision) continue;
       this.#history.append({ rev, changes });
       this.#revision = rev;
@@ -115,9 +125,21 @@ export class Feed {
   }
 
   async #present(signal: AbortSignal): Promise<{ now: number; at: number }> {
-    const request = { compare: [], success: [{ request_range: { key: this.#layout.revision } }] };
+    const keys = [this.#layout.revision, this.#layout.origin];
+    const request = { compare: [], success: keys.map((key) => ({ request_range: { key } })) };
     const { header, responses } = await this.#client.read("/v3/kv/txn", request, txnSchema, signal);
-    return { now: header.revision, at: responses[0]?.response_range?.kvs[0]?.mod_revision ?? 0 };
+    const origin = responses[1]?.response_range?.kvs[0]?.mod_revision ?? 0;
+    if (origin !== this.#origin.modRevision) throw this.#leave();
+    return {
+      now: header.revision,
+      at: this.#origin.rev(responses[0]?.response_range?.kvs[0]?.mod_revision ?? 0),
+    };
+  }
+
+  /** What follows is counted otherwise, and is not what anyone here has known so far. */
+  #leave(): SystemError {
+    this.replaced.wake();
+    return replaced();
   }
 
   #sleep(delayMs: number, signal: AbortSignal): Promise<void> {

@@ -1,10 +1,14 @@
 import { prefixEnd, toBase64 } from "./wire.ts";
 
+/** Of control's keys in an etcd that others use too. */
+export const ETCD_PREFIX = "manybase";
+
 /**
  * Where things are in etcd, below a prefix of our own:
  *
  *   kv/<key>           rows, value as JSON
  *   meta/revision      written by every txn that changes a row: its mod_revision is the store's revision
+ *   meta/origin        what `manybase control restore` put the state there; absent when nothing was restored
  *   meta/leader        id of the replica that leads, on its lease
  *   meta/replicas/<id> address of a replica, on its lease
  *   txn/<id>           result of a txn, kept for a while on a lease; not watched
@@ -12,12 +16,14 @@ import { prefixEnd, toBase64 } from "./wire.ts";
 export class Layout {
   readonly #prefix: string;
   readonly revision: string;
+  readonly origin: string;
   readonly leader: string;
   readonly replicas: string;
 
   constructor(prefix: string) {
     this.#prefix = `${prefix}/`;
     this.revision = this.encode("meta/revision");
+    this.origin = this.encode("meta/origin");
     this.leader = this.encode("meta/leader");
     this.replicas = `${this.#prefix}meta/replicas/`;
   }

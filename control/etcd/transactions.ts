@@ -4,6 +4,7 @@ import { type Command } from "../store/command.ts";
 import type { Row, StoredResult } from "../store/remembered-results.ts";
 import { type EtcdClient, LeaseGone } from "./client.ts";
 import type { Layout } from "./layout.ts";
+import { type Origin, replaced } from "./origin.ts";
 import {
   type EtcdKv,
   type EtcdTxnAnswer,
@@ -24,12 +25,14 @@ import {
 export class Transactions {
   readonly #client: EtcdClient;
   readonly #layout: Layout;
+  readonly #origin: Origin;
   readonly #nowMs: () => number;
   #lease: { id: string; untilMs: number } | undefined;
 
-  constructor(client: EtcdClient, layout: Layout, nowMs: () => number) {
+  constructor(client: EtcdClient, layout: Layout, origin: Origin, nowMs: () => number) {
     this.#client = client;
     this.#layout = layout;
+    this.#origin = origin;
     this.#nowMs = nowMs;
   }
 
@@ -64,7 +67,7 @@ export class Transactions {
       .find((one) => (one.response_range?.kvs.length ?? 0) > 0);
     const first = there?.response_range?.kvs[0];
     if (first !== undefined) return this.#change(command, [exists(first.key)], signal);
-    const rev = answer.responses.at(-1)?.response_range?.kvs[0]?.mod_revision ?? 0;
+    const rev = this.#origin.rev(answer.responses.at(-1)?.response_range?.kvs[0]?.mod_revision ?? 0);
     return this.#note(command.id, { ok: true, rev }, signal);
   }
 
@@ -89,7 +92,7 @@ export class Transactions {
     const { compare, failure = [] } = this.#request(command, []);
     const request = { compare: [...compare, ...more], success: ops, failure };
     const answer = await this.#client.write("/v3/kv/txn", request, txnSchema, signal);
-    if (answer.succeeded) return { ok: true, rev: answer.header.revision };
+    if (answer.succeeded) return { ok: true, rev: this.#origin.rev(answer.header.revision) };
     return this.#refused(command, answer, signal);
   }
 
@@ -100,11 +103,13 @@ export class Transactions {
     const keys = [...new Set(cmp.map(({ key }) => key))];
     return {
       compare: [
+        this.#origin.unchanged,
         unchangedSince(note, 0),
-        ...cmp.map(({ key, modRev }) => unchangedSince(this.#layout.row(key), modRev)),
+        ...cmp.map(({ key, modRev }) => unchangedSince(this.#layout.row(key), this.#origin.ofEtcd(modRev))),
       ],
       success: [...success, revision],
       failure: [
+        { request_range: { key: this.#layout.origin } },
         { request_range: { key: note } },
         ...keys.map((key): RequestOp => ({ request_range: { key: this.#layout.row(key) } })),
         revision,
@@ -118,18 +123,19 @@ export class Transactions {
     signal: AbortSignal | undefined,
   ): Promise<StoredResult | undefined> {
     const rows = responses.map((one) => one.response_range?.kvs[0]);
-    const noted = rows[0];
-    if (noted !== undefined) return resultOf(noted);
-    const seen = rows.slice(1, -1).filter((kv) => kv !== undefined);
+    const [origin, noted] = rows;
+    if ((origin?.mod_revision ?? 0) !== this.#origin.modRevision) throw replaced();
+    if (noted !== undefined) return this.#resultOf(noted);
+    const seen = rows.slice(2, -1).filter((kv) => kv !== undefined);
     const holds = command.cmp.every(({ key, modRev }) => {
       const row = this.#layout.row(key);
-      return (seen.find((kv) => kv.key === row)?.mod_revision ?? 0) === modRev;
+      return (seen.find((kv) => kv.key === row)?.mod_revision ?? 0) === this.#origin.ofEtcd(modRev);
     });
     // What failed was the compare that this engine added.
     if (holds) return undefined;
     const result: StoredResult = {
       ok: false,
-      rev: rows.at(-1)?.mod_revision ?? 0,
+      rev: this.#origin.rev(rows.at(-1)?.mod_revision ?? 0),
       seen: seen.map((kv) => this.rowOf(kv)),
     };
     return this.#note(command.id, result, signal);
@@ -139,18 +145,24 @@ export class Transactions {
     const key = this.#layout.result(id);
     const value = toBase64(JSON.stringify({ result }));
     const request: TxnRequest = {
-      compare: [unchangedSince(key, 0)],
+      compare: [this.#origin.unchanged, unchangedSince(key, 0)],
       success: [{ request_put: { key, value, lease: await this.#noteLease() } }],
       failure: [{ request_range: { key } }],
     };
     const answer = await this.#client.write("/v3/kv/txn", request, txnSchema, signal);
     const noted = answer.responses[0]?.response_range?.kvs[0];
-    return answer.succeeded || noted === undefined ? result : resultOf(noted);
+    return answer.succeeded || noted === undefined ? result : this.#resultOf(noted);
   }
 
   rowOf(kv: EtcdKv): Row {
     const key = this.#layout.keyOf(fromBase64(kv.key)) ?? "";
-    return { key, text: fromBase64(kv.value), modRev: kv.mod_revision };
+    return { key, text: fromBase64(kv.value), modRev: this.#origin.rev(kv.mod_revision) };
+  }
+
+  /** The note of a change carries nothing: it was written at the revision of the change. */
+  #resultOf(note: EtcdKv): StoredResult {
+    const { result } = JSON.parse(fromBase64(note.value)) as { result?: StoredResult };
+    return result ?? { ok: true, rev: this.#origin.rev(note.mod_revision) };
   }
 
   /** One lease for many notes; a new one well before it ends. */
@@ -161,10 +173,4 @@ export class Transactions {
     this.#lease = { id: ID, untilMs: this.#nowMs() + (limits.etcdNoteSeconds * 1_000) / 2 };
     return ID;
   }
-}
-
-/** The note of a change carries nothing: it was written at the revision of the change. */
-function resultOf(note: EtcdKv): StoredResult {
-  const { result } = JSON.parse(fromBase64(note.value)) as { result?: StoredResult };
-  return result ?? { ok: true, rev: note.mod_revision };
 }

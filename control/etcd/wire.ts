@@ -65,6 +65,11 @@ export function unchangedSince(key: string, modRev: number): Compare {
   return { key, target: "MOD", result: "EQUAL", mod_revision: String(modRev) };
 }
 
+/** None of these keys is there. */
+export function absent(range: { key: string; range_end: string }): Compare {
+  return { ...range, target: "CREATE", result: "EQUAL", create_revision: "0" };
+}
+
 export function exists(key: string): Compare {
   return { key, target: "MOD", result: "GREATER", mod_revision: "0" };
 }

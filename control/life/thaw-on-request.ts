@@ -33,7 +33,7 @@ export class ThawOnRequest {
   async begin(route: Route): Promise<Route> {
     const { table, thawOnRequest } = this.#parts;
     const frozen = route.state === "archived" && route.thawing !== true;
-    if (!frozen || !thawOnRequest || route.suspended || route.overQuota === true) return route;
+    if (!frozen || !thawOnRequest || route.suspended) return route;
     const running = this.#running.get(route.tenant) ?? this.#start(route.tenant);
     if (running === undefined) return route;
     await running;

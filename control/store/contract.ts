@@ -64,10 +64,10 @@ export interface ReplicatedStore {
   leadership(signal: AbortSignal): AsyncIterable<{ leader: boolean; term: number }>;
   members(): Promise<Member[]>;
   /**
-   * One change at a time, on the leader; resolves when it is committed. UserError `conflict` when it cannot be made now or at all,
-   * SystemError `control_no_leader`, `control_state_unknown`.
+   * One change at a time, on the leader; resolves when it is committed, and `and` applied with it: both or neither happen. UserError
+   * `conflict` when it cannot be made now or at all, SystemError `control_no_leader`, `control_state_unknown`.
    */
-  changeMembers(change: MemberChange): Promise<Member[]>;
+  changeMembers(change: MemberChange, and?: Omit<Txn, "cmp">): Promise<Member[]>;
   /** On the leader: resolves when another leads. UserError `conflict`, SystemError `control_no_leader`. */
   transferLeader(to: string): Promise<void>;
   /** `self`: this member; `cluster`: whose members answer for one another. */

@@ -3,6 +3,7 @@ import type { Incarnation, LogSeq, TenantId } from "../../shared/ids.ts";
 import { limits } from "../../shared/limits.ts";
 import { decodeLogObject } from "../../shared/log/decode.ts";
 import { encodeLogObject } from "../../shared/log/encode.ts";
+import { encodeState } from "../../shared/log/state.ts";
 import { sealLog } from "../../shared/log/seal.ts";
 import { logKey, logPrefix, retiredKey } from "../../shared/objects/layout.ts";
 import { getBytes, listAll } from "../../shared/objects/read.ts";
@@ -35,7 +36,7 @@ async function log(worker: TestWorker, slots: number): Promise<void> {
       kind: "state",
       tenant: "a".repeat(15) as TenantId,
       epoch: 1 as never,
-      values: { a: "secret" },
+      body: encodeState({ a: "secret" }),
     } as const;
     const header = {
       incarnation: worker.incarnation,

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { pino } from "pino";
 import { z } from "zod";
-import type { TenantId } from "../../shared/ids.ts";
+import type { LogSeq, TenantId } from "../../shared/ids.ts";
 import { limits } from "../../shared/limits.ts";
 import { routeSchema } from "../../shared/protocol/internal.ts";
 import type { Clock } from "../clock.ts";
@@ -9,6 +9,7 @@ import { type TestControl, type TestWorker, startTestControl, startTestWorker } 
 import { deleteTenant } from "../domain/delete-tenant.ts";
 import { tenantKey } from "../domain/keys.ts";
 import type { TenantRecord } from "../domain/records.ts";
+import { exitWorker } from "../domain/end-worker.ts";
 import { resumeTenant, suspendTenant } from "../domain/suspend-tenant.ts";
 import { beginTransfer } from "../domain/transfer-tenant.ts";
 import { createWorkerClient } from "../moving/worker-client.ts";
@@ -48,6 +49,7 @@ const clock: Clock = {
 const wakerOf = ({ control }: TestControl): Waker =>
   new Waker({
     table: control.table,
+    waiters: control.waiters,
     workers: createWorkerClient(control),
     resolve: (slug) => control.resolver.resolve({ slug }),
     clock,
@@ -161,6 +163,21 @@ describe("the leader's own waker", () => {
     running = await startTestControl(directory, {}, { port });
     const deadlineMs = performance.now() + 5_000;
     while (member.loaded.length === 0 && performance.now() < deadlineMs) await Bun.sleep(10);
+    expect(member.loaded).toEqual([{ tenant: id, epoch: 2 as never }]);
+  });
+
+  test("waits for the first worker, and then does not wait for the minute", async () => {
+    const id = await evicted("acme", Date.now() - 1_000);
+    const { runner } = running.control;
+    const meta = runner.meta("test");
+    await runner.run((view) => exitWorker(view, meta, worker.incarnation, 1 as LogSeq));
+    await worker.kill();
+    const { directory } = running;
+    await running.stop();
+    running = await startTestControl(directory);
+    worker = await startTestWorker(running);
+    member = actAsMember(worker);
+    while (member.loaded.length === 0) await Bun.sleep(10);
     expect(member.loaded).toEqual([{ tenant: id, epoch: 2 as never }]);
   });
 });

@@ -3,14 +3,16 @@ import { type Slug, type TenantId, parseEpoch } from "../../shared/ids.ts";
 import { limits } from "../../shared/limits.ts";
 import type { Route } from "../../shared/protocol/internal.ts";
 import type { Clock } from "../clock.ts";
-import { tenantKey, workerKey } from "../domain/keys.ts";
+import { PREFIXES, tenantKey, workerKey } from "../domain/keys.ts";
 import type { TenantRecord } from "../domain/records.ts";
 import type { Table } from "../domain/table.ts";
+import type { TableWaiters } from "../domain/wait.ts";
 import { serves } from "../domain/worker-states.ts";
 import type { WorkerClient } from "../moving/worker-client.ts";
 
 export interface WakerParts {
   table: Table;
+  waiters: TableWaiters;
   workers: Pick<WorkerClient, "load">;
   /** As for a client: assigns a worker when there is none. */
   resolve: (slug: Slug) => Promise<Pick<Route, "worker" | "epoch">>;
@@ -39,14 +41,28 @@ export class Waker {
   }
 
   async run(signal: AbortSignal): Promise<void> {
-    const { clock } = this.#parts;
     this.#tried.clear();
     // A new leader looks at once: the one before may have died in the middle.
     while (!signal.aborted) {
       await this.sweep(signal);
-      const untilNextMs = limits.wakeSweepMs - (clock.nowMs() % limits.wakeSweepMs);
-      await clock.sleep(untilNextMs, signal).catch(() => undefined);
+      await this.#pause(signal).catch(() => undefined);
     }
+  }
+
+  /** To the next whole minute; without a worker until there are some, since what is overdue by then has waited long enough. */
+  async #pause(signal: AbortSignal): Promise<void> {
+    const { waiters, clock } = this.#parts;
+    if (this.#somebodyServes()) {
+      await clock.sleep(limits.wakeSweepMs - (clock.nowMs() % limits.wakeSweepMs), signal);
+      return;
+    }
+    while (!this.#somebodyServes()) await waiters.changed([PREFIXES.worker], signal);
+    // The others come in the same moment, and all are to have their share.
+    await clock.sleep(limits.wakeSettleMs, signal);
+  }
+
+  #somebodyServes(): boolean {
+    return [...this.#parts.table.workers()].some(serves);
   }
 
   /** Resolves when all that is due was tried once. @returns how many were loaded */
@@ -67,6 +83,8 @@ export class Waker {
 
   *#due(): Generator<TenantRecord & { dueMs: number }> {
     const { table, clock } = this.#parts;
+    // Nobody could load them, which is no failure of theirs: after a restart of everything they are not put off.
+    if (!this.#somebodyServes()) return;
     const [nowMs, monotonicMs] = [clock.nowMs(), clock.monotonicMs()];
     for (const id of this.#tried.keys()) {
       if (table.get(tenantKey(id))?.dueMs === undefined) this.#tried.delete(id);

@@ -1,59 +1,79 @@
 /// <reference lib="deno.ns" />
-import type { Socket } from "../http1/connection.ts";
-import { Http1Pool } from "../http1/pool.ts";
+import { limits } from "../../shared/limits.ts";
+import type { Gateway } from "../app.ts";
 import { VARIABLES } from "../options.ts";
-import type { Handler, Listening, Runtime } from "../runtime.ts";
+import type { Socket } from "../proxy/upstream.ts";
+import type { Accept, Listener, Listening, Runtime, Where } from "../runtime.ts";
 import { type SocketTarget, joinSockets, openUpstream } from "./join-sockets.ts";
+import { startThreads } from "./threads.ts";
 
 /** The gateway's view of Deno. Needs --allow-net, its variables, to read <data>/keys/gateway.key and to read and write <data>/gateway. */
 export function denoRuntime(): Runtime {
   const stopping = new AbortController();
   for (const name of ["SIGINT", "SIGTERM"] as const) Deno.addSignalListener(name, () => stopping.abort());
-  // By name: permission for these alone is enough.
-  const environment = Object.fromEntries(VARIABLES.map((name) => [name, Deno.env.get(name)]));
-  if (environment["MANYBASE_SUPERVISED"] !== undefined) void endWithParent(stopping);
+  const parts = denoParts(stopping.signal);
+  if (parts.environment["MANYBASE_SUPERVISED"] !== undefined) void endWithParent(stopping);
+  const make = (): Worker => new Worker(new URL("./deno-thread.ts", import.meta.url), { type: "module" });
   return {
+    ...parts,
     arguments: Deno.args,
-    environment,
-    stopping: stopping.signal,
+    startThreads: (...given) => startThreads(make, ...given),
+    ...(isDeploy() ? { serve } : {}),
+  };
+}
+
+/** What its threads have of it, too. */
+export function denoParts(stopping: AbortSignal): Omit<Runtime, "arguments"> {
+  return {
+    // By name: permission for these alone is enough.
+    environment: Object.fromEntries(VARIABLES.map((name) => [name, Deno.env.get(name)])),
+    stopping,
     fetch,
-    send: new Http1Pool(connect).send,
+    connect,
     decodesBodies: true,
     readText: (path) => Deno.readTextFileSync(path),
     replaceText,
     readFolder,
     onReload: (look) => Deno.addSignalListener("SIGHUP", look),
-    serve,
-    metrics: async (gauges) => (await import("./prometheus.ts")).prometheus(gauges),
+    listen,
+    metrics: async (...given) => (await import("./prometheus.ts")).prometheus(...given),
     print: (line) => console.log(line),
     complain: (line) => console.error(line),
     exit: (status) => Deno.exit(status),
   };
 }
 
-function serve(
-  handler: Handler,
-  listen: { hostname: string; port: number },
-  signal: AbortSignal,
-): Promise<Listening> {
-  // What Deno throws at once becomes a rejection.
-  return Promise.resolve().then(() => {
-    const server = Deno.serve(
-      {
-        ...listen,
-        signal,
-        onListen: () => undefined,
-        onError: () => new Response("Cannot answer this request\n", { status: 500 }),
-      },
-      (request, { remoteAddr }) =>
-        handler(request, {
-          client: { address: "hostname" in remoteAddr ? remoteAddr.hostname : "", protocol: "http" },
-          upgrade: (target) => upgrade(request, target),
-        }),
-    );
-    return { url: `http://${server.addr.hostname}:${server.addr.port}`, finished: server.finished };
+function listen({ hostname, port, shared }: Where, accept: Accept): Listener {
+  const listener = Deno.listen({
+    hostname,
+    port,
+    tcpBacklog: limits.clientBacklogMax,
+    ...(shared ? { reusePort: true } : {}),
   });
+  let open = true;
+  const take = async (): Promise<void> => {
+    while (open) {
+      try {
+        const connection = await listener.accept();
+        connection.setNoDelay(true);
+        accept(connection, connection.remoteAddr.hostname);
+      } catch {
+        // Out of descriptors, or a connection that broke at once: others may come.
+        if (open) await new Promise((resolve) => setTimeout(resolve, ACCEPT_PAUSE_MS));
+      }
+    }
+  };
+  void take();
+  return {
+    port: listener.addr.port,
+    close: () => {
+      open = false;
+      listener.close();
+    },
+  };
 }
+
+const ACCEPT_PAUSE_MS = 20;
 
 async function connect({ protocol, hostname, port }: URL): Promise<Socket> {
   const address = { hostname: hostname.replace(/^\[|\]$/g, ""), port: Number(port) };
@@ -61,6 +81,38 @@ async function connect({ protocol, hostname, port }: URL): Promise<Socket> {
   const socket = await Deno.connect({ ...address, port: address.port || 80 });
   socket.setNoDelay(true);
   return socket;
+}
+
+/** Deno Deploy takes connections itself. */
+function isDeploy(): boolean {
+  try {
+    return Deno.env.get("DENO_DEPLOYMENT_ID") !== undefined;
+  } catch {
+    return false;
+  }
+}
+
+function serve(
+  fetch: Gateway["fetch"],
+  { hostname: name, port: wanted }: Where,
+  signal: AbortSignal,
+): Promise<Listening> {
+  const server = Deno.serve(
+    {
+      hostname: name,
+      port: wanted,
+      signal,
+      onListen: () => undefined,
+      onError: () => new Response("Cannot answer this request\n", { status: 500 }),
+    },
+    (request, { remoteAddr }) =>
+      fetch(request, {
+        client: { address: "hostname" in remoteAddr ? remoteAddr.hostname : "", protocol: "http" },
+        upgrade: (target) => upgrade(request, target),
+      }),
+  );
+  const { hostname, port } = server.addr;
+  return Promise.resolve({ url: `http://${hostname}:${port}`, finished: server.finished });
 }
 
 async function upgrade(request: Request, target: SocketTarget): Promise<Response> {

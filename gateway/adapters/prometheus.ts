@@ -1,17 +1,12 @@
-import { Counter, Gauge, Histogram, Registry } from "prom-client";
+import { AggregatorRegistry, Counter, Gauge, Histogram, Registry } from "prom-client";
 import type { GatewayGauges } from "../app.ts";
-import type { Observer } from "../observe/access-log.ts";
-
-export interface Prometheus {
-  observe: Observer;
-  /** Answers `/metrics`. For a private listener. */
-  answer: (request: Request) => Promise<Response>;
-}
+import { pathOf } from "../host.ts";
+import type { Metrics } from "../runtime.ts";
 
 const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
 
 /** The gateway's numbers in Prometheus' text format. Labels are few and fixed: never a tenant, a path or an address. */
-export function prometheus(gauges: GatewayGauges): Prometheus {
+export function prometheus(gauges: GatewayGauges, others: () => Promise<unknown[]>): Metrics {
   const registry = new Registry();
   const registers = [registry];
   const requests = new Counter({
@@ -43,16 +38,17 @@ export function prometheus(gauges: GatewayGauges): Prometheus {
     labelNames: ["known"],
     registers,
   });
-  const measured: [name: string, help: string, read: () => number][] = [
-    ["holding", "Requests that wait for a route, a load or a takeover now.", gauges.holding],
-    ["waiting", "Requests that wait for their turn now.", gauges.waiting],
-    ["routes", "Routes in the table.", gauges.routes],
-    ["following", "1 while control's route stream is open.", () => Number(gauges.following())],
+  const measured: [name: string, help: string, read: () => number, aggregator: "sum" | "min"][] = [
+    ["holding", "Requests that wait for a route, a load or a takeover now.", gauges.holding, "sum"],
+    ["waiting", "Requests that wait for their turn now.", gauges.waiting, "sum"],
+    ["routes", "Routes in the table.", gauges.routes, "min"],
+    ["following", "1 while control's route stream is open.", () => Number(gauges.following()), "min"],
   ];
-  for (const [name, help, read] of measured) {
+  for (const [name, help, read, aggregator] of measured) {
     const gauge: Gauge = new Gauge({
       name: `manybase_gateway_${name}`,
       help,
+      aggregator,
       collect: () => gauge.set(read()),
       registers: [],
     });
@@ -67,10 +63,12 @@ export function prometheus(gauges: GatewayGauges): Prometheus {
       if (exchange.upstreamMs !== undefined) upstream.observe(exchange.upstreamMs / 1000);
       if (exchange.heldMs > 0) held.observe(exchange.heldMs / 1000);
     },
+    collect: () => registry.getMetricsAsJSON(),
     async answer(request) {
-      if (new URL(request.url).pathname !== "/metrics") return new Response("Not found\n", { status: 404 });
+      if (pathOf(request).pathname !== "/metrics") return new Response("Not found\n", { status: 404 });
       const headers = { "content-type": registry.contentType };
-      return new Response(await registry.metrics(), { headers });
+      const all = [await registry.getMetricsAsJSON(), ...((await others()) as object[])];
+      return new Response(await AggregatorRegistry.aggregate(all).metrics(), { headers });
     },
   };
 }

@@ -1,11 +1,12 @@
 import { UserError } from "../../shared/errors.ts";
 import type { BuiltFile, BuiltFiles, Coding, Dashboard } from "./built-files.ts";
+import type { Incoming } from "../proxy/incoming.ts";
 
 /** Where built files come from: the process's memory, or the binding of a runtime that serves files itself. */
 export type DashboardFiles = (
   dashboard: Dashboard,
   path: string,
-  request: Request,
+  request: Incoming,
 ) => Promise<Response | undefined> | Response | undefined;
 
 /**
@@ -39,7 +40,7 @@ export async function serveDashboard(
   files: DashboardFiles | undefined,
   dashboard: Dashboard,
   path: string,
-  request: Request,
+  request: Incoming,
 ): Promise<Response | undefined> {
   if (files === undefined) return undefined;
   const name = path.replace(/^\/+/, "");
@@ -70,7 +71,7 @@ export function filesInMemory(built: BuiltFiles): DashboardFiles {
   };
 }
 
-function answer(file: BuiltFile, request: Request): Response | undefined {
+function answer(file: BuiltFile, request: Incoming): Response | undefined {
   const coding = preferred(file, request.headers.get("accept-encoding") ?? "");
   const chosen = file.codings.get(coding);
   if (chosen === undefined) return undefined;

@@ -1,4 +1,4 @@
-import { ProtocolError } from "./head.ts";
+import { ProtocolError } from "./fields.ts";
 
 const LINE_BYTES_MAX = 1024;
 const TRAILER_BYTES_MAX = 16 * 1024;

@@ -1,19 +1,12 @@
 import { limits } from "../../shared/limits.ts";
-import type { UpstreamAnswer, UpstreamRequest } from "../proxy/upstream.ts";
+import type { Socket, UpstreamAnswer, UpstreamRequest } from "../proxy/upstream.ts";
 import { ChunkReader } from "./chunks.ts";
-import { type Head, ProtocolError, fromLatin1, headEnd, parseHead, toLatin1 } from "./head.ts";
-
-/** A byte stream, as a runtime gives it. */
-export interface Socket {
-  /** Bytes read, or null at the end. */
-  read: (into: Uint8Array) => Promise<number | null>;
-  /** How many bytes were taken; known at once where the system takes them at once. */
-  write: (bytes: Uint8Array) => number | Promise<number>;
-  close: () => void;
-}
+import { ProtocolError } from "./fields.ts";
+import { type Head, fromLatin1, headEnd, parseHead, toLatin1, withHead } from "./head.ts";
 
 const WRITE_TOGETHER_BYTES = 64 * 1024;
-const READ_BYTES = 16 * 1024;
+/** Held by every open connection, also by one that waits for events. */
+const READ_BYTES = 4 * 1024;
 const READ_LARGE_BYTES = 256 * 1024;
 const EMPTY = new Uint8Array();
 
@@ -30,6 +23,8 @@ export class Connection {
   /** Read but not used: a part of the buffer. */
   #rest: Uint8Array<ArrayBuffer> = EMPTY;
   #reading: Promise<number | null> | undefined;
+  /** Nothing was asked for. */
+  #resting = false;
   #sent = true;
   #sendError: unknown;
   closed = false;
@@ -54,17 +49,19 @@ export class Connection {
     this.#sent = false;
     this.#sendError = undefined;
     try {
+      stop.throwIfStopped();
       const sending = this.#write(request);
       if (sending === undefined) this.#sent = true;
       else sending.then(this.#whenSent, this.#whenUnsent);
-      const head = await this.#head(request.method);
+      const head = await this.#head(request);
+      if (head.status === 101) return this.#tunnel(head, done);
       const body = await this.#body(head, done);
       return { status: head.status, fields: head.fields, body };
     } catch (error) {
       this.close();
       done();
       stop.throwIfStopped();
-      throw error;
+      throw this.#sendError ?? error;
     }
   }
 
@@ -79,10 +76,13 @@ export class Connection {
   };
 
   /** The head and a small body at once; a stream goes on by itself. @returns undefined when all was sent at once */
-  #write({ method, path, fields, body }: UpstreamRequest): Promise<void> | undefined {
+  #write({ method, path, fields, body, socket }: UpstreamRequest): Promise<void> | undefined {
     let text = `${method} ${path} HTTP/1.1\r\nhost: ${this.#host}\r\n`;
+    if (socket === true) text += "connection: upgrade\r\nupgrade: websocket\r\n";
     let declared: number | undefined;
-    for (const [name, value] of fields) {
+    for (const field of fields) {
+      const name = field[0];
+      const value = field[1];
       if (name === "content-length") {
         declared = Number(value);
       } else {
@@ -95,9 +95,9 @@ export class Connection {
       return this.#writeAll(toLatin1(`${text}${mayHave ? "content-length: 0\r\n" : ""}\r\n`));
     }
     if (body instanceof Uint8Array) {
-      const head = toLatin1(`${text}content-length: ${body.length}\r\n\r\n`);
-      if (body.length > WRITE_TOGETHER_BYTES) return this.#writeBoth(head, body);
-      return this.#writeAll(joined(head, body));
+      const head = `${text}content-length: ${body.length}\r\n\r\n`;
+      if (body.length > WRITE_TOGETHER_BYTES) return this.#writeBoth(toLatin1(head), body);
+      return this.#writeAll(withHead(head, body));
     }
     const framing = declared === undefined ? "transfer-encoding: chunked" : `content-length: ${declared}`;
     return this.#writeStream(toLatin1(`${text}${framing}\r\n\r\n`), body, declared);
@@ -150,14 +150,12 @@ export class Connection {
   }
 
   /** The answer's head; interim answers (100, 103) are passed over. */
-  async #head(method: string): Promise<Head> {
+  async #head({ method, socket }: UpstreamRequest): Promise<Head> {
     for (let interim = 0; interim < 8; interim++) {
-      const end = await this.#untilHead().catch((error: unknown) => {
-        throw this.#sendError ?? error;
-      });
+      const end = await this.#untilHead();
       const head = parseHead(fromLatin1(this.#rest.subarray(0, end - 4)), method);
       this.#rest = this.#rest.subarray(end);
-      if (head.status >= 200) return head;
+      if (head.status >= 200 || (head.status === 101 && socket === true)) return head;
       if (head.status === 101) throw new ProtocolError("an upgrade that nobody asked for");
     }
     throw new ProtocolError("too many interim answers");
@@ -171,11 +169,28 @@ export class Connection {
       seen = this.#rest.length;
       if (seen > limits.upstreamHeadBytesMax) throw new ProtocolError("a head that is too large");
       // What is there lies in the buffer that is read into.
-      const before = this.#rest.slice();
-      const more = await this.#read();
-      if (more === undefined) throw new Error("the connection ended before the answer");
+      const before = seen === 0 ? EMPTY : this.#rest.slice();
+      const reading = this.#reading ?? this.#socket.read(this.#buffer);
+      this.#reading = undefined;
+      const read = await reading;
+      if (read === null || read === 0) throw new Error("the connection ended before the answer");
+      const more = this.#buffer.subarray(0, read);
       this.#rest = seen === 0 ? more : joined(before, more);
     }
+  }
+
+  /** From here on the connection is whoever's who asked for it. */
+  #tunnel({ status, fields }: Head, done: () => void): UpstreamAnswer {
+    done();
+    const early = this.#rest.slice();
+    this.#rest = EMPTY;
+    const socket: Socket = {
+      read: (into) => this.#socket.read(into),
+      write: (bytes) => this.#socket.write(bytes),
+      // Of both ends either may be the first, and a second time is an error of some runtimes.
+      close: () => this.close(),
+    };
+    return { status, fields, body: null, tunnel: { socket, early } };
   }
 
   /** A small body is read before it is handed on, which costs everybody less than a stream. */
@@ -204,13 +219,13 @@ export class Connection {
 
   async #together(length: number, over: (reusable: boolean) => void): Promise<Uint8Array<ArrayBuffer>> {
     const bytes = new Uint8Array(length);
-    for (let filled = 0; filled < length;) {
-      const part = this.#rest.length > 0 ? this.#rest : await this.#read();
-      if (part === undefined) throw new Error("the connection ended within the answer");
-      const taken = part.subarray(0, length - filled);
-      bytes.set(taken, filled);
-      filled += taken.length;
-      this.#rest = part.subarray(taken.length);
+    bytes.set(this.#rest);
+    let filled = this.#rest.length;
+    this.#rest = EMPTY;
+    while (filled < length) {
+      const read = await this.#socket.read(bytes.subarray(filled));
+      if (read === null || read === 0) throw new Error("the connection ended within the answer");
+      filled += read;
     }
     over(true);
     return bytes;
@@ -330,20 +345,17 @@ export class Connection {
   #wait(): void {
     const reading = this.#socket.read(this.#buffer);
     this.#reading = reading;
-    const unasked = (): void => {
-      if (this.#reading === reading) this.close();
-    };
-    reading.then(unasked, unasked);
+    this.#resting = true;
+    reading.then(this.#unasked, this.#unasked);
   }
+
+  readonly #unasked = (): void => {
+    if (this.#resting) this.close();
+  };
 
   /** The waiting read belongs to the request from here on. */
   take(): void {
-    const reading = this.#reading;
-    if (reading === undefined) return;
-    // Another promise of the same read, so that what `#wait` compares is no longer it.
-    this.#reading = reading.then((read) => read);
-    // Whether anybody still reads it or not.
-    this.#reading.catch(() => undefined);
+    this.#resting = false;
   }
 }
 

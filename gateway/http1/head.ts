@@ -1,4 +1,5 @@
 import type { Fields } from "../proxy/upstream.ts";
+import { ProtocolError, framingOf, parseFields } from "./fields.ts";
 
 /** An answer's head as RFC 9112 frames it, read strictly: what can be read in two ways is an error. */
 export interface Head {
@@ -10,45 +11,17 @@ export interface Head {
   persistent: boolean;
 }
 
-export class ProtocolError extends Error {
-  override readonly name = "ProtocolError";
-}
-
 const STATUS = /^HTTP\/1\.([01]) ([1-5][0-9]{2})(?: [^\r\n]*)?$/;
-const NAME = /^[!#$%&'*+.^_`|~0-9a-z-]+$/;
 
 /** @param method of the request: an answer to HEAD has no body whatever it says */
 export function parseHead(text: string, method: string): Head {
-  const lines = text.split("\r\n");
-  const [, minor, code] = STATUS.exec(lines[0] ?? "") ?? [];
+  const end = firstLineEnd(text);
+  const [, minor, code] = STATUS.exec(text.slice(0, end)) ?? [];
   if (code === undefined) throw new ProtocolError("no status line");
   const status = Number(code);
-  const fields: Fields = [];
-  let length: number | undefined;
-  let chunked = false;
-  let persistent = minor === "1";
-  for (let i = 1; i < lines.length; i++) {
-    const line = lines[i] ?? "";
-    const colon = line.indexOf(":");
-    const name = line.slice(0, Math.max(0, colon)).toLowerCase();
-    const value = line.slice(colon + 1).trim();
-    if (!NAME.test(name) || value.includes("\r") || value.includes("\n")) {
-      throw new ProtocolError("a malformed header");
-    }
-    if (name === "content-length") {
-      if (!/^[0-9]{1,15}$/.test(value) || (length !== undefined && length !== Number(value))) {
-        throw new ProtocolError("a malformed length");
-      }
-      length = Number(value);
-    } else if (name === "transfer-encoding") {
-      if (chunked || value.toLowerCase() !== "chunked") throw new ProtocolError("an unknown coding");
-      chunked = true;
-    } else if (name === "connection" && value.toLowerCase() === "close") {
-      persistent = false;
-    }
-    fields.push([name, value]);
-  }
-  if (chunked && length !== undefined) throw new ProtocolError("a length and chunks");
+  const fields = parseFields(text, end + 2);
+  const { length, chunked, connection } = framingOf(fields);
+  const persistent = minor === "1" && !connection.includes("close");
   const none = method === "HEAD" || status === 204 || status === 304 || status < 200;
   if (none) return { status, fields, length: 0, persistent };
   if (chunked) return { status, fields, length: "chunked", persistent };
@@ -56,22 +29,33 @@ export function parseHead(text: string, method: string): Head {
   return { status, fields, length: "close", persistent: false };
 }
 
+/** Where the first line of a head ends. */
+export function firstLineEnd(text: string): number {
+  const end = text.indexOf("\r\n");
+  return end < 0 ? text.length : end;
+}
+
 /** The end of the head (after its empty line) in these bytes, or -1. */
 export function headEnd(bytes: Uint8Array, from: number): number {
-  for (let i = bytes.indexOf(13, from); i >= 0 && i + 3 < bytes.length; i = bytes.indexOf(13, i + 1)) {
-    if (bytes[i + 1] === 10 && bytes[i + 2] === 13 && bytes[i + 3] === 10) return i + 4;
+  // At each place, how far the last byte of CR LF CR LF can be from it at least.
+  for (let at = from + 3; at < bytes.length;) {
+    const byte = bytes[at];
+    if (byte === 13) at += 1;
+    else if (byte !== 10) at += 4;
+    else if (bytes[at - 1] === 13 && bytes[at - 2] === 10 && bytes[at - 3] === 13) return at + 1;
+    else at += 2;
   }
   return -1;
 }
 
-const ascii = new TextDecoder();
+const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
 const encoder = new TextEncoder();
 
 /** Bytes as the characters of the same numbers, which is how header values are shown. */
 export function fromLatin1(bytes: Uint8Array): string {
-  let all = 0;
-  for (const byte of bytes) all |= byte;
-  if (all < 128) return ascii.decode(bytes);
+  const text = utf8.decode(bytes);
+  // Only ASCII has one character a byte, apart from bytes that are no UTF-8.
+  if (text.length === bytes.length && !text.includes("\ufffd")) return text;
   return Array.from(bytes, (byte) => String.fromCharCode(byte)).join("");
 }
 
@@ -84,4 +68,16 @@ export function toLatin1(text: string): Uint8Array<ArrayBuffer> {
     if (code > 255) throw new ProtocolError("a header that is not of bytes");
     return code;
   });
+}
+
+/** A head and the body that goes with it, in one piece. */
+export function withHead(head: string, body: Uint8Array): Uint8Array<ArrayBuffer> {
+  const all = new Uint8Array(head.length + body.length);
+  const { read, written } = encoder.encodeInto(head, all);
+  if (read === head.length && written === head.length) all.set(body, head.length);
+  else {
+    all.set(toLatin1(head));
+    all.set(body, head.length);
+  }
+  return all;
 }

@@ -1,60 +1,13 @@
 import { expect, test } from "bun:test";
 import type { UpstreamAnswer, UpstreamRequest } from "../proxy/upstream.ts";
 import { Stop } from "../proxy/stop.ts";
-import type { Socket } from "./connection.ts";
+import { FakeSocket } from "./fake-socket.ts";
 import { Http1Pool } from "./pool.ts";
 
-/** A worker's end of a connection: what was written to it, and what it says next. */
-class Peer implements Socket {
-  written = "";
-  closed = false;
-  #said: Uint8Array[] = [];
-  #ended = false;
-  #reader: (() => void) | undefined;
-
-  say(text: string): void {
-    this.#said.push(Uint8Array.from(text, (c) => c.charCodeAt(0)));
-    this.#reader?.();
-  }
-
-  end(): void {
-    this.#ended = true;
-    this.#reader?.();
-  }
-
-  async read(into: Uint8Array): Promise<number | null> {
-    for (;;) {
-      if (this.closed) throw new Error("closed");
-      const next = this.#said.shift();
-      if (next !== undefined) {
-        const part = next.subarray(0, into.length);
-        into.set(part);
-        if (part.length < next.length) this.#said.unshift(next.subarray(part.length));
-        return part.length;
-      }
-      if (this.#ended) return null;
-      await new Promise<void>((resolve) => (this.#reader = resolve));
-    }
-  }
-
-  write(bytes: Uint8Array): Promise<number> {
-    if (this.closed) return Promise.reject(new Error("closed"));
-    // Never more than a little at a time, as a full socket does.
-    const part = bytes.subarray(0, 50);
-    this.written += String.fromCharCode(...part);
-    return Promise.resolve(part.length);
-  }
-
-  close(): void {
-    this.closed = true;
-    this.#reader?.();
-  }
-}
-
 function setUp() {
-  const peers: Peer[] = [];
+  const peers: FakeSocket[] = [];
   const pool = new Http1Pool(() => {
-    const peer = new Peer();
+    const peer = new FakeSocket();
     peers.push(peer);
     return Promise.resolve(peer);
   });
@@ -97,8 +50,8 @@ test("a connection serves one request after another, in whatever pieces answers 
 test("one that the worker ended, or spoke on unasked, is not used again", async () => {
   const { peers, send } = setUp();
   for (const [i, spoil] of [
-    (peer: Peer) => peer.end(),
-    (peer: Peer) => peer.say("HTTP/1.1 200 OK\r\n"),
+    (peer: FakeSocket) => peer.end(),
+    (peer: FakeSocket) => peer.say("HTTP/1.1 200 OK\r\n"),
   ].entries()) {
     const sent = send();
     await settle();
@@ -204,4 +157,30 @@ test("leaving ends the connection: while waiting, and within a stream", async ()
   const { body } = await streaming;
   if (body instanceof ReadableStream) await body.cancel();
   expect(peers[1]?.closed).toBe(true);
+});
+
+test("a WebSocket's handshake gives its connection away, with what was said already", async () => {
+  const { peers, send } = setUp();
+  const asked = send({ socket: true, fields: [["sec-websocket-key", "k"]] });
+  await settle();
+  const [peer] = peers;
+  expect(peer?.written).toContain("connection: upgrade\r\nupgrade: websocket\r\n");
+  peer?.say("HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nsec-websocket-accept: a\r\n\r\nearly");
+  const { status, tunnel } = await asked;
+  expect([status, new TextDecoder().decode(tunnel?.early)]).toEqual([101, "early"]);
+  tunnel?.socket.close();
+  expect(peer?.closed).toBe(true);
+  // Nobody else is given it.
+  void send().catch(() => undefined);
+  await settle();
+  expect(peers.length).toBe(2);
+});
+
+test("a worker that refuses a WebSocket is answered for as any other", async () => {
+  const { peers, send } = setUp();
+  const asked = send({ socket: true });
+  await settle();
+  peers[0]?.say("HTTP/1.1 404 Not Found\r\ncontent-length: 2\r\n\r\nno");
+  const answer = await asked;
+  expect([answer.status, await textOf(answer), answer.tunnel]).toEqual([404, "no", undefined]);
 });

@@ -1,6 +1,6 @@
 import { limits } from "../../shared/limits.ts";
-import type { SendUpstream, UpstreamAnswer, UpstreamRequest } from "../proxy/upstream.ts";
-import { Connection, type Socket } from "./connection.ts";
+import type { SendUpstream, Socket, UpstreamAnswer, UpstreamRequest } from "../proxy/upstream.ts";
+import { Connection } from "./connection.ts";
 
 /** Opens a byte stream to `http:` or `https:` origins. */
 export type Connect = (origin: URL) => Promise<Socket>;
@@ -19,14 +19,14 @@ export class Http1Pool {
   }
 
   /** Fails with `code: "ECONNREFUSED"` when no connection was made, also not in time: nothing was sent then. */
-  readonly send: SendUpstream = async (request) => {
-    request.stop.throwIfStopped();
+  readonly send: SendUpstream = (request) => {
     const kept = this.#take(request.origin);
     if (kept !== undefined) return kept.send(request);
     return this.#sendNew(request);
   };
 
   async #sendNew(request: UpstreamRequest): Promise<UpstreamAnswer> {
+    request.stop.throwIfStopped();
     const connection = await this.#open(request.origin);
     request.stop.throwIfStopped();
     return connection.send(request);

@@ -1,9 +1,10 @@
 import { UserError } from "../../shared/errors.ts";
 import { pathOf } from "../host.ts";
 import type { Exchange } from "../proxy/exchange.ts";
+import type { Incoming } from "../proxy/incoming.ts";
 
 /** Told of every request when its answer's head is ready. */
-export type Observer = (exchange: Exchange, request: Request, status: number) => void;
+export type Observer = (exchange: Exchange, request: Incoming, status: number) => void;
 
 export const ACCESS_LOG_LEVELS = ["off", "errors", "all"] as const;
 export type AccessLogLevel = (typeof ACCESS_LOG_LEVELS)[number];

@@ -1,3 +1,4 @@
+import type { Incoming } from "../proxy/incoming.ts";
 import { SystemError, UserError, errorResponse } from "../../shared/errors.ts";
 import { page } from "./page.ts";
 
@@ -6,7 +7,6 @@ const TITLES: Partial<Record<string, string>> = {
   tenant_deleted: "This application is gone",
   invalid_host: "This is not an address of this platform",
   tenant_suspended: "This application is suspended",
-  tenant_over_quota: "This application is over its quota",
   tenant_stopped: "This application is in the archive",
   tenant_moving: "One moment",
   tenant_loading: "One moment",
@@ -23,7 +23,10 @@ const TITLES: Partial<Record<string, string>> = {
 };
 
 /** A page for browsers, JSON for every other client. Unexpected errors never show their text. */
-export async function problem(request: Request, error: unknown): Promise<Response> {
+export async function problem(
+  request: Pick<Incoming, "method" | "headers">,
+  error: unknown,
+): Promise<Response> {
   const json = errorResponse(error);
   const known = error instanceof UserError || error instanceof SystemError;
   if (!wantsHtml(request)) return json;
@@ -37,6 +40,6 @@ export async function problem(request: Request, error: unknown): Promise<Respons
   return shown;
 }
 
-function wantsHtml(request: Request): boolean {
+function wantsHtml(request: Pick<Incoming, "method" | "headers">): boolean {
   return request.method === "GET" && (request.headers.get("accept") ?? "").includes("text/html");
 }

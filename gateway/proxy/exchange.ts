@@ -1,5 +1,6 @@
 import { HEADERS } from "../../shared/protocol/headers.ts";
 import type { Allowance } from "./rate-limits.ts";
+import type { Incoming } from "./incoming.ts";
 
 /** Where a request came from. */
 export interface Client {
@@ -38,7 +39,7 @@ const TRACEPARENT =
   /^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.{1,256})?$/;
 
 /** Takes the client's request id and trace over when they are well-formed, and makes new ones otherwise. */
-export function openExchange(request: Request, client: Client): Exchange {
+export function openExchange(request: Incoming, client: Client): Exchange {
   const id = request.headers.get(HEADERS.requestId);
   const trace = request.headers.get("traceparent");
   const kept = trace !== null && TRACEPARENT.test(trace);

@@ -3,6 +3,7 @@ import { limits } from "../../shared/limits.ts";
 import { HEADERS } from "../../shared/protocol/headers.ts";
 import type { Exchange } from "./exchange.ts";
 import type { Fields } from "./upstream.ts";
+import type { Incoming } from "./incoming.ts";
 
 /** Hop-by-hop by RFC 9110 §7.6.1, and what a proxy must set anew. Trailers are not forwarded, so nobody is promised any. */
 const HOP_BY_HOP = [
@@ -48,20 +49,21 @@ const NOT_ANSWERED: ReadonlySet<string> = new Set([...HOP_BY_HOP, HEADERS.notRun
  * @param identity the runtime's fetch would take a compressed body off its encoding and leave the headers that name it: ask it not to
  * @throws UserError `too_large`
  */
-export function requestFields(request: Request, exchange: Exchange, identity = false): Fields {
+export function requestFields(request: Incoming, exchange: Exchange, identity = false): Fields {
   let fields: Fields = [];
   let bytes = 0;
   let host = "";
   let connection: string | undefined;
   let encoded = false;
   for (const field of request.headers) {
-    const [name, value] = field;
+    const name = field[0];
+    const value = field[1];
     if (name === "host") host = value;
-    if (name === "connection") connection = value;
+    if (name === "connection") connection = connection === undefined ? value : `${connection},${value}`;
     if (NOT_SENT.has(name)) continue;
     if (name === "accept-encoding") {
+      if (identity) continue;
       encoded = true;
-      if (identity) field[1] = "identity";
     }
     // A trace of ours does not go on with the states of one that could not be read.
     if (name === "tracestate" && exchange.newTrace) continue;
@@ -86,27 +88,30 @@ export function requestFields(request: Request, exchange: Exchange, identity = f
   return fields;
 }
 
-/** Headers for the client: the upstream's, without hop-by-hop ones and without what is between gateway and worker. */
-export function responseHeaders(upstream: Iterable<[string, string]>): Headers {
+/** Fields for the client: the upstream's, without hop-by-hop ones and without what is between gateway and worker. */
+export function responseFields(upstream: Iterable<[string, string]>): Fields {
   let fields: Fields = [];
   let connection: string | undefined;
   let length: string | undefined;
   for (const field of upstream) {
-    const [name, value] = field;
-    if (name === "connection") connection = value;
+    const name = field[0];
+    const value = field[1];
+    if (name === "connection") connection = connection === undefined ? value : `${connection},${value}`;
     if (name === HEADERS.bodyLength) length = value;
     if (!NOT_ANSWERED.has(name)) fields.push(field);
   }
   if (connection !== undefined) fields = withoutListed(fields, connection);
-  const headers = new Headers(fields);
-  if (length !== undefined && /^[0-9]{1,15}$/.test(length)) headers.set("content-length", length);
-  return headers;
+  if (length !== undefined && /^[0-9]{1,15}$/.test(length)) {
+    fields = fields.filter(([name]) => name !== "content-length");
+    fields.push(["content-length", length]);
+  }
+  return fields;
 }
 
 /** `Connection: x` makes x hop-by-hop too. */
 function withoutListed(fields: Fields, connection: string): Fields {
   const listed = connection.toLowerCase();
-  if (listed === "keep-alive" || listed === "close") return fields;
+  if (listed === "keep-alive" || listed === "close" || listed === "upgrade") return fields;
   const names = listed.split(/\s*,\s*/);
   return fields.filter(([name]) => !names.includes(name));
 }

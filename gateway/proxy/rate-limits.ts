@@ -81,7 +81,10 @@ export function refuseWhenEmpty(allowance: Allowance, whose: string): void {
 }
 
 /** `RateLimit-Limit`, `-Remaining` and `-Reset` (seconds), as the IETF's httpapi drafts had them and clients read them. */
-export function rateHeaders(headers: Headers, allowance: Allowance): void {
+export function rateHeaders(
+  headers: { set: (name: string, value: string) => void },
+  allowance: Allowance,
+): void {
   headers.set("ratelimit-limit", String(allowance.limit));
   headers.set("ratelimit-remaining", String(allowance.remaining));
   headers.set("ratelimit-reset", String(Math.ceil(allowance.resetMs / 1000)));

@@ -1,5 +1,6 @@
 import { UserError } from "../../shared/errors.ts";
 import { limits } from "../../shared/limits.ts";
+import type { Incoming } from "./incoming.ts";
 
 /**
  * A request body that can be sent again. Small ones of known length are read at once; larger ones stream and can be sent only
@@ -15,13 +16,16 @@ export interface ReplayableBody {
 /** A WebSocket's handshake: nothing to send, but not to be sent twice either. */
 export const NO_BODY_ONCE: ReplayableBody = { again: false, take: () => null };
 
+/** No body at all. */
+export const NO_BODY: ReplayableBody = { again: true, take: () => null };
+
 /** @throws UserError `too_large`, `client_too_slow`, `invalid_body` */
 export async function replayableBody(
-  request: Request,
+  request: Incoming,
   bytesMax: number = limits.importBytesMax,
   waitMsMax: number = limits.bodyWaitMsMax,
 ): Promise<ReplayableBody> {
-  if (request.body === null) return { again: true, take: () => null };
+  if (request.body === null) return NO_BODY;
   const length = Number(request.headers.get("content-length") ?? Number.NaN);
   if (length > bytesMax) throw tooLarge(bytesMax);
   const reader = new BodyReader(request.body.getReader(), bytesMax, waitMsMax);
@@ -31,7 +35,7 @@ export async function replayableBody(
     // become a chunked one.
     let first = await reader.next();
     while (first?.length === 0) first = await reader.next();
-    return first === undefined ? { again: true, take: () => null } : new StreamedBody(reader, first);
+    return first === undefined ? NO_BODY : new StreamedBody(reader, first);
   }
   if (length > limits.holdBodyBytesMax) return new StreamedBody(reader);
   const bytes = new Uint8Array(length);

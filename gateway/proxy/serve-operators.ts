@@ -4,12 +4,13 @@ import { type DashboardFiles, serveDashboard } from "../dashboards/serve-file.ts
 import { pathOf } from "../host.ts";
 import { page } from "../pages/page.ts";
 import type { Exchange } from "./exchange.ts";
-import { requestFields, responseHeaders } from "./headers.ts";
+import { requestFields, responseFields } from "./headers.ts";
+import type { Incoming } from "./incoming.ts";
 
 /** The operators' API is control's; the gateway adds nothing but where the request came from. */
 export async function serveOperators(
   { fetch: send = fetch, controlUrl, decodesBodies, files }: ControlProxy,
-  request: Request,
+  request: Incoming,
   exchange: Exchange,
 ): Promise<Response> {
   const { pathname, search } = pathOf(request);
@@ -22,17 +23,19 @@ export async function serveOperators(
       "The command line tool uses it: bun run manybase --help.",
     ]);
   }
+  const body = request.method === "GET" || request.method === "HEAD" ? null : request.body;
   try {
     const upstream = await send(controlUrl + pathname + search, {
       method: request.method,
       headers: requestFields(request, exchange, decodesBodies === true),
       redirect: "manual",
       signal: AbortSignal.any([request.signal, AbortSignal.timeout(limits.commandMs)]),
-      ...(request.body === null ? {} : { body: request.body, duplex: "half" }),
+      // A GET's body is none of a fetch's.
+      ...(body === null ? {} : { body, duplex: "half" }),
     });
     return new Response(upstream.body, {
       status: upstream.status,
-      headers: responseHeaders(upstream.headers),
+      headers: responseFields(upstream.headers),
     });
   } catch (cause) {
     throw new SystemError("control_unreachable", "Cannot reach control", { cause, retryAfterMs: 1000 });

@@ -5,6 +5,7 @@ import type { ResolveRequest, Route } from "../../shared/protocol/internal.ts";
 import type { Keyring } from "../../shared/protocol/keys.ts";
 import type { RouteSource } from "../routes/route-source.ts";
 import type { RouteTable } from "../routes/route-table.ts";
+import type { Answer } from "./answer.ts";
 import type { Breakers } from "./breakers.ts";
 import type { Doubts } from "./doubts.ts";
 import type { GrantSigner } from "./grant-signer.ts";
@@ -49,12 +50,12 @@ export async function serveTenant(
   proxy: TenantProxyState,
   slug: Slug,
   work: Omit<Try, "route">,
-): Promise<Response> {
+): Promise<Response | Answer> {
   const known = proxy.table.find(slug);
   work.exchange.routeKnown = known?.worker !== undefined;
   // A request that meets its worker at the first try is no waiter and costs nothing of what follows.
   const first = await oneTry(proxy, slug, work, known, undefined);
-  if (first instanceof Response) return first;
+  if (!("why" in first)) return first;
   if (proxy.holding >= limits.holdRequestsMax) {
     throw new SystemError("overloaded", "Cannot take this request: too many are waiting", {
       retryAfterMs: 1000,
@@ -76,7 +77,7 @@ async function hold(
   work: Omit<Try, "route">,
   first: NotRun,
   startedMs: number,
-): Promise<Response> {
+): Promise<Response | Answer> {
   const { signal } = work.request;
   let last = first;
   let pauseMs: number = limits.holdPauseMsMin;
@@ -92,19 +93,33 @@ async function hold(
     }
     work.exchange.retries += 1;
     const outcome = await oneTry(proxy, slug, work, proxy.table.find(slug), last.failed);
-    if (outcome instanceof Response) return outcome;
+    if (!("why" in outcome)) return outcome;
     last = outcome;
   }
 }
 
 /** @param failed what was wrong with the route of the last try; control is asked then, as it is when there is no route */
-async function oneTry(
+function oneTry(
   proxy: TenantProxyState,
   slug: Slug,
   work: Omit<Try, "route">,
   known: Route | undefined,
   failed: ResolveRequest["failed"],
-): Promise<Response | NotRun> {
+): Promise<Response | Answer | NotRun> {
+  if (known?.worker === undefined || failed !== undefined || !work.body.again) {
+    return tryAsked(proxy, slug, work, known, failed);
+  }
+  refuseByState(known, slug);
+  return tryWorker(proxy, { ...work, route: known });
+}
+
+async function tryAsked(
+  proxy: TenantProxyState,
+  slug: Slug,
+  work: Omit<Try, "route">,
+  known: Route | undefined,
+  failed: ResolveRequest["failed"],
+): Promise<Response | Answer | NotRun> {
   let route = known;
   if (route?.worker === undefined || failed !== undefined) {
     if (route === undefined || !isClosed(proxy, route, slug)) {
@@ -132,7 +147,7 @@ async function oneTry(
 
 /** Control would say the same of these: it tells the table when that ends. An archived one's first request starts its thaw. */
 function isClosed({ source }: TenantProxyState, route: Route, slug: Slug): boolean {
-  if (route.suspended || route.overQuota === true) return true;
+  if (route.suspended) return true;
   return route.state === "archived" && (route.thawing === true || source.staysCold(slug));
 }
 
@@ -141,11 +156,6 @@ export function refuseByState(route: Route, slug: Slug): void {
   if (route.suspended) {
     throw new UserError("tenant_suspended", `Cannot serve ${slug}: it is suspended`, {
       hint: "Ask whoever runs this application.",
-    });
-  }
-  if (route.overQuota === true) {
-    throw new UserError("tenant_over_quota", `Cannot serve ${slug}: it has used up its quota`, {
-      hint: "It serves again with a larger quota or in its next billing period. Ask whoever runs this application.",
     });
   }
   if (route.state === "deleted") {

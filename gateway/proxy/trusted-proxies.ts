@@ -2,6 +2,7 @@ import { UserError } from "../../shared/errors.ts";
 import { limits } from "../../shared/limits.ts";
 import { HEADERS } from "../../shared/protocol/headers.ts";
 import type { Client } from "./exchange.ts";
+import type { FieldReader } from "./incoming.ts";
 
 interface Network {
   address: bigint;
@@ -45,7 +46,7 @@ export function parseTrustedProxies(text: string, name: string): TrustedProxies 
  * Who is behind a believed proxy: of `x-forwarded-for`, read from its end, the first address that is no believed proxy itself; what a
  * client wrote into the header comes before that and counts nothing. From anybody else the headers are what a client says of itself.
  */
-export function clientBehind(trusted: TrustedProxies, headers: Headers, client: Client): Client {
+export function clientBehind(trusted: TrustedProxies, headers: FieldReader, client: Client): Client {
   if (!trusted(client.address)) return client;
   let { address } = client;
   const chain = (headers.get(HEADERS.forwardedFor) ?? "").split(",");

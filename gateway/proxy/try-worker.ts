@@ -6,22 +6,31 @@ import { HEADERS } from "../../shared/protocol/headers.ts";
 import { isRemembered } from "../../shared/protocol/idempotency.ts";
 import type { ResolveRequest, Route } from "../../shared/protocol/internal.ts";
 import { pathOf } from "../host.ts";
+import { Answer } from "./answer.ts";
 import type { Exchange } from "./exchange.ts";
-import { requestFields, responseHeaders } from "./headers.ts";
+import { requestFields, responseFields } from "./headers.ts";
 import type { ReplayableBody } from "./replayable-body.ts";
 import type { TenantProxyState } from "./serve-tenant.ts";
 import { Stop, stopAfter } from "./stop.ts";
 import { type UpstreamAnswer, answerText, dropAnswer } from "./upstream.ts";
+import type { Incoming } from "./incoming.ts";
 
 /** A request on its way to a worker. */
 export interface Try {
   route: Route;
-  request: Request;
+  request: Incoming;
   exchange: Exchange;
   body: ReplayableBody;
-  /** Joins the client's connection with a WebSocket to the worker; present when the client asked for one and the runtime can. */
-  upgrade?: (target: { url: string; headers: Headers; protocols: readonly string[] }) => Promise<Response>;
+  /** Present when the client asked for a WebSocket and the runtime can. */
+  upgrade?: Upgrade;
 }
+
+/**
+ * `tunnel` where the client's connection can be handed on as it is; otherwise joins it with a WebSocket to the worker.
+ */
+export type Upgrade =
+  | "tunnel"
+  | ((target: { url: string; headers: Headers; protocols: readonly string[] }) => Promise<Response>);
 
 /** Nothing of the request ran. */
 export interface NotRun {
@@ -35,8 +44,8 @@ export interface NotRun {
 const OWNER_PATH = "/_manybase/owner";
 
 /** @throws SystemError `worker_lost` when it may have run */
-export async function tryWorker(proxy: TenantProxyState, one: Try): Promise<Response | NotRun> {
-  const { route, request, exchange, body } = one;
+export async function tryWorker(proxy: TenantProxyState, one: Try): Promise<Response | Answer | NotRun> {
+  const { route, request, exchange, body, upgrade } = one;
   const { grant, url } = granted(route);
   const unreachable = guard(proxy, route, grant);
   if (unreachable !== undefined) return unreachable;
@@ -50,9 +59,9 @@ export async function tryWorker(proxy: TenantProxyState, one: Try): Promise<Resp
   const answered = watch(proxy, route, grant, request, stop);
   let upstream: UpstreamAnswer;
   try {
-    if (one.upgrade !== undefined) {
+    if (upgrade !== undefined && upgrade !== "tunnel") {
       const headers = new Headers(fields);
-      return await one.upgrade({ url: url + path, headers, protocols: protocolsOf(request) });
+      return await upgrade({ url: url + path, headers, protocols: protocolsOf(request) });
     }
     const { method } = request;
     upstream = await proxy.send({
@@ -62,6 +71,7 @@ export async function tryWorker(proxy: TenantProxyState, one: Try): Promise<Resp
       fields,
       body: body.take(),
       stop,
+      ...(upgrade === undefined ? {} : { socket: true }),
     });
   } catch (cause) {
     return lost(proxy, one, grant, cause);
@@ -77,10 +87,7 @@ export async function tryWorker(proxy: TenantProxyState, one: Try): Promise<Resp
     return { why: leftOpen(route), failed: failedRoute(grant, "broken") };
   }
   if (upstream.body instanceof ReadableStream) stopWith(request, stop);
-  return new Response(upstream.body, {
-    status: upstream.status,
-    headers: responseHeaders(upstream.fields),
-  });
+  return new Answer(upstream.status, responseFields(upstream.fields), upstream.body, upstream.tunnel);
 }
 
 /** What cannot be sent twice goes only to a worker that has just said that the tenant is its own. */
@@ -111,7 +118,7 @@ export async function confirmOwner(proxy: TenantProxyState, one: Try): Promise<N
 /**
  * It changes nothing, or runs once however often it is sent: the worker finds what it answered in the tenant's own database.
  */
-function isRepeatable(request: Request): boolean {
+function isRepeatable(request: Incoming): boolean {
   const { method, headers } = request;
   if (method === "GET" || method === "HEAD") return true;
   const key = headers.get(HEADERS.idempotencyKey);
@@ -220,7 +227,13 @@ async function readNotRun(route: Route, grant: Grant, upstream: UpstreamAnswer):
  * A machine that lost its power says nothing. While an answer is awaited control is asked now and then; when the tenant has
  * another owner by then, the wait ends as a broken connection does.
  */
-function watch(proxy: TenantProxyState, route: Route, grant: Grant, client: Request, stop: Stop): () => void {
+function watch(
+  proxy: TenantProxyState,
+  route: Route,
+  grant: Grant,
+  client: Incoming,
+  stop: Stop,
+): () => void {
   return proxy.doubts.open({
     watch: () => stopWith(client, stop),
     ask: () => {
@@ -237,7 +250,7 @@ function watch(proxy: TenantProxyState, route: Route, grant: Grant, client: Requ
 }
 
 /** When the client leaves. Asking a request for its signal costs much on some runtimes. */
-function stopWith({ signal }: Request, stop: Stop): void {
+function stopWith({ signal }: Incoming, stop: Stop): void {
   if (signal.aborted) stop.stop(signal.reason);
   else signal.addEventListener("abort", () => stop.stop(signal.reason), { once: true });
 }
@@ -256,7 +269,7 @@ function failedRoute(
   return { incarnation, epoch, reason };
 }
 
-function protocolsOf(request: Request): string[] {
+function protocolsOf(request: Incoming): string[] {
   const offered = request.headers.get("sec-websocket-protocol") ?? "";
   return offered
     .split(",")

@@ -13,6 +13,26 @@ export interface UpstreamRequest {
   fields: Fields;
   body: Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array> | null;
   stop: Stop;
+  /** Asks for a WebSocket: 101 answers that, with a tunnel. */
+  socket?: boolean;
+}
+
+/** A byte stream, as a runtime gives it. */
+export interface Socket {
+  /** Bytes read, or null at the end. */
+  read: (into: Uint8Array) => Promise<number | null>;
+  /** How many bytes were taken; known at once where the system takes them at once. */
+  write: (bytes: Uint8Array) => number | Promise<number>;
+  /** Says that nothing more comes from here. */
+  closeWrite?: () => unknown;
+  close: () => void;
+}
+
+/** A connection that speaks something else from now on. */
+export interface Tunnel {
+  socket: Socket;
+  /** What was read of it already. */
+  early: Uint8Array<ArrayBuffer>;
 }
 
 /** What came back: its head, and a body that streams or is there already. */
@@ -20,6 +40,7 @@ export interface UpstreamAnswer {
   status: number;
   fields: Iterable<[name: string, value: string]>;
   body: ReadableStream<Uint8Array> | Uint8Array<ArrayBuffer> | null;
+  tunnel?: Tunnel;
 }
 
 /** Sends one request. Fails with a `code` of `ECONNREFUSED` when nothing can have been sent. */

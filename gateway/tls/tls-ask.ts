@@ -5,6 +5,7 @@ import { readHost } from "../host.ts";
 import { RateLimiter, refuseWhenEmpty } from "../proxy/rate-limits.ts";
 import type { RouteSource } from "../routes/route-source.ts";
 import type { RouteTable } from "../routes/route-table.ts";
+import type { Incoming } from "../proxy/incoming.ts";
 
 export const TLS_ASK_PATH = "/_manybase/tls-ask";
 
@@ -31,7 +32,7 @@ export class TlsAsk {
   }
 
   /** @throws UserError `method_not_allowed`, `rate_limited`, `invalid_host`, `tenant_not_found`; SystemError `control_unreachable` */
-  async answer(request: Request, query: URLSearchParams): Promise<Response> {
+  async answer(request: Incoming, query: URLSearchParams): Promise<Response> {
     if (request.method !== "GET" && request.method !== "HEAD") {
       throw new UserError("method_not_allowed", "Cannot answer this: ask by GET");
     }

@@ -31,7 +31,9 @@ export interface CommandOptions {
   action?: string;
   "retain-seconds"?: string;
   force?: string;
+  "reset-mfa"?: string;
   "accept-loss"?: string;
+  etcd?: string;
   wait?: string;
   logs?: string;
   at?: string;

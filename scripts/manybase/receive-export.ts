@@ -35,7 +35,7 @@ export async function receiveExport(
       check(name, type);
       received.bytes += size;
       if (DATABASES.has(name)) received.databases.push(name);
-      else received.files++;
+      else if (!name.endsWith(".attrs")) received.files++;
       if ("file" in to) {
         entry.resume();
         continue;

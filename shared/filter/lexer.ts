@@ -20,7 +20,7 @@ export interface Token {
   readonly position: number;
 }
 
-const WHITESPACE = /[ \t\n\v\f\r\u0085\u00a0]+/y;
+const WHITESPACE = /[ \t\n]+/y;
 const COMMENT = /\/\/[^\n]*/y;
 const IDENTIFIER = /[A-Za-z_@#][\w.:@#]*/y;
 const IDENTIFIER_FORM = /^[@#_]?[\w.:]*\w$/;
@@ -51,7 +51,7 @@ export function tokenize(source: string): Token[] {
     let token: Token;
     if (first === "'" || first === '"') {
       const end = closingQuote(source, at);
-      token = { type: "text", value: unescapeQuote(source.slice(at + 1, end), first), position };
+      token = { type: "text", value: unescape(source.slice(at + 1, end)), position };
       at = end + 1;
     } else if (first === "(" || first === ")" || first === ",") {
       token = { type: first, value: first, position };
@@ -82,17 +82,24 @@ export function tokenize(source: string): Token[] {
   return tokens;
 }
 
-/** The quote that a text ends with: the first equal one without a backslash right before it (two backslashes do not undo each other). */
+/** The quote that a text ends with: the first equal one that no backslash escapes. */
 function closingQuote(source: string, start: number): number {
   const quote = source.charAt(start);
-  let end = source.indexOf(quote, start + 1);
-  while (end > start + 1 && source.charAt(end - 1) === "\\") end = source.indexOf(quote, end + 1);
-  if (end === -1) throw new FilterError("Cannot parse filter: text without its closing quote", start);
-  return end;
+  for (let at = start + 1; at < source.length; at += 1) {
+    const character = source.charAt(at);
+    if (character === quote) return at;
+    if (character === "\0") break;
+    if (character === "\\") at += 1;
+  }
+  throw new FilterError("Cannot parse filter: text without its closing quote", start);
 }
 
-function unescapeQuote(content: string, quote: string): string {
-  return content.includes("\\") ? content.replaceAll(`\\${quote}`, quote) : content;
+const ESCAPES: Readonly<Record<string, string>> = { n: "\n", r: "\r", t: "\t" };
+
+/** A backslash before anything else than these is the text's own: `\%` keeps it, for LIKE. */
+function unescape(content: string): string {
+  if (!content.includes("\\")) return content;
+  return content.replaceAll(/\\([\\'"nrt])/g, (_, escaped: string) => ESCAPES[escaped] ?? escaped);
 }
 
 function checked(value: string, form: RegExp, what: string, position: number): string {

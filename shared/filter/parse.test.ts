@@ -32,7 +32,10 @@ describe("parseFilter", () => {
     ["a=1 (b=2)", "[a = 1 && [b = 2]]"],
     ["// first\na = 1 // last", "[a = 1]"],
     ["a = 'it\\'s'", '[a = "it\'s"]'],
-    ["a = 'say \\\"x\\\"'", '[a = "say \\\\\\"x\\\\\\""]'],
+    ["a = 'say \\\"x\\\"'", '[a = "say \\"x\\""]'],
+    ["a = 'ends with \\\\' && b = 1", '[a = "ends with \\\\" && b = 1]'],
+    ["a = '\\n\\r\\t\\\\n\\\\\\n'", '[a = "\\n\\r\\t\\\\n\\\\\\n"]'],
+    ["a ~ '\\%\\_\\u0041'", '[a ~ "\\\\%\\\\_\\\\u0041"]'],
     ["a = '// no comment'", '[a = "// no comment"]'],
     ["(a = ')')", '[[a = ")"]]'],
     ["@request.auth.id:lower != @collection.a:b.c", "[@request.auth.id:lower != @collection.a:b.c]"],
@@ -53,6 +56,9 @@ describe("parseFilter", () => {
 
   test.each([
     ["", 0],
+    ["a\r= 1", 1],
+    ["a\u00a0= 1", 1],
+    ["a = 'x\0y'", 4],
     ["  // only a comment", 19],
     ["a", 1],
     ["a =", 3],

@@ -13,6 +13,7 @@ const DIRECTORY_VERSION = 1;
 /** The body of an entry; for DATA the LTX file itself or what stands for it, not a copy. */
 export function encodeBody(entry: LogEntry): Uint8Array {
   if (entry.kind === "data") return hashedBody(entry);
+  if (entry.kind === "state") return entry.body;
   const out = new ByteWriter(256);
   switch (entry.kind) {
     case "ref":
@@ -23,12 +24,6 @@ export function encodeBody(entry: LogEntry): Uint8Array {
       break;
     case "drop":
       break;
-    case "state": {
-      const values = Object.entries(entry.values);
-      out.uvarint(values.length);
-      for (const [name, value] of values) out.text(name).text(value);
-      break;
-    }
     case "footers":
       out.u8(FOOTERS_VERSION).uvarint(entry.footers.length);
       for (const footer of entry.footers) {
@@ -76,18 +71,6 @@ export function readPositions(body: Uint8Array): Positions {
   }
   reader.finish("RELEASE");
   return positions;
-}
-
-export function readState(body: Uint8Array): Record<string, string> {
-  const reader = new ByteReader(body);
-  const values = new Map<string, string>();
-  for (let left = reader.count(2); left > 0; left--) {
-    const name = reader.text();
-    if (values.has(name)) throw logCorrupt("a name stands twice in its STATE");
-    values.set(name, reader.text());
-  }
-  reader.finish("STATE");
-  return Object.fromEntries(values);
 }
 
 /** @returns undefined for a later version of the body */

@@ -3,6 +3,7 @@ import * as fc from "fast-check";
 import { SystemError } from "../errors.ts";
 import type { DatabaseName, Epoch, Incarnation, LogSeq, TenantId, Txid } from "../ids.ts";
 import { Crc64 } from "../ltx/crc64.ts";
+import { limits } from "../limits.ts";
 import { base64Url } from "../protocol/mac.ts";
 import {
   decodeLogEntry,
@@ -13,6 +14,7 @@ import {
 } from "./decode.ts";
 import { LOG_OVERHEAD_BYTES, encodeLogObject, logEntryBytes } from "./encode.ts";
 import type { LogEntry, LogFooter, LogHeader } from "./log.ts";
+import { decodeState, encodeState } from "./state.ts";
 
 // A busy machine is no failure: nothing here measures time.
 setDefaultTimeout(60_000);
@@ -37,6 +39,7 @@ const txid = fc.oneof(
 const database = fc.stringMatching(/^[a-z][a-z0-9_]{0,31}\.db$/) as unknown as fc.Arbitrary<DatabaseName>;
 const text = fc.string({ unit: "grapheme", maxLength: 20 });
 const whose = { tenant, epoch };
+const carried = fc.dictionary(text, text, { maxKeys: limits.carriedValuesMax, noNullPrototype: true });
 const change = { ...whose, database, txid, entryHash: hash, encrypted: fc.constant(true as const) };
 const changeKeys = ["kind", "tenant", "epoch", "database", "txid", "entryHash"] as const;
 const position = fc.record({ txid, entryHash: fc.oneof(fc.constant(""), hash) });
@@ -55,11 +58,15 @@ const simple: fc.Arbitrary<LogEntry> = fc.oneof(
     positions: fc.dictionary(database, position, { maxKeys: 4, noNullPrototype: true }),
   }),
   fc.record({ kind: fc.constant("drop" as const), ...whose }),
-  fc.record({
-    kind: fc.constant("state" as const),
-    ...whose,
-    values: fc.array(fc.tuple(text, text), { maxLength: 4 }).map((values) => Object.fromEntries(values)),
-  }),
+  fc.record(
+    {
+      kind: fc.constant("state" as const),
+      ...whose,
+      body: fc.oneof(carried.map(encodeState), fc.uint8Array({ maxLength: 50 })),
+      encrypted: fc.constant(true as const),
+    },
+    { requiredKeys: ["kind", "tenant", "epoch", "body"], noNullPrototype: true },
+  ),
 );
 const directoryDatabase = fc.record({
   ...whose,
@@ -304,5 +311,36 @@ describe("log object", () => {
       { numRuns: 3_000 },
     );
     expect(deep).toBeGreaterThan(50);
+  });
+});
+
+describe("the body of a STATE", () => {
+  test("decodeState gives what encodeState got, and answers anything else with SystemError or with values within the bounds", () => {
+    fc.assert(
+      fc.property(carried, fc.nat(), fc.nat(255), fc.nat(), (values, at, byte, cut) => {
+        const body = encodeState(values);
+        expect(decodeState(body)).toEqual(values);
+        const changed = body.slice();
+        changed[at % body.length] = byte;
+        for (const bytes of [changed, body.subarray(0, cut % body.length), Uint8Array.of(...body, byte)]) {
+          const code = refusal(() => {
+            const read = Object.values(decodeState(bytes));
+            expect(read.length).toBeLessThanOrEqual(limits.carriedValuesMax);
+          });
+          expect(["accepted", "object_corrupt"]).toContain(code);
+        }
+      }),
+      { numRuns: 1_000 },
+    );
+  });
+
+  test("decodeState refuses what a tenant cannot carry", () => {
+    const many = Object.fromEntries(Array.from({ length: limits.carriedValuesMax + 1 }, (_, i) => [i, "x"]));
+    const long = { name: "x".repeat(limits.carriedValueCharactersMax + 1) };
+    for (const values of [many, long]) {
+      expect(refusal(() => decodeState(encodeState(values)))).toBe("object_corrupt");
+    }
+    const twice = Uint8Array.of(2, 1, 97, 1, 98, 1, 97, 1, 99);
+    expect(refusal(() => decodeState(twice))).toBe("object_corrupt");
   });
 });

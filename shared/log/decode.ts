@@ -1,4 +1,4 @@
-import { readDirectory, readFooters, readPositions, readRef, readState } from "./body.ts";
+import { readDirectory, readFooters, readPositions, readRef } from "./body.ts";
 import { ByteReader, logCorrupt } from "./bytes.ts";
 import { decodeMeta, readFooter, readHeaderFacts, readKind } from "./footer.ts";
 import {
@@ -104,7 +104,8 @@ function readBody(facts: Facts, body: Uint8Array): LogEntry | undefined {
   }
   if (tenant === undefined || epoch === undefined) throw logCorrupt("an entry of no tenant");
   if (kind === "release") return { kind, tenant, epoch, positions: readPositions(body) };
-  if (kind === "state") return { kind, tenant, epoch, values: readState(body) };
+  const encrypted = facts.encrypted === true ? ({ encrypted: true } as const) : {};
+  if (kind === "state") return { kind, tenant, epoch, body, ...encrypted };
   if (kind === "drop") {
     new ByteReader(body).finish("DROP");
     return { kind, tenant, epoch };
@@ -113,7 +114,6 @@ function readBody(facts: Facts, body: Uint8Array): LogEntry | undefined {
     throw logCorrupt("an entry without its position");
   }
   const position = { tenant, database, epoch, txid, entryHash };
-  const encrypted = facts.encrypted === true ? ({ encrypted: true } as const) : {};
   return kind === "data"
     ? { kind, ...position, ltx: body, ...encrypted }
     : { kind, ...position, ...readRef(body), ...encrypted };

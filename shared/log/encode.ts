@@ -77,8 +77,11 @@ function facts(entry: LogEntry): Omit<LogIndexItem, "offset" | "length"> {
     case "footers":
     case "directory":
       return { kind: entry.kind };
-    default:
-      return { kind: entry.kind, tenant: entry.tenant, epoch: entry.epoch };
+    default: {
+      const { kind, tenant, epoch } = entry;
+      const isEncrypted = kind === "state" && entry.encrypted === true;
+      return { kind, tenant, epoch, ...(isEncrypted ? { encrypted: true } : {}) };
+    }
   }
 }
 

@@ -11,6 +11,7 @@ import { base64Url } from "../protocol/mac.ts";
 import { ByteReader, ByteWriter, logCorrupt } from "./bytes.ts";
 import { decodeHash } from "./entry-hash.ts";
 import {
+  ENCRYPTABLE_KINDS,
   ENTRY_ENCRYPTED,
   ENTRY_KINDS,
   ENTRY_SKIPPABLE,
@@ -117,7 +118,7 @@ export function readKind(number: number, flags: number): Kind {
     if ((flags & ENTRY_SKIPPABLE) !== 0) return { kind: "unknown" };
     throw tooNew(`it has an entry of kind ${number}`);
   }
-  const encrypted = (kind === "data" || kind === "ref") && (flags & ENTRY_ENCRYPTED) !== 0;
+  const encrypted = ENCRYPTABLE_KINDS.has(kind) && (flags & ENTRY_ENCRYPTED) !== 0;
   const item: Kind = encrypted ? { kind, encrypted } : { kind };
   if (flags !== entryFlags(item)) throw tooNew(`it has a ${kind} entry with flags ${flags}`);
   return item;

@@ -68,10 +68,12 @@ export interface DropEntry extends TenantFacts {
   kind: "drop";
 }
 
-/** Small values, the last one of a name wins. */
+/** All small values of the tenant under this epoch: the last one in the log counts, whole. */
 export interface StateEntry extends TenantFacts {
   kind: "state";
-  values: Record<string, string>;
+  /** `encodeState` of them, or of an encrypted tenant what stands for that. A view into the object when decoded. */
+  body: Uint8Array;
+  encrypted?: true;
 }
 
 /** The footers of earlier objects, so that a recovery reads few of them. */
@@ -134,7 +136,7 @@ export const FOOTER_MAGIC = 0x4d42_5746; // MBWF
 
 /** An entry of an unknown kind with this flag may be skipped; without it the object must be refused. */
 export const ENTRY_SKIPPABLE = 1;
-/** The LTX file, here or where a REF points, is encrypted with the tenant's data key. */
+/** The LTX file, here or where a REF points, or the body of a STATE is encrypted with the tenant's data key. */
 export const ENTRY_ENCRYPTED = 2;
 
 export const ENTRY_KINDS = {
@@ -146,6 +148,9 @@ export const ENTRY_KINDS = {
   footers: 6,
   directory: 7,
 } as const satisfies Record<LogEntry["kind"], number>;
+
+/** Whose content is the tenant's. */
+export const ENCRYPTABLE_KINDS: ReadonlySet<LogEntry["kind"]> = new Set(["data", "ref", "state"]);
 
 /** These help a recovery and may be ignored: a reader that does not know them reads more objects instead. */
 export const SKIPPABLE_KINDS: ReadonlySet<LogEntry["kind"]> = new Set(["footers", "directory"]);

@@ -24,7 +24,7 @@
  *   POST   /api/cp/tenants/<slug>/branches CreateBranch     → 201 {tenant: TenantView, point, exact, next?}
  *   POST   /api/cp/tenants/<slug>/detach                    → TenantView
  *   POST   /api/cp/tenants/<slug>/tickets {action}          → {ticket, expiresMs, path}
- *   POST   /api/cp/tenants/<slug>/superusers {email, password} → {id, email, created}
+ *   POST   /api/cp/tenants/<slug>/superusers {email, password, resetMfa?} → {id, email, created}
  *   POST   /api/cp/tenants/<slug>/installer                 → {token, expiresMs}: makes the first superuser
  *   GET    /api/cp/tenants/<slug>/domains                   → {domains: DomainView[]}
  *   POST   /api/cp/tenants/<slug>/domains {domain}          → 201 DomainView: the TXT record to set
@@ -238,7 +238,10 @@ export const ticketResponseSchema = z.object({ ticket: z.string(), expiresMs: z.
 export const superuserRequestSchema = z.object({
   email: z.email().max(255),
   password: z.string().min(8).max(71),
+  /** The superuser has lost its authenticator, backup codes and passkeys: they are forgotten. */
+  resetMfa: z.boolean().optional(),
 });
+export type SuperuserRequest = z.infer<typeof superuserRequestSchema>;
 export const superuserResponseSchema = z.object({ id: z.string(), email: z.string(), created: z.boolean() });
 
 /** The token speaks for PocketBase's installer account, which the first superuser replaces. */

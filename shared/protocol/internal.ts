@@ -99,8 +99,6 @@ export const routeSchema = z.object({
   limits: routeLimitsSchema.optional(),
   /** Of an archived one: its objects are on their way back. */
   thawing: z.boolean().optional(),
-  /** Over its quota of the billing period: answered with a page that says so. */
-  overQuota: z.boolean().optional(),
   /** Revision of control at which this was true. */
   revision: revisionSchema,
 });
@@ -199,8 +197,8 @@ export const dueSchema = z.number().int().min(0).nullable().optional();
 export type Due = z.infer<typeof dueSchema>;
 
 /**
- * Small values that go from one owner to the next by way of control, by name (worker/state). They are worth losing: a worker that
- * dies takes them along.
+ * Small values that go from one owner to the next by name (worker/state): by way of control when the tenant leaves, by the log of
+ * a worker that died. They are worth losing.
  */
 export const carriedStateSchema = z
   .record(z.string().max(64), z.string().max(limits.carriedValueCharactersMax))
@@ -209,7 +207,12 @@ export const carriedStateSchema = z
 export type CarriedState = NonNullable<z.infer<typeof carriedStateSchema>>;
 
 /** A sealed log that still holds entries of the tenant that are not in its own prefix. Entries at or above endSeq are void. */
-export const tailSchema = z.object({ incarnation: incarnationSchema, endSeq: logSeqSchema });
+export const tailSchema = z.object({
+  incarnation: incarnationSchema,
+  endSeq: logSeqSchema,
+  /** Under which that log's worker had the tenant when it ended: small values that it logged under another are somebody's before. */
+  epoch: epochSchema.optional(),
+});
 export type Tail = z.infer<typeof tailSchema>;
 
 /**
@@ -329,7 +332,7 @@ export const notOwnerSchema = z.object({
 /**
  * Tenant operations of the platform, on the tenant's worker below `/_manybase/`, by a ticket instead of a user's token:
  *   POST /_manybase/import       body: tar of a pb_data directory         → ImportReport
- *   POST /_manybase/superusers   {email, password}                        → {id, email, created: boolean}
+ *   POST /_manybase/superusers   {email, password, resetMfa?}             → {id, email, created: boolean}
  *   POST /_manybase/installer    for a tenant without a superuser         → {token, expiresMs}
  *   GET  /_manybase/export?logs=0|1                                       → tar of a pb_data directory that PocketBase opens
  *   GET  /_manybase/points       what can be restored                     → Points

@@ -1,9 +1,10 @@
 /**
  * The gateway on each runtime against nginx as the reference proxy, the same backend behind all, 1 KB answers, keep-alive:
- * `bun test/bench/gateway.ts [--seconds 4] [--rounds 3]`. Prints requests per second, their ratio to nginx, and the latency that a
- * proxy adds at low load. Rounds alternate and the best counts, so that a neighbour's work does not.
+ * `bun test/bench/gateway.ts [--seconds 4] [--rounds 3] [--threads <processors>]`, as many threads as nginx has workers. Prints requests
+ * per second, their ratio to nginx, the processor time that the proxy itself takes for one, and the latency that it adds at low load.
+ * Rounds alternate and the best counts, so that a neighbour's work does not.
  */
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { debianProgram } from "../../scripts/debian.ts";
@@ -16,6 +17,8 @@ const option = (name: string, fallback: number): number => {
 };
 const SECONDS = option("seconds", 4);
 const ROUNDS = option("rounds", 3);
+const THREADS = option("threads", navigator.hardwareConcurrency);
+const TICK_US = 10_000;
 const BACKEND = `
   const body = "x".repeat(1024);
   const server = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: () => new Response(body) });
@@ -28,24 +31,36 @@ const folder = mkdtempSync(join(tmpdir(), "manybase-bench-"));
 const backend = run([process.execPath, "-e", BACKEND]);
 const backendPort = Number(await backend.line("backend on "));
 const ports = new Map<string, number>([["direct", backendPort]]);
+const pids = new Map<string, number>([["direct", backend.pid]]);
 
 const nginx = await debianProgram("nginx", "nginx", "usr/sbin/nginx");
 if (nginx !== undefined) ports.set("nginx", await startNginx(nginx));
 const control = new FakeControl();
 control.set("acme", { url: `http://127.0.0.1:${backendPort}`, incarnation: 1 });
 for (const runtime of ["bun", "deno"] as const) {
-  const gateway = await startGateway(runtime, control.url, ["--tenant-rate=0"]);
+  const gateway = await startGateway(runtime, control.url, ["--tenant-rate=0", `--threads=${THREADS}`]);
   ports.set(runtime, gateway.port);
+  pids.set(runtime, gateway.process.pid);
   await eventually(async () => {
     const answer = await fetch(gateway.url("acme"));
     if (!answer.ok || (await answer.text()).length !== 1024) throw new Error(`no answer of ${runtime}`);
   });
 }
 
-const best = new Map<string, { perSecond: number; p50Ms: number; p99Ms: number; lowP50Ms: number }>();
+interface Best {
+  perSecond: number;
+  p50Ms: number;
+  p99Ms: number;
+  lowP50Ms: number;
+  /** Of the proxy, for one request. */
+  processorUs: number;
+}
+const best = new Map<string, Best>();
 for (let round = 0; round < ROUNDS; round++) {
   for (const [name, port] of ports) {
+    const beforeUs = processorUs(pids.get(name));
     const load = await measure(port, 64, SECONDS);
+    const usedUs = (processorUs(pids.get(name)) - beforeUs) / load.requests;
     const low = await measure(port, 1, Math.max(1, Math.ceil(SECONDS / 2)));
     const known = best.get(name);
     best.set(name, {
@@ -53,15 +68,16 @@ for (let round = 0; round < ROUNDS; round++) {
       p50Ms: Math.min(load.p50Ms, known?.p50Ms ?? Infinity),
       p99Ms: Math.min(load.p99Ms, known?.p99Ms ?? Infinity),
       lowP50Ms: Math.min(low.p50Ms, known?.lowP50Ms ?? Infinity),
+      processorUs: Math.min(usedUs, known?.processorUs ?? Infinity),
     });
   }
 }
 const reference = best.get("nginx")?.perSecond;
 const direct = best.get("direct")?.lowP50Ms ?? 0;
-for (const [name, { perSecond, p50Ms, p99Ms, lowP50Ms }] of best) {
+for (const [name, { perSecond, p50Ms, p99Ms, lowP50Ms, processorUs: us }] of best) {
   const ratio = reference === undefined ? "" : `  ${(perSecond / reference).toFixed(2)}x of nginx`;
   console.log(
-    `${name.padEnd(8)} ${String(Math.round(perSecond)).padStart(7)}/s${ratio}  p50 ${p50Ms} ms  p99 ${p99Ms} ms  ` +
+    `${name.padEnd(8)} ${String(Math.round(perSecond)).padStart(7)}/s${ratio}  ${us.toFixed(1).padStart(5)} us each  p50 ${p50Ms} ms  p99 ${p99Ms} ms  ` +
       `alone: p50 ${lowP50Ms.toFixed(3)} ms, added ${(lowP50Ms - direct).toFixed(3)} ms`,
   );
 }
@@ -78,10 +94,20 @@ async function measure(port: number, connections: number, seconds: number) {
   if (/Non-2xx/.test(text)) throw new Error(`Cannot measure port ${port}: it answered errors\n${text}`);
   const find = (pattern: RegExp) => pattern.exec(text)?.slice(1) ?? [];
   return {
+    requests: Number(find(/(\d+) requests in/)[0]),
     perSecond: Number(find(/Requests\/sec:\s+([\d.]+)/)[0]),
     p50Ms: milliseconds(find(/50%\s+([\d.]+)(\w+)/)),
     p99Ms: milliseconds(find(/99%\s+([\d.]+)(\w+)/)),
   };
+}
+
+/** Of a process and its children, all threads, so far. */
+function processorUs(pid = 0): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+  const [, , , , , , , , , , , user = 0, system = 0] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").split(" ").filter(Boolean);
+  const own = (Number(user) + Number(system)) * TICK_US;
+  return children.reduce((sum, child) => sum + processorUs(Number(child)), own);
 }
 
 function milliseconds([value = "NaN", unit = "ms"]: string[]): number {
@@ -97,7 +123,7 @@ async function startNginx(program: string): Promise<number> {
   );
   writeFileSync(
     join(folder, "nginx.conf"),
-    `worker_processes 2; daemon off; pid ${join(folder, "pid")}; error_log ${join(folder, "error.log")};
+    `worker_processes ${THREADS}; daemon off; pid ${join(folder, "pid")}; error_log ${join(folder, "error.log")};
 events { worker_connections 4096; }
 http {
   access_log off; keepalive_requests 1000000000; ${paths.join(" ")}
@@ -112,9 +138,18 @@ http {
 }
 `,
   );
-  run([program, "-p", folder, "-e", join(folder, "error.log"), "-c", join(folder, "nginx.conf")]);
+  const running = run([
+    program,
+    "-p",
+    folder,
+    "-e",
+    join(folder, "error.log"),
+    "-c",
+    join(folder, "nginx.conf"),
+  ]);
   await eventually(async () => {
     if (!(await fetch(`http://127.0.0.1:${port}/`)).ok) throw new Error("nginx does not answer");
   });
+  pids.set("nginx", running.pid);
   return port;
 }

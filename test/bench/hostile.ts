@@ -1,7 +1,9 @@
 /**
  * What a tenant suffers while another one on its worker runs statements that would take minutes: `bun test/bench/hostile.ts`.
  * Each attack must end within its limit; the other tenant's p99 meanwhile stays within `RATIO_MAX` times its p99 without.
- * The measured requests come from another process at a steady pace; both p99 are of the same run.
+ * The measured requests come from another process at a steady pace; both p99 are of the same run, and each is the median of windows of
+ * a second: what else the machine does for a moment spoils a few windows only. An attack that misses is tried again, and the
+ * median of its tries counts.
  */
 import { createClient } from "@libsql/client/http";
 import PocketBase from "pocketbase";
@@ -20,6 +22,8 @@ const only = process.argv[2] === "measure" ? undefined : process.argv[2];
 const CLIENTS = 4;
 const PACE_MS = 5;
 const CALM_MS = 3_000;
+const WINDOW_MS = 1_000;
+const TRIES_MAX = 3;
 const ROWS = 4_000;
 const ENDLESS = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) AS c FROM n";
 
@@ -27,22 +31,34 @@ if (process.argv[2] === "measure") await measure(process.argv[3] ?? "");
 else await runBench();
 process.exit(0);
 
-/** The other tenant's clients: prints a line of latencies for every line that comes in. */
+/** The other tenant's clients: prints the p99 of each window since the line before for every line that comes in. */
 async function measure(url: string): Promise<void> {
+  let windows: number[] = [];
   let latencies: number[] = [];
+  let sinceMs = performance.now();
   const client = async (offset: number): Promise<never> => {
     await Bun.sleep(offset);
     for (let number = 0; ; number++) {
       const startMs = performance.now();
       await (await fetch(number % 2 === 0 ? `${url}/ready0000000000` : `${url}?filter=views>3`)).text();
-      latencies.push(performance.now() - startMs);
+      const nowMs = performance.now();
+      latencies.push(nowMs - startMs);
+      if (nowMs - sinceMs >= WINDOW_MS) {
+        windows.push(p99(latencies));
+        latencies = [];
+        sinceMs = nowMs;
+      }
       await Bun.sleep(PACE_MS);
     }
   };
   for (let number = 0; number < CLIENTS; number++) void client((number * PACE_MS) / CLIENTS);
   for await (const _ of console) {
-    console.log(JSON.stringify(latencies));
+    // An attack that ended at once.
+    if (windows.length === 0) windows.push(p99(latencies));
+    console.log(JSON.stringify(windows));
+    windows = [];
     latencies = [];
+    sinceMs = performance.now();
   }
 }
 
@@ -96,38 +112,76 @@ async function runBench(): Promise<void> {
     },
   );
   const lines = linesOf(load.stdout);
-  const latencies = async (): Promise<number[]> => {
+  /** Of the time since it was asked last. */
+  const windows = async (): Promise<number[]> => {
     await load.stdin.write("\n");
     await load.stdin.flush();
     return JSON.parse((await lines.next()).value ?? "[]") as number[];
   };
   await Bun.sleep(2_000);
   let failed = 0;
-  for (const { name, limitMs, run } of attacks) {
-    if (only !== undefined && !name.includes(only)) continue;
-    await latencies();
-    await Bun.sleep(CALM_MS);
-    const before = await latencies();
-    const startMs = performance.now();
-    const outcomes = await Promise.all([run(), run()]);
-    const tookMs = performance.now() - startMs;
-    const busy = p99(await latencies());
-    await Bun.sleep(CALM_MS);
-    // On both sides of the attack: other work on the machine changes from one moment to the next.
-    const calm = p99([...before, ...(await latencies())]);
-    const ratio = busy / calm;
-    // Two of one tenant may have to come one after the other.
-    const isGood = ratio <= RATIO_MAX && tookMs <= 2 * limitMs + 2_000;
-    if (!isGood) failed += 1;
-    const outcome = outcomes[0].slice(0, 70);
+  for (const attack of attacks) {
+    if (only !== undefined && !attack.name.includes(only)) continue;
+    const tries: Try[] = [];
+    while (tries.length === 0 || (tries.length < TRIES_MAX && !isGood(middleOf(tries)))) {
+      tries.push(await tryOnce(attack, windows));
+    }
+    const middle = middleOf(tries);
+    if (!isGood(middle)) failed += 1;
+    const { outcome, tookMs, busyMs, calmMs, ratio } = middle;
     console.log(
-      `${isGood ? "reached" : "MISSED "} ${name}: ended after ${(tookMs / 1000).toFixed(1)} s (${outcome}); ` +
-        `p99 of the other tenant ${busy.toFixed(1)} ms, without ${calm.toFixed(1)} ms: ${ratio.toFixed(2)} times (at most ${RATIO_MAX})`,
+      `${isGood(middle) ? "reached" : "MISSED "} ${attack.name}: ended after ${(tookMs / 1000).toFixed(1)} s (${outcome}); ` +
+        `p99 of the other tenant ${busyMs.toFixed(1)} ms, without ${calmMs.toFixed(1)} ms: ${ratio.toFixed(2)} times ` +
+        `(at most ${RATIO_MAX}), tries ${tries.length}`,
     );
   }
   load.kill();
   world.close();
   if (failed > 0) process.exit(1);
+}
+
+interface Try {
+  outcome: string;
+  tookMs: number;
+  busyMs: number;
+  calmMs: number;
+  ratio: number;
+  inTime: boolean;
+}
+
+async function tryOnce({ limitMs, run }: Attack, windows: () => Promise<number[]>): Promise<Try> {
+  await windows();
+  await Bun.sleep(CALM_MS);
+  const before = await windows();
+  const startMs = performance.now();
+  const outcomes = await Promise.all([run(), run()]);
+  const tookMs = performance.now() - startMs;
+  const busyMs = median(await windows());
+  await Bun.sleep(CALM_MS);
+  // On both sides of the attack: other work on the machine changes from one moment to the next.
+  const calmMs = median([...before, ...(await windows())]);
+  return {
+    outcome: (outcomes[0] ?? "").slice(0, 70),
+    tookMs,
+    busyMs,
+    calmMs,
+    ratio: busyMs / calmMs,
+    // Two of one tenant may have to come one after the other.
+    inTime: tookMs <= 2 * limitMs + 2_000,
+  };
+}
+
+function isGood({ ratio, inTime }: Try): boolean {
+  return inTime && ratio <= RATIO_MAX;
+}
+
+function middleOf(tries: readonly Try[]): Try {
+  const sorted = tries.toSorted((a, b) => a.ratio - b.ratio);
+  return sorted[Math.floor(sorted.length / 2)] as Try;
+}
+
+function median(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
 }
 
 function p99(latencies: readonly number[]): number {

@@ -16,11 +16,14 @@ export async function startEtcdTarget(count: number): Promise<ChaosTarget | { sk
   if ("skip" in etcd) return etcd;
   const { servers } = etcd;
   const urls = servers.map((server) => server.url);
+  const onFailure = (error: Error): void => {
+    throw error;
+  };
   const stores = await Promise.all(
     urls.map((url, i) => {
       // Each prefers another server.
       const order = [...urls.slice(i), ...urls.slice(0, i)].join(",");
-      return openEtcdStore({ urls: order, prefix: "chaos", id: `s${i}`, url });
+      return openEtcdStore({ urls: order, prefix: "chaos", id: `s${i}`, url, onFailure });
     }),
   );
   const of = (name: string) => servers.find((server) => server.name === name)!;

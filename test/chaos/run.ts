@@ -3,6 +3,7 @@ import { helpText, parseOptions } from "../../shared/options.ts";
 import { describeCoverage, describeFailure, runCampaign } from "../simulation/replication/campaign.ts";
 import { killAll } from "../e2e/process.ts";
 import { Random } from "../simulation/random.ts";
+import { raftCampaign } from "../simulation/raft/campaign.ts";
 import { badInput } from "./bad-input.ts";
 import { controlOutage } from "./control-outage.ts";
 import { edgeCampaign } from "./edge.ts";
@@ -11,10 +12,16 @@ import { killCampaign, openS3, outageCampaign } from "./replication.ts";
 const OPTIONS = {
   only: {
     value: "<part>",
-    help: "simulation, kills, outages, control, control-outage, edge or bad-input; all without it.",
+    help: "simulation, raft-simulation, kills, outages, control, control-outage, edge or bad-input; all without it.",
   },
   seeds: { value: "<n>", default: "10000", help: "Seeds of the replication simulator." },
-  "first-seed": { value: "<n>", default: "1000001", help: "The first of them." },
+  "first-seed": { value: "<n>", default: "1000001", help: "The first of each simulator's." },
+  "core-seeds": { value: "<n>", default: "10000", help: "Seeds of the raft core among simulated nodes." },
+  "member-seeds": {
+    value: "<n>",
+    default: "1000",
+    help: "Seeds of whole raft members on simulated disks and time.",
+  },
   kills: { value: "<n>", default: "200", help: "Workers to kill: half on a file store, half on S3." },
   outages: { value: "<n>", default: "5", help: "Times to stop the object store." },
   "control-seconds": { value: "<n>", default: "60", help: "How long control is away in control-outage." },
@@ -43,6 +50,8 @@ const number = (
   name:
     | "seeds"
     | "first-seed"
+    | "core-seeds"
+    | "member-seeds"
     | "kills"
     | "outages"
     | "seed"
@@ -83,6 +92,17 @@ await part("simulation", async () => {
   if (outcome.failure !== undefined) say(describeFailure(outcome.failure));
   return outcome.failure === undefined;
 });
+
+await part("raft-simulation", () =>
+  raftCampaign(
+    {
+      firstSeed: number("first-seed"),
+      coreSeeds: number("core-seeds"),
+      memberSeeds: number("member-seeds"),
+    },
+    say,
+  ),
+);
 
 const s3 = ["kills", "outages", undefined].includes(only) ? await openS3() : undefined;
 

@@ -3,6 +3,11 @@ import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import PocketBase, { type ClientResponseError } from "pocketbase";
 import { temporaryDirectory } from "./all-in-one.ts";
+import { decodeLogObject } from "../../shared/log/decode.ts";
+import { decodeState } from "../../shared/log/state.ts";
+import { workersPrefix } from "../../shared/objects/layout.ts";
+import { getBytes, listAll } from "../../shared/objects/read.ts";
+import { openObjectStore } from "../../worker/objects/open.ts";
 import { type Running, bin, eventually, finish, killAll, run } from "./process.ts";
 
 setDefaultTimeout(60_000);
@@ -59,6 +64,39 @@ afterAll(async () => {
   rmSync(data, { recursive: true, force: true });
 });
 
+/** What the rate limits of all tenants look like in the logs, by way of the object store alone. */
+async function loggedLimits(): Promise<string[]> {
+  const store = await openObjectStore(`file:${join(data, "store")}`, {});
+  const found: string[] = [];
+  for await (const { key } of listAll(store, { prefix: workersPrefix })) {
+    const bytes = key.endsWith(".wlog") ? await getBytes(store, key) : undefined;
+    if (bytes === undefined) continue;
+    for (const entry of decodeLogObject(bytes).entries) {
+      if (entry.kind === "state") found.push(decodeState(entry.body)["rate-limits"] ?? "");
+    }
+  }
+  return found;
+}
+
+/** @throws while nobody serves the tenant */
+async function health(): Promise<number> {
+  const { status } = await fetch(`${tenantUrl("limited")}/api/health`);
+  if (status >= 500) throw new Error(`answered with ${status}`);
+  return status;
+}
+
+test("what a client has used up of a rate limit is in the log a moment later", async () => {
+  expect((await manybase("tenants", "create", "limited")).status).toBe(0);
+  await manybase("tenants", "superuser", "limited", "root@example.com", "root-password-1");
+  const client = new PocketBase(tenantUrl("limited"));
+  await client.collection("_superusers").authWithPassword("root@example.com", "root-password-1");
+  const rules = [{ label: "/api/health", audience: "", duration: 24 * 60 * 60, maxRequests: 3 }];
+  await client.settings.update({ rateLimits: { enabled: true, rules } });
+  expect([await health(), await health(), await health(), await health()]).toEqual([200, 200, 200, 429]);
+  // Of a window: its key, how many tries are left, when, how long.
+  while (!(await loggedLimits()).some((text) => /^\w+:0:\d+:86400000$/.test(text))) await Bun.sleep(50);
+});
+
 test("every acknowledged create survives kill -9 of its worker, and none is there twice", async () => {
   expect((await manybase("tenants", "create", "acme")).status).toBe(0);
   expect((await manybase("tenants", "superuser", "acme", "root@example.com", "root-password-1")).status).toBe(
@@ -103,6 +141,10 @@ test("every acknowledged create survives kill -9 of its worker, and none is ther
   expect(listed.filter(({ state }) => state === "live")).toHaveLength(1);
 });
 
+test("who had used up a rate limit is still refused after that kill", async () => {
+  expect(await eventually(health)).toBe(429);
+});
+
 test("a worker that left cleanly leaves its tenants to the next one", async () => {
   const client = new PocketBase(tenantUrl("acme"));
   await client.collection("_superusers").authWithPassword("root@example.com", "root-password-1");
@@ -115,6 +157,7 @@ test("a worker that left cleanly leaves its tenants to the next one", async () =
     async () => (await client.collection("notes").getFullList({ batch: 500 })).length,
   );
   expect(after).toBe(before);
+  expect(await eventually(health)).toBe(429);
 });
 
 test("a worker refuses whoever comes without a grant", async () => {
@@ -124,6 +167,6 @@ test("a worker refuses whoever comes without a grant", async () => {
   expect(answer.status).toBe(401);
   expect(await answer.json()).toMatchObject({ error: { code: "unauthorized" } });
   const metrics = await (await fetch(`${url}/metrics`)).text();
-  expect(metrics).toMatch(/^manybase_worker_tenants 1$/m);
+  expect(metrics).toMatch(/^manybase_worker_tenants 2$/m);
   expect(metrics).toMatch(/^manybase_worker_store_requests_total\{kind="list",purpose="litestream"\} \d+$/m);
 });

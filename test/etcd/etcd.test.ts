@@ -11,7 +11,11 @@ let prefixes = 0;
 if (!("skip" in etcd)) {
   const { urls, servers } = etcd;
   afterAll(() => etcd.stop());
-  const open = (prefix: string, id = "1") => openEtcdStore({ urls, prefix, id, url: `http://${id}` });
+  const onFailure = (error: Error): void => {
+    throw error;
+  };
+  const open = (prefix: string, id = "1") =>
+    openEtcdStore({ urls, prefix, id, url: `http://${id}`, onFailure });
 
   describeReplicatedStore("etcd", async () => {
     const prefix = `test-${++prefixes}`;

@@ -27,7 +27,7 @@ beforeAll(() => {
   control = new FakeControl();
   control.set("acme", worker, { domains: ["shop.example.org", "xn--bcher-kva.example"] });
   control.set("plain", worker);
-  control.set("full", worker, { overQuota: true });
+  control.set("shut", worker, { suspended: true });
   control.set("gone", undefined, { state: "deleted" });
 });
 
@@ -106,14 +106,6 @@ describe.each(RUNTIMES)("hosts of a tenant's own on %s", (runtime) => {
     const answer = await ask(gateway, "acme.localhost", "/_manybase/tls-ask?domain=acme.localhost");
     expect(answer).toContain('"x-forwarded-host"');
   });
-
-  test("an application over its quota has a page that says so", async () => {
-    const json = await fetch(gateway.url("full"));
-    expect(json.status).toBe(402);
-    expect(await json.json()).toMatchObject({ error: { code: "tenant_over_quota" } });
-    const page = await fetch(gateway.url("full"), { headers: { accept: "text/html" } });
-    expect(await page.text()).toContain("This application is over its quota");
-  });
 });
 
 describe.each(PROCESSES)("a tenant's own limits on %s", (runtime) => {
@@ -186,7 +178,7 @@ describe.each(PROCESSES)("dashboards on %s", (runtime) => {
     expect(await ask(gateway, "admin.localhost", "/tenants/acme")).toContain("<html>operators</html>");
     expect(await ask(gateway, "acme.localhost", "/_/")).toContain("<html>tenant</html>");
     expect(statusOf(await ask(gateway, "nobody.localhost", "/_/"))).toBe(404);
-    expect(statusOf(await ask(gateway, "full.localhost", "/_/"))).toBe(402);
+    expect(statusOf(await ask(gateway, "shut.localhost", "/_/"))).toBe(403);
     expect(await ask(gateway, "app.localhost")).toContain("is not part of this release yet");
     const script = await fetch(gateway.url("admin", "/assets/index-BfX3k2aB.js"), {
       headers: { "accept-encoding": "br" },

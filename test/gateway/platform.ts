@@ -202,6 +202,8 @@ export async function startGateway(
     const { process, port } = await startWorkerd(data, variables, dashboards);
     return handle(process, port, data);
   }
+  // A thread on Deno reads the program as files.
+  const threads = options.some((option) => option.startsWith("--threads"));
   const main =
     runtime === "bun"
       ? [bin("bun"), ...(collects ? ["--preload", COLLECT] : []), "gateway/adapters/bun-main.ts"]
@@ -212,7 +214,7 @@ export async function startGateway(
           "--allow-net",
           "--allow-env=MANYBASE_*",
           ...(collects ? ["--v8-flags=--expose-gc", `--preload=${COLLECT}`] : []),
-          `--allow-read=${data}`,
+          `--allow-read=${[data, ...(threads ? ["gateway", "shared", "node_modules"] : [])].join(",")}`,
           `--allow-write=${join(data, "gateway")}`,
           "gateway/main.ts",
         ];

@@ -75,11 +75,22 @@ describe.each(PROCESSES)("slow clients on %s", (runtime) => {
   });
   afterAll(() => gateway.process.kill("SIGKILL"));
 
-  test("a body that comes too slowly ends with 408, or its connection", async () => {
+  test("a head that comes too slowly, or never, ends its connection", async () => {
+    for (const begun of ["", "GET / HT"]) {
+      const raw = await connectRaw(gateway.port);
+      raw.send(begun);
+      const drip = setInterval(() => begun !== "" && raw.send("x"), 200);
+      await raw.closed;
+      clearInterval(drip);
+      expect(raw.text()).toBe("");
+    }
+  }, 30_000);
+
+  test("a body that comes too slowly ends with 408", async () => {
     const raw = await connectRaw(gateway.port);
     raw.send("POST / HTTP/1.1\r\nHost: acme.localhost\r\nContent-Length: 1000\r\n\r\n");
     const drip = setInterval(() => raw.send("x"), 200);
-    const answer = await Promise.race([raw.until(/\r\n\r\n/, 8_000), raw.closed.then(() => raw.text())]);
+    const answer = await raw.until(/client_too_slow/, 8_000);
     clearInterval(drip);
     expect(statusOf(answer)).toBe(408);
     expect(answer).toContain("client_too_slow");
@@ -98,8 +109,7 @@ describe.each(PROCESSES)("slow clients on %s", (runtime) => {
     await eventually(() => expect(sending).toBe(1), 5_000);
     const before = socketsOf(gateway);
     await eventually(() => expect(sending).toBe(0), 20_000);
-    // Deno has no way to close a connection whose bytes wait to be taken.
-    if (runtime === "bun") await eventually(() => expect(socketsOf(gateway)).toBeLessThan(before));
+    await eventually(() => expect(socketsOf(gateway)).toBeLessThan(before));
     socket.terminate();
     expect((await fetch(gateway.url("acme"))).status).toBe(200);
   }, 30_000);

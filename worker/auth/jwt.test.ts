@@ -34,6 +34,8 @@ describe("verifyToken", () => {
   const [header = "", payload = "", signature = ""] = good.split(".");
   const unsigned = `${base64url(`{"alg":"none","typ":"JWT"}`)}.${payload}.`;
   const table: [string, string, boolean][] = [
+    ["one issued in the future", signToken({ ...claims, iat: nowMs / 1000 + 1 }, key), false],
+    ["one issued just now", signToken({ ...claims, iat: nowMs / 1000 }, key), true],
     ["the token itself", good, true],
     ["another payload", `${header}.${base64url(`{"id":"other"}`)}.${signature}`, false],
     ["a cut signature", good.slice(0, -1), false],

@@ -28,7 +28,7 @@ export function readClaims(token: string): Claims | undefined {
   }
 }
 
-/** Whether `key` signed the token with HS256 and it is neither expired nor too early. `claims` are the token's own. */
+/** Whether `key` signed the token with HS256 and it is neither expired nor of the future. `claims` are the token's own. */
 export function verifyToken(token: string, claims: Claims, key: string, nowMs: number): boolean {
   const dot = token.lastIndexOf(".");
   const signed = token.slice(0, dot);
@@ -36,9 +36,13 @@ export function verifyToken(token: string, claims: Claims, key: string, nowMs: n
   const expected = Buffer.from(hmac(signed, key));
   const given = Buffer.from(token.slice(dot + 1));
   if (expected.length !== given.length || !timingSafeEqual(expected, given)) return false;
-  const { exp, nbf } = claims;
+  const { exp, nbf, iat } = claims;
   if (exp !== undefined && (typeof exp !== "number" || exp * 1000 <= nowMs)) return false;
-  return nbf === undefined || (typeof nbf === "number" && nbf * 1000 <= nowMs);
+  return hasPassed(nbf, nowMs) && hasPassed(iat, nowMs);
+}
+
+function hasPassed(claim: unknown, nowMs: number): boolean {
+  return claim === undefined || (typeof claim === "number" && claim * 1000 <= nowMs);
 }
 
 function hmac(text: string, key: string): string {

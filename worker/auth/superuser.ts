@@ -1,7 +1,7 @@
 import { UserError } from "../../shared/errors.ts";
-import { ValidationFailure } from "../model/contract.ts";
+import { type RecordData, ValidationFailure } from "../model/contract.ts";
 import { modelOf } from "../model/model.ts";
-import type { Observation, Tenant } from "../tenant/contract.ts";
+import type { Observation, Tenant, WriteTransaction } from "../tenant/contract.ts";
 import { SUPERUSERS } from "./tokens.ts";
 
 export interface UpsertedSuperuser {
@@ -13,6 +13,7 @@ export interface UpsertedSuperuser {
 
 /**
  * Makes sure that the tenant has a superuser with this email and password.
+ * @param also - in the same transaction
  * @throws UserError `invalid_body` naming the fields that PocketBase's rules refuse
  */
 export async function upsertSuperuser(
@@ -20,6 +21,7 @@ export async function upsertSuperuser(
   seen: Observation,
   email: string,
   password: string,
+  also: (tx: WriteTransaction, record: RecordData) => void = () => undefined,
 ): Promise<UpsertedSuperuser> {
   const model = modelOf(tenant);
   const collection = model.schema.find(SUPERUSERS);
@@ -36,7 +38,11 @@ export async function upsertSuperuser(
   try {
     model.validate(pending);
     await model.hashPasswords(pending);
-    const record = await tenant.data.write(seen, (tx) => model.save(tx, pending));
+    const record = await tenant.data.write(seen, (tx) => {
+      const saved = model.save(tx, pending);
+      also(tx, saved);
+      return saved;
+    });
     return { id: record.id, email: String(record.values["email"]), created: before === undefined };
   } catch (error) {
     if (!(error instanceof ValidationFailure)) throw error;

@@ -99,6 +99,19 @@ test("data of 0.23 gets what later versions added", async () => {
       "UPDATE _collections SET options = json_set(options, '$.authAlert.emailTemplate.body', ?) WHERE name = 'users'",
       [oldAlert],
     );
+    // As 0.23 inferred the field of `count(*)`.
+    db.run("CREATE VIEW counted AS SELECT * FROM (select 'a' as id, count(*) as c from users)");
+    db.run(
+      `INSERT INTO _collections (id, type, name, fields, options) VALUES ('countedview', 'view', 'counted', ?, ?)`,
+      [
+        JSON.stringify([
+          { type: "text", name: "id", id: "text3208210256", system: true, required: true, primaryKey: true },
+          { type: "number", name: "c", id: "number112844655" },
+        ]),
+        JSON.stringify({ viewQuery: "select 'a' as id, count(*) as c from users" }),
+      ],
+    );
+    db.run("UPDATE _collections SET updated = '2024-01-01 00:00:00.000Z'");
     db.run("CREATE INDEX made_by_hand ON users (name)");
     db.run("CREATE UNIQUE INDEX second_email ON users (email)");
   });
@@ -117,6 +130,14 @@ test("data of 0.23 gets what later versions added", async () => {
   expect(
     rows(tenant, "SELECT name FROM sqlite_schema WHERE name IN ('made_by_hand', 'second_email')"),
   ).toEqual(["made_by_hand"]);
+  expect(schema.find("counted")?.fields.find(({ name }) => name === "c")?.["onlyInt"]).toBe(true);
+  const unchanged = schema.collections.filter(({ updated }) => updated.startsWith("2024-01-01"));
+  expect(unchanged.map(({ name }) => name)).toEqual([
+    "_mfas",
+    "_externalAuths",
+    "_authOrigins",
+    "_superusers",
+  ]);
   expect(rows(tenant, "SELECT count(*) FROM _migrations")).toEqual([MIGRATIONS.length]);
   await file.remove();
 });
@@ -131,5 +152,42 @@ test.each([
   db.close();
   const tenant = await opened(join(directory, "data.db"));
   expect(await bootstrap(tenant).catch((error: Error) => error.message)).toContain(reason);
+  await rm(directory, { recursive: true });
+});
+
+test("a file of PocketBase 0.23.1 becomes what PocketBase 0.39 makes of it", async () => {
+  const directory = await mkdtemp(join(tmpdir(), "older-"));
+  const path = join(directory, "old.db");
+  const packed = await Bun.file(join(import.meta.dir, "fixtures/pocketbase-0.23.1.db.gz")).bytes();
+  await Bun.write(path, Bun.gunzipSync(packed));
+  const tenant = await opened(path);
+  await bootstrap(tenant);
+  const { schema } = modelOf(tenant);
+  expect(schema.find("posts")?.indexes).toEqual([
+    "CREATE INDEX idx_title ON posts (title)",
+    "CREATE UNIQUE INDEX idx_two ON posts (title, n) WHERE n > 0",
+    "CREATE INDEX `manual_idx` ON `posts` (`n`)",
+  ]);
+  expect(
+    rows(
+      tenant,
+      "SELECT name FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL AND tbl_name IN ('posts', 'members') ORDER BY name",
+    ),
+  ).toEqual([
+    "idx_email_pbc_2620428958",
+    "idx_nick",
+    "idx_title",
+    "idx_tokenKey_pbc_2620428958",
+    "idx_two",
+    "manual_idx",
+  ]);
+  expect(usersOptions(tenant).authAlert.emailTemplate.body).toBe(authTemplates.authAlert.body);
+  expect(schema.find("_otps")?.fields.some(({ name }) => name === "sentTo")).toBe(true);
+  expect(schema.find("counted")?.fields.find(({ name }) => name === "c")).toMatchObject({
+    type: "number",
+    onlyInt: true,
+  });
+  expect(rows(tenant, "SELECT title FROM posts ORDER BY title")).toEqual(["One", "Three", "Two"]);
+  expect(rows(tenant, "SELECT file FROM _migrations ORDER BY file")).toEqual([...MIGRATIONS].toSorted());
   await rm(directory, { recursive: true });
 });

@@ -2,8 +2,11 @@
 import { UserError } from "../../shared/errors.ts";
 import type { SqlReader } from "../sqlite/contract.ts";
 import type { WriteTransaction } from "../tenant/contract.ts";
-import { insertCollection } from "./collections/stored.ts";
+import { makeSchema } from "./collections/schema.ts";
+import { SchemaState } from "./collections/state.ts";
+import { insertCollection, loadCollections } from "./collections/stored.ts";
 import { createTable } from "./collections/table.ts";
+import { refreshViews } from "./collections/views.ts";
 import type { Bootstrap } from "./contract.ts";
 import { newTenantSettings } from "./default-settings.ts";
 import { nowText } from "./fields/date-text.ts";
@@ -46,10 +49,19 @@ export const bootstrap: Bootstrap = async (tenant) => {
   await tenant.data.write(seen, (tx) => {
     const content = contentOf(tx);
     if (content === "empty") create(tx);
-    else if (content === "older") upgrade(tx);
+    else if (content === "older") upgrade(tx, (within) => refreshAll(within, new SchemaState(tenant)));
   });
   modelOf(tenant).forgetSchema();
 };
+
+function refreshAll(tx: WriteTransaction, state: SchemaState): void {
+  state.change(tx, makeSchema(loadCollections(tx)));
+  try {
+    state.nested(tx, () => refreshViews(tx, state, ""));
+  } catch {
+    // A view that does not work stays as it is, so that its query can be corrected.
+  }
+}
 
 /** @throws UserError `invalid_import` for data of PocketBase before 0.23, or of something else */
 function contentOf(db: SqlReader): Content {

@@ -72,6 +72,9 @@ export interface RecordChange {
 export type RecordChangeListener = (tx: WriteTransaction, change: RecordChange) => void;
 
 /** A collection was created, changed (perhaps renamed) or deleted with all its records, which are not told one by one. */
+/** What queries of views gave when they were tried before the transaction: their first rows, or why there are none. By query. */
+export type ViewSamples = ReadonlyMap<string, readonly SqlRow[] | Error>;
+
 export interface CollectionChange {
   action: ChangeAction;
   /** After the change; for a delete, before it. */
@@ -120,8 +123,13 @@ export interface TenantModel {
   remove(tx: WriteTransaction, record: RecordData): void;
 
   /** Collection changes throw ValidationFailure, InvalidInput for values of a wrong JSON type, or what SQLite says. */
-  createCollection(tx: WriteTransaction, input: Record<string, unknown>): Collection;
-  updateCollection(tx: WriteTransaction, current: Collection, input: Record<string, unknown>): Collection;
+  createCollection(tx: WriteTransaction, input: Record<string, unknown>, samples?: ViewSamples): Collection;
+  updateCollection(
+    tx: WriteTransaction,
+    current: Collection,
+    input: Record<string, unknown>,
+    samples?: ViewSamples,
+  ): Collection;
   deleteCollection(tx: WriteTransaction, collection: Collection): void;
   truncateCollection(tx: WriteTransaction, collection: Collection): void;
   /** Saves all given collections as one change; `deleteMissing` also removes collections and fields that are not given. */
@@ -129,12 +137,13 @@ export interface TenantModel {
     tx: WriteTransaction,
     inputs: readonly Readonly<Record<string, unknown>>[],
     deleteMissing: boolean,
+    samples?: ViewSamples,
   ): void;
-  /** Fields of a view with this query, and its first `rows` as records; the caller rolls the transaction back. */
+  /** Fields of a view with this query, and its sample as records; the caller rolls the transaction back. */
   dryRunView(
     tx: WriteTransaction,
     query: string,
-    rows: readonly SqlRow[],
+    samples: ViewSamples,
   ): { fields: Field[]; sample: RecordData[] };
 }
 

@@ -6,9 +6,17 @@ export function fieldError(code: string, message: string, params?: Record<string
   if (params === undefined) return { code, message };
   return {
     code,
-    message: message.replace(/\{\{\.(\w+)\}\}/g, (_, name: string) => shown(params[name])),
+    message: sentence(message.replace(/\{\{\.(\w+)\}\}/g, (_, name: string) => shown(params[name]))),
     params,
   };
+}
+
+/** A value at the end may bring blanks or the final point along. */
+function sentence(text: string): string {
+  return `${text
+    .replace(/\.$/, "")
+    .trimEnd()
+    .replace(/([.?!])$/, "")}${/[?!]\s*\.$/.test(text) ? "" : "."}`;
 }
 
 export function isFieldError(value: FieldError | ErrorData): value is FieldError {

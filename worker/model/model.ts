@@ -73,16 +73,16 @@ function createModel(tenant: Tenant): TenantModel {
     save: (tx, pending) => saveRecord(writerOf(tx), pending),
     remove: (tx, record) => removeRecord(writerOf(tx), record),
 
-    createCollection(tx, input) {
+    createCollection(tx, input, samples) {
       tx.withinQuota();
-      const collection = saveCollection(tx, state, readNewCollection(input), undefined);
+      const collection = saveCollection(tx, state, readNewCollection(input), undefined, samples);
       tell(tx, { action: "create", collection, before: undefined });
       return collection;
     },
-    updateCollection(tx, current, input) {
+    updateCollection(tx, current, input, samples) {
       tx.withinQuota();
       const draft = { collection: mergeCollection(current, input), automaticId: false };
-      const collection = saveCollection(tx, state, draft, current);
+      const collection = saveCollection(tx, state, draft, current, samples);
       tell(tx, { action: "update", collection, before: current });
       return collection;
     },
@@ -95,11 +95,12 @@ function createModel(tenant: Tenant): TenantModel {
         if (rows.length === 0) return;
       }
     },
-    dryRunView: (tx, query, rows) => dryRunView(tx, state, query, rows),
-    importCollections(tx, inputs, deleteMissing) {
+    dryRunView: (tx, query, samples) => dryRunView(tx, state, query, samples),
+    importCollections(tx, inputs, deleteMissing, samples) {
       tx.withinQuota();
       const before = state.in(tx);
-      importCollections(tx, state, inputs, deleteMissing, (collection) => remove(tx, collection, false));
+      const removed = (collection: Collection): void => remove(tx, collection, false);
+      importCollections(tx, state, inputs, deleteMissing, removed, samples);
       for (const collection of state.in(tx).collections) {
         const old = before.find(collection.id);
         if (old !== collection)

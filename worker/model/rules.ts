@@ -160,6 +160,7 @@ const URL_TEXT =
 /** A scheme is optional, as in PocketBase; without one or a port, a dot must tell the text from a bare word. */
 export function looksLikeUrl(text: string): boolean {
   if (text.length <= 3 || text.length > 2083 || text.startsWith(".") || !URL_TEXT.test(text)) return false;
+  if (/%(?![\da-f]{2})/i.test(text.replace(/\?[^#]*/, ""))) return false;
   const beforeQuery = text.split(/[?#]/)[0] ?? "";
   if (!text.includes(":") && !beforeQuery.includes(".")) return false;
   const authority = beforeQuery.replace(/^[a-z]+:\/\//i, "").split("/")[0] ?? "";

@@ -93,7 +93,8 @@ function scalar(kind: Exclude<Shape["kind"], "object" | "list">, input: unknown,
       if (typeof input !== "string") throw wrongType(path, "a text");
       return input;
     case "integer":
-      if (typeof input !== "number" || !Number.isInteger(input)) throw wrongType(path, "a whole number");
+      if (typeof input !== "number" || !Number.isInteger(input) || Math.abs(input) >= 2 ** 63)
+        throw wrongType(path, "a whole number");
       return input;
     case "numberOrNull":
       if (typeof input !== "number") throw wrongType(path, "a number");
@@ -107,11 +108,23 @@ function scalar(kind: Exclude<Shape["kind"], "object" | "list">, input: unknown,
         throw wrongType(path, "a list of texts");
       return [...input];
     case "date":
+      if (typeof input !== "string") throw wrongType(path, "a text");
       return parseDateText(input);
     case "map":
       if (!isPlainObject(input)) throw wrongType(path, "an object");
-      return input;
+      return byKey(input);
   }
+}
+
+/** As Go keeps what it has no shape for: a map, written in the order of its keys. */
+function byKey(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(byKey);
+  if (!isPlainObject(value)) return value;
+  return Object.fromEntries(
+    Object.entries(value)
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([key, inner]) => [key, byKey(inner)]),
+  );
 }
 
 function isNullable(shape: Shape): boolean {

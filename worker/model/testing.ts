@@ -10,6 +10,7 @@ import type { Connection } from "../sqlite/connection.ts";
 import type { SqlReader } from "../sqlite/contract.ts";
 import { openReader, openWriter } from "../sqlite/open.ts";
 import type {
+  FileVisit,
   Observation,
   Tenant,
   TenantDatabase,
@@ -53,7 +54,7 @@ export async function openTestTenant(from?: string): Promise<TestTenant> {
     gone: new AbortController().signal,
     dueMs: undefined,
     wakeAt: () => undefined,
-    carry: () => undefined,
+    carry: () => ({ given: undefined, changed: () => undefined }),
     replaceDatabases: () => Promise.reject(new Error("Cannot replace databases: this is a test tenant")),
     onReplaced: () => undefined,
     slot<T>(key: { readonly create: (tenant: Tenant) => T }): T {
@@ -71,14 +72,14 @@ export async function openTestTenant(from?: string): Promise<TestTenant> {
 
 class TestDatabase implements TenantDatabase {
   readonly name: DatabaseName;
-  readonly path: string;
   readonly bytes = 0;
+  readonly #path: string;
   readonly #writer: Connection;
   readonly #reader: Connection;
 
   constructor(name: DatabaseName, path: string) {
     this.name = name;
-    this.path = path;
+    this.#path = path;
     this.#writer = openWriter(path);
     this.#reader = openReader(path);
   }
@@ -104,6 +105,12 @@ class TestDatabase implements TenantDatabase {
     for (const effect of afterCommit) effect();
     for (const effect of afterDurable) void effect();
     return result;
+  }
+
+  rest(): void {}
+
+  visit(): FileVisit {
+    return { path: this.#path, left: () => undefined };
   }
 
   lend(): Promise<never> {

@@ -23,12 +23,16 @@ export const MIGRATIONS: readonly string[] = [
   "1778828400_normalize_indexes.go",
 ];
 
-export function upgrade(tx: WriteTransaction): void {
+/** @param refreshViews - gives views the fields that this version infers from their queries */
+export function upgrade(tx: WriteTransaction, refreshViews: (tx: WriteTransaction) => void): void {
   const applied = new Set(tx.values("SELECT file FROM _migrations").map(([file]) => file));
   const pending = (file: string): boolean => !applied.has(file);
   if (pending("1717233559_v0.23_migrate4.go")) addSentTo(tx);
   if (pending("1763020353_update_default_auth_alert_templates.go")) renewAlertTemplates(tx);
-  if (pending("1778828400_normalize_indexes.go")) adoptIndexes(tx);
+  if (pending("1778828400_normalize_indexes.go")) {
+    adoptIndexes(tx);
+    refreshViews(tx);
+  }
   const appliedUs = Date.now() * 1_000;
   for (const [index, file] of MIGRATIONS.filter(pending).entries()) {
     tx.run("INSERT INTO `_migrations` (file, applied) VALUES (?, ?)", [file, appliedUs + index]);
@@ -84,7 +88,8 @@ function adoptIndexes(tx: WriteTransaction): void {
         ? text
         : buildIndex({ ...index, tableName: collection.name }) || text;
     });
-    if (JSON.stringify(normal) !== JSON.stringify(collection.indexes)) {
+    // PocketBase saves all that have indexes again, so all of them are new to a client that asks for what has changed.
+    if (normal.length > 0 || collection.indexes.length > 0) {
       change(tx, collection, { ...collection, indexes: normal });
     }
   }

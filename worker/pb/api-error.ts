@@ -6,7 +6,8 @@
 /** Field errors (`{code, message, params?}`), nested for batches, or whatever a feature reports in `data`. */
 export type ApiErrorData = Readonly<Record<string, unknown>>;
 
-const GENERIC = "Something went wrong while processing your request.";
+/** What is said where nothing more may be, or can. */
+export const GENERIC = "Something went wrong while processing your request.";
 
 export class ApiError extends Error {
   override readonly name = "ApiError";

@@ -4,6 +4,7 @@ import type { UploadedFile } from "../model/contract.ts";
 import { ApiError, badRequest } from "./api-error.ts";
 import { inferValues } from "./form-values.ts";
 import { sniffBlob } from "./mime.ts";
+import { isCleanQuery } from "./parse-query.ts";
 import type { BoundBody } from "./route.ts";
 import { type SpooledForm, spoolForm } from "./spooled-form.ts";
 
@@ -32,8 +33,9 @@ async function bind(request: Request, bytesMax: number): Promise<BoundBody> {
   }
   if (type.startsWith("multipart/form-data")) return bindForm(request, type, length, bytesMax);
   if (type.startsWith("application/x-www-form-urlencoded")) {
-    const entries = new URLSearchParams(await readText(request, length, bytesMax));
-    return { values: inferOrFail(entries), files: EMPTY_BODY.files };
+    const text = await readText(request, length, bytesMax);
+    if (text.length > limits.formTextCharactersMax || !isCleanQuery(text)) throw badRequest();
+    return { values: inferOrFail(new URLSearchParams(text)), files: EMPTY_BODY.files };
   }
   // XML is a type that PocketBase knows and whose text it then cannot bind to a record.
   throw badRequest(/^(?:application|text)\/xml/.test(type) ? "" : "Unsupported Content-Type");
@@ -54,7 +56,8 @@ function parseJson(text: string): Record<string, unknown> {
 function parseFirst(text: string): unknown {
   let parsed: unknown;
   try {
-    parsed = JSON.parse(text);
+    // Half of a surrogate pair is what no Go text can hold.
+    parsed = /\\u[dD][89a-fA-F]/.test(text) ? JSON.parse(text, wellFormed) : JSON.parse(text);
   } catch (cause) {
     const end = endOfObject(text);
     if (end === undefined || end === text.length) throw badRequest("", undefined, cause);
@@ -62,6 +65,10 @@ function parseFirst(text: string): unknown {
   }
   if (HUGE_NUMBER.test(text) && holdsInfinity(parsed)) throw badRequest();
   return parsed;
+}
+
+function wellFormed(_: string, value: unknown): unknown {
+  return typeof value === "string" ? value.toWellFormed() : value;
 }
 
 const HUGE_NUMBER = /\d[eE]\+?\d{3}|\d{300}/;
@@ -113,9 +120,9 @@ async function bindForm(
   try {
     const files = new Map<string, UploadedFile[]>();
     for (const { key, name, blob } of form.files) {
-      // A file input that was left empty.
-      if (name === "" && blob.size === 0) {
-        texts.push([key, ""]);
+      // A file input that was left empty; what has no name is no file.
+      if (name === "") {
+        texts.push([key, blob.size <= limits.formFileMemoryBytesMax ? await blob.text() : ""]);
         continue;
       }
       const file = { name, size: blob.size, mime: await sniffBlob(blob), blob };

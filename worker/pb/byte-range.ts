@@ -4,23 +4,36 @@ export interface ByteRange {
 }
 
 /**
- * The one range that a `Range` header asks for. Undefined (the whole file) without a header, for several ranges, and for an
- * empty file; a header that cannot be understood or met is `unsatisfiable`.
+ * The ranges that a `Range` header asks for, as Go's file server reads it. None (the whole file) without a header, and where the
+ * ranges are more together than the file; `invalid` cannot be understood, `unsatisfiable` lies behind the file's end.
  */
-export function parseRange(header: string | null, size: number): ByteRange | "unsatisfiable" | undefined {
-  if (header === null) return undefined;
-  const spec = /^bytes=(.*)$/.exec(header)?.[1];
-  if (spec === undefined) return "unsatisfiable";
-  if (spec.includes(",")) return undefined;
-  const match = /^\s*(\d*)\s*-\s*(\d*)\s*$/.exec(spec);
-  const [first, last] = [match?.[1] ?? "", match?.[2] ?? ""];
-  if (first === "" && last === "") return "unsatisfiable";
+export function parseRanges(header: string | null, size: number): ByteRange[] | "invalid" | "unsatisfiable" {
+  if (header === null || header === "") return [];
+  const spec = /^bytes=(.*)$/s.exec(header)?.[1];
+  if (spec === undefined) return "invalid";
+  const ranges: ByteRange[] = [];
+  let isBehind = false;
+  for (const part of spec.split(",").map((text) => text.trim())) {
+    if (part === "") continue;
+    const range = parseOne(part, size);
+    if (range === "invalid") return range;
+    if (range === "unsatisfiable") isBehind = true;
+    else ranges.push(range);
+  }
+  if (isBehind && ranges.length === 0) return size === 0 ? [] : "unsatisfiable";
+  return ranges.reduce((sum, { length }) => sum + length, 0) > size ? [] : ranges;
+}
+
+function parseOne(text: string, size: number): ByteRange | "invalid" | "unsatisfiable" {
+  const [, first = "", last = ""] = /^(\d*)\s*-\s*(\d*)$/.exec(text) ?? [];
+  if (first === "" && last === "") return "invalid";
   if (first === "") {
     const length = Math.min(Number(last), size);
-    return length === 0 ? (size === 0 ? undefined : "unsatisfiable") : { offset: size - length, length };
+    return { offset: size - length, length };
   }
   const offset = Number(first);
-  const end = last === "" ? size - 1 : Math.min(Number(last), size - 1);
   if (offset >= size) return "unsatisfiable";
-  return last !== "" && Number(last) < offset ? "unsatisfiable" : { offset, length: end - offset + 1 };
+  if (last !== "" && Number(last) < offset) return "invalid";
+  const end = last === "" ? size - 1 : Math.min(Number(last), size - 1);
+  return { offset, length: end - offset + 1 };
 }

@@ -20,5 +20,5 @@ export function addCommonHeaders(request: Request, headers: Headers): void {
   headers.set(MARK, "1; mode=block");
   headers.set("x-content-type-options", "nosniff");
   if (!headers.has("content-security-policy")) headers.set("x-frame-options", "SAMEORIGIN");
-  addCors(request.headers.get("origin") !== null, headers);
+  addCors(Boolean(request.headers.get("origin")), headers);
 }

@@ -6,6 +6,7 @@ import { ApiError, unauthorized } from "./api-error.ts";
 import { bindBody } from "./body.ts";
 import { commonHeaders } from "./common-headers.ts";
 import { encodeGo } from "./go-json.ts";
+import { parseQuery } from "./parse-query.ts";
 import { UnusableFields, pickFields } from "./pick-fields.ts";
 import { buildRequestInfo, firstValues } from "./request-info.ts";
 import type { AuthState, BoundBody, PbContext } from "./route.ts";
@@ -61,7 +62,7 @@ export class RequestContextState implements PbContext {
   }
 
   get query(): URLSearchParams {
-    this.#query ??= new URLSearchParams(this.#search);
+    this.#query ??= parseQuery(this.#search);
     return this.#query;
   }
 
@@ -105,7 +106,7 @@ export class RequestContextState implements PbContext {
 
   json(status: number, value: unknown): Response {
     const fields = status >= 200 && status < 300 ? (this.parameters["fields"] ?? "") : "";
-    const isForeign = this.request.headers.get("origin") !== null;
+    const isForeign = Boolean(this.request.headers.get("origin"));
     return new Response(fields === "" ? encodeGo(value) : encodePicked(value, fields), {
       status,
       headers: isForeign ? FOREIGN_JSON : OWN_JSON,

@@ -9,7 +9,7 @@ export function addCors(isForeign: boolean, headers: Headers): void {
 
 export function preflight(request: Request): Response {
   const headers = new Headers({ vary: "Origin" });
-  if (request.headers.get("origin") !== null) {
+  if (request.headers.get("origin")) {
     headers.append("vary", "Access-Control-Request-Method");
     headers.append("vary", "Access-Control-Request-Headers");
     headers.set("access-control-allow-origin", "*");

@@ -1,4 +1,4 @@
-/** `?fields=text:excerpt(max, ellipsis)`: the plain text of an HTML value, cut to about `max` bytes. */
+/** `?fields=text:excerpt(max, ellipsis)`: the plain text of an HTML value, cut to `max` characters. */
 const DROPPED = new Set(
   "head style script iframe embed applet object svg img picture dialog template button form textarea input select option".split(
     " ",
@@ -12,7 +12,7 @@ const INLINE = new Set(
 const VOID = new Set("img input embed br hr area base col link meta source track wbr param".split(" "));
 const RAW_TEXT = new Set(["style", "script", "textarea", "iframe"]);
 const TOKENS =
-  /<!--[\s\S]*?(?:-->|$)|<![^>]*>|<(\/?)([a-zA-Z][^\s/>]*)((?:"[^"]*"|'[^']*'|[^'">])*)>|[^<]+|</g;
+  /<!--[\s\S]*?(?:-->|$)|<[!?][^>]*>|<(\/?)([a-zA-Z][^\s/>]*)((?:"[^"]*"|'[^']*'|[^'">])*)>|<(?=[a-zA-Z/!?])[\s\S]*$|[^<]+|</g;
 
 const ENTITIES: Readonly<Record<string, string>> = {
   amp: "&",
@@ -45,11 +45,11 @@ const ENTITIES: Readonly<Record<string, string>> = {
   para: "¶",
 };
 
-/** Cuts by bytes of UTF-8 as PocketBase does, which may split a character into U+FFFD. */
+/** Reading ends after the piece of text with which it is longer than `max` in bytes; the cut is by characters, as in PocketBase. */
 export function excerpt(html: string, max: number, ellipsis: boolean): string {
-  const bytes = Buffer.from(plainText(html, max + 2).trim());
-  if (bytes.length <= max) return bytes.toString();
-  const cut = bytes.subarray(0, max).toString().trim();
+  const characters = Array.from(plainText(html, max + 2).trim());
+  if (characters.length <= max) return characters.join("");
+  const cut = characters.slice(0, max).join("").trim();
   return ellipsis ? `${cut}...` : cut;
 }
 
@@ -59,7 +59,7 @@ function plainText(html: string, enough: number): string {
   let droppedTag = "";
   let droppedDepth = 0;
   const append = (raw: string): void => {
-    const collapsed = raw.replace(/\s+/g, " ");
+    const collapsed = raw.replace(/[ \t\n\f\r]+/g, " ");
     const next = text === "" || text.endsWith(" ") ? collapsed.trimStart() : collapsed;
     text += next;
     bytes += Buffer.byteLength(next);
@@ -73,12 +73,12 @@ function plainText(html: string, enough: number): string {
       if (droppedDepth === 0) droppedTag = "";
       continue;
     }
-    if (all.startsWith("<!")) continue;
+    // A comment, or a tag that does not end.
+    if (/^<[!?]/.test(all) || (tag === undefined && /^<[a-zA-Z/]/.test(all))) continue;
     if (tag === undefined) {
+      if (bytes >= enough) return text;
       append(decodeEntities(all));
-      if (bytes > enough) return text;
     } else if (DROPPED.has(tag)) {
-      if (!INLINE.has(tag)) append(" ");
       if (closing !== "/" && !VOID.has(tag) && !all.endsWith("/>")) {
         droppedTag = tag;
         droppedDepth = 1;

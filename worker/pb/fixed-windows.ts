@@ -10,9 +10,12 @@ export class FixedWindows {
   /** Of an owner before, by digest of their key; each moves over when it is asked for. */
   readonly #resumed = new Map<string, Window>();
   readonly #keysMax: number;
+  readonly #changed: () => void;
 
-  constructor(keysMax: number) {
+  /** @param changed - `save` would say something else now */
+  constructor(keysMax: number, changed: () => void = () => {}) {
     this.#keysMax = keysMax;
+    this.#changed = changed;
   }
 
   /** Takes one of the `triesMax` tries of `key`; false when none is left. */
@@ -23,27 +26,54 @@ export class FixedWindows {
     this.#windows.delete(key);
     this.#forgetOldest();
     this.#windows.set(key, { left: left - 1, lastMs: nowMs, windowMs });
+    this.#changed();
     return true;
   }
 
   clear(): void {
+    if (this.#windows.size + this.#resumed.size === 0) return;
     this.#windows.clear();
     this.#resumed.clear();
+    this.#changed();
   }
 
   /** Those that still count, the most used up first, for `resume`. Keys, which name addresses, are not readable in it. */
   save(charactersMax: number, nowMs: number): string | undefined {
-    const open = [
-      ...[...this.#windows].map(([key, window]) => [digest(key), window] as const),
-      ...this.#resumed,
-    ].filter(([, { lastMs, windowMs }]) => nowMs - lastMs < windowMs);
+    const itemsMax = Math.ceil(charactersMax / ITEM_CHARACTERS_MIN);
     let text = "";
-    for (const [key, { left, lastMs, windowMs }] of open.toSorted(([, a], [, b]) => a.left - b.left)) {
-      const item = [key, left, lastMs, windowMs].join(":");
+    for (const [key, window] of this.#mostUsed(itemsMax, nowMs)) {
+      const { left, lastMs, windowMs } = window;
+      const name = this.#resumed.get(key) === window ? key : digest(key);
+      const item = [name, left, lastMs, windowMs].join(":");
       if (text.length + item.length + 1 > charactersMax) break;
       text += text === "" ? item : `,${item}`;
     }
     return text === "" ? undefined : text;
+  }
+
+  /** Of those that still count. Of thousands few fit: not all are sorted. */
+  #mostUsed(countMax: number, nowMs: number): [string, Window][] {
+    const counts = new Map<number, number>();
+    for (const windows of [this.#windows, this.#resumed]) {
+      for (const { left, lastMs, windowMs } of windows.values()) {
+        if (nowMs - lastMs < windowMs) counts.set(left, (counts.get(left) ?? 0) + 1);
+      }
+    }
+    let fewer = 0;
+    const last = [...counts.keys()]
+      .toSorted((a, b) => a - b)
+      .find((left) => (fewer += counts.get(left) ?? 0) >= countMax);
+    const found: [string, Window][] = [];
+    let atLast = 0;
+    for (const windows of [this.#windows, this.#resumed]) {
+      for (const [key, window] of windows) {
+        const { left, lastMs, windowMs } = window;
+        if (nowMs - lastMs >= windowMs || (last !== undefined && left > last)) continue;
+        if (left === last && ++atLast > countMax) continue;
+        found.push([key, window]);
+      }
+    }
+    return found.toSorted(([, a], [, b]) => a.left - b.left);
   }
 
   /** What cannot be read counts as nothing. */
@@ -75,5 +105,8 @@ export class FixedWindows {
     }
   }
 }
+
+/** A short digest, three numbers of which two are times, and what is between them. */
+const ITEM_CHARACTERS_MIN = 20;
 
 const digest = (key: string): string => Bun.hash(key).toString(36);

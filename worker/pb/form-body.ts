@@ -1,7 +1,7 @@
 /** Reads the small fixed bodies of auth endpoints, as PocketBase binds them to its forms. */
 import type { FieldError } from "../model/contract.ts";
 import { toText } from "../model/fields/cast.ts";
-import { type ApiError, badRequest } from "./api-error.ts";
+import { ApiError, GENERIC, badRequest } from "./api-error.ts";
 import type { BoundBody, PbContext } from "./route.ts";
 
 export const LOAD_FAILED = "An error occurred while loading the submitted data.";
@@ -18,7 +18,8 @@ export async function formBody(context: PbContext): Promise<BoundBody> {
   try {
     return await context.body();
   } catch (error) {
-    if (isStatus(error, 413)) throw error;
+    // A reason that has a name is told by it.
+    if (error instanceof ApiError && error.message !== GENERIC) throw error;
     throw badRequest(LOAD_FAILED, undefined, error);
   }
 }
@@ -36,11 +37,14 @@ export function formText(context: PbContext, body: BoundBody, name: string): str
 export function lengthError(text: string, min: number, max: number): FieldError | undefined {
   const count = Array.from(text).length;
   if (count >= min && count <= max) return undefined;
-  return {
-    code: "validation_length_out_of_range",
-    message: `The length must be between ${min} and ${max}.`,
-    params: { max, min },
-  };
+  const params = { max, min };
+  return min === 0
+    ? { code: "validation_length_too_long", message: `The length must be no more than ${max}.`, params }
+    : {
+        code: "validation_length_out_of_range",
+        message: `The length must be between ${min} and ${max}.`,
+        params,
+      };
 }
 
 /** Throws when any field has an error. @throws ApiError 400 "An error occurred while validating…" */
@@ -51,15 +55,4 @@ export function failForm(errors: Readonly<Record<string, FieldError | undefined>
 
 export function validationFailed(data: Record<string, unknown>): ApiError {
   return badRequest(VALIDATE_FAILED, data);
-}
-
-/** RFC-like check as PocketBase's: a mailbox with a dotted or plain host. */
-export function isEmail(text: string): boolean {
-  return /^[a-zA-Z0-9.!#$%&'*+/=?^_`{|}~-]+@[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$/.test(
-    text,
-  );
-}
-
-function isStatus(error: unknown, status: number): boolean {
-  return typeof error === "object" && error !== null && "status" in error && error.status === status;
 }

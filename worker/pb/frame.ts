@@ -10,7 +10,7 @@ import { loadAuth } from "./load-auth.ts";
 import { checkRateLimit } from "./rate-limit.ts";
 import { realIp } from "./real-ip.ts";
 import { compileRoutes } from "./router.ts";
-import type { FeatureRoute } from "./route.ts";
+import type { FeatureRoute, PbContext } from "./route.ts";
 import { type SplitUrl, splitUrl } from "./split-url.ts";
 import { checkSuperuserAddress } from "./superuser-address.ts";
 
@@ -28,15 +28,16 @@ export function createFrame(options: FrameOptions): TenantApp {
   function answer(given: TenantRequest): Promise<Response> | Response {
     const url = splitUrl(given.request.url);
     const match = find(given.request.method, url.path);
-    if (match === undefined) return noRoute(given.request.method, url);
+    if (match === undefined && url.path.includes("//")) return withoutDoubleSlash(url);
     const clientIp = realIp(given);
     const from = clientIp === given.clientIp ? given : { ...given, clientIp };
     for (const step of prepare) step(from);
     const auth = loadAuth(from.request.headers.get("authorization"), from.tenant, from.seen);
     if (auth?.isSuperuser === true) checkSuperuserAddress(from);
-    const context = new RequestContextState(from, url, match.params, auth, match.route.bodyBytesMax);
-    checkRateLimit(context, match.route);
-    const answered = match.route.handle(context);
+    const { params, route } = match ?? NO_MATCH;
+    const context = new RequestContextState(from, url, params, auth, route.bodyBytesMax);
+    checkRateLimit(context, route);
+    const answered = route.handle(context);
     return answered instanceof Promise && isForm(from.request) ? discarding(answered, context) : answered;
   }
 
@@ -67,15 +68,23 @@ export function createFrame(options: FrameOptions): TenantApp {
 }
 
 /** The prebuilt PocketBase serves files at all other paths; GET hears of a file that is not there. */
-function noRoute(method: string, { path, search }: SplitUrl): Response {
-  if (path.includes("//")) {
-    const location = path.replace(/\/{2,}/g, "/") + search;
-    return new Response(`<a href="${location.replaceAll("&", "&amp;")}">Temporary Redirect</a>.\n\n`, {
-      status: 307,
-      headers: { location, "content-type": "text/html; charset=utf-8" },
-    });
-  }
-  throw method === "GET" || method === "HEAD" ? notFound("File not found.") : notFound();
+const NO_MATCH = {
+  params: {},
+  route: {
+    path: "",
+    bodyBytesMax: 0,
+    handle: ({ request: { method } }: PbContext): Response => {
+      throw method === "GET" || method === "HEAD" ? notFound("File not found.") : notFound();
+    },
+  },
+};
+
+function withoutDoubleSlash({ path, search }: SplitUrl): Response {
+  const location = path.replace(/\/{2,}/g, "/") + search;
+  return new Response(`<a href="${location.replaceAll("&", "&amp;")}">Temporary Redirect</a>.\n\n`, {
+    status: 307,
+    headers: { location, "content-type": "text/html; charset=utf-8" },
+  });
 }
 
 async function discarding(answered: Promise<Response>, context: RequestContextState): Promise<Response> {
@@ -103,7 +112,7 @@ function finish(from: TenantRequest, response: Response): Response | Promise<Res
 /** The answer to HEAD: the same headers, the length of the body that is not sent. */
 async function withoutBody(response: Response): Promise<Response> {
   const { headers, status } = response;
-  if (headers.get("content-type") === "application/json") {
+  if (headers.get("content-type") === "application/json" && !headers.has("content-length")) {
     headers.set("content-length", String((await response.arrayBuffer()).byteLength));
   } else {
     await response.body?.cancel();

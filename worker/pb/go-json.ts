@@ -1,3 +1,5 @@
+import { stringifyExactly } from "../model/fields/json-text.ts";
+
 /**
  * JSON as Go's `json.Encoder` writes it, which PocketBase clients and signatures over bodies may rely on:
  * `<`, `>`, `&`, U+2028 and U+2029 escaped, a final newline. Key order is the value's own; maps are sorted with `sortedKeys`.
@@ -13,7 +15,7 @@ const ESCAPED: Readonly<Record<string, string>> = {
 
 /** Without the final newline, as Go's `json.Marshal`. */
 export function marshalGo(value: unknown): string {
-  const text = JSON.stringify(value) ?? "null";
+  const text = stringifyExactly(value) ?? "null";
   return needsEscape(text) ? text.replace(ESCAPES, (found) => ESCAPED[found] ?? found) : text;
 }
 

@@ -1,4 +1,5 @@
 import { findTokenOwner, SUPERUSERS } from "../auth/tokens.ts";
+import { toBool } from "../model/fields/cast.ts";
 import { modelOf } from "../model/model.ts";
 import type { Observation, Tenant } from "../tenant/contract.ts";
 import type { AuthState } from "./route.ts";
@@ -17,6 +18,6 @@ export function loadAuth(header: string | null, tenant: Tenant, seen: Observatio
     collection: owner.collection,
     isSuperuser: owner.collection.name === SUPERUSERS,
     token,
-    refreshable: owner.claims["refreshable"] === true,
+    refreshable: toBool(owner.claims["refreshable"]),
   };
 }

@@ -7,7 +7,7 @@ import { toText } from "../model/fields/cast.ts";
 import { modelOf } from "../model/model.ts";
 import type { SqlReader } from "../sqlite/contract.ts";
 import { badRequest } from "./api-error.ts";
-import { formBody } from "./form-body.ts";
+import { formBody, formText } from "./form-body.ts";
 import type { PbContext } from "./route.ts";
 import type { AuthMethod } from "./sign-in.ts";
 
@@ -17,8 +17,11 @@ export const INVALID_SESSION = "Invalid or expired MFA session.";
 export async function submittedMfaId(context: PbContext): Promise<string> {
   const given = context.query.get("mfaId") ?? "";
   if (given !== "") return given;
-  const submitted = (await formBody(context)).values["mfaId"];
-  return typeof submitted === "string" ? submitted : "";
+  try {
+    return formText(context, await formBody(context), "mfaId");
+  } catch (cause) {
+    throw badRequest("Failed to read MFA Id", undefined, cause);
+  }
 }
 
 export async function openSession(

@@ -1,5 +1,6 @@
 /** The `?fields=` parameter: which keys of an answer are kept, by dotted path, with `*` and the `:excerpt(…)` modifier. */
 import { excerpt } from "./excerpt.ts";
+import { fromBody, stringifyExactly } from "../model/fields/json-text.ts";
 import { sortedKeys } from "./go-json.ts";
 
 /** PocketBase has sent the head by then: its answer keeps its status and has no body. */
@@ -23,8 +24,16 @@ interface Picked {
  */
 export function pickFields(data: unknown, rawFields: string): unknown {
   const fields = parseFields(rawFields);
-  if (fields.below.size === 0) return data;
-  const plain = sortedKeys(JSON.parse(JSON.stringify(data) ?? "null"));
+  const text = stringifyExactly(data) ?? "null";
+  const plain = pickFromAnswer(sortedKeys(JSON.parse(text)), fields);
+  return OWN_ORDER.test(text) ? fromBody(plain) : plain;
+}
+
+/** Keys that JavaScript puts before all others, and a zero of which it drops the sign. */
+const OWN_ORDER = /"\d+":|-0[,}\]]/;
+
+function pickFromAnswer(plain: unknown, fields: Picked): unknown {
+  if (fields.below.size === 0) return plain;
   if (isObject(plain) && Array.isArray(plain["items"]) && "page" in plain && "perPage" in plain) {
     pickFrom(plain["items"], fields);
   } else {
@@ -40,7 +49,7 @@ function parseFields(raw: string): Picked {
     const path = colon < 0 ? token : token.slice(0, colon);
     const modify = colon < 0 ? undefined : parseModifier(token.slice(colon + 1));
     let node = root;
-    for (const key of path.split(".")) {
+    for (const key of path.replace(/\.$/, "").split(".")) {
       const next: Picked = node.below.get(key) ?? { whole: false, modify: undefined, below: new Map() };
       node.below.set(key, next);
       node = next;
@@ -51,15 +60,20 @@ function parseFields(raw: string): Picked {
   return root;
 }
 
+/** The name and its arguments, with blanks, commas and parentheses between them, whatever their order. */
 function parseModifier(text: string): Modifier {
-  const match = /^(\w+)\((.*)\)$/s.exec(text.trim());
-  if (match?.[1] !== "excerpt") throw new UnusableFields(`Cannot pick fields: unknown modifier ${text}`);
-  const args = splitOutside(match[2] ?? "").map((arg) => arg.replace(/^(['"`])(.*)\1$/s, "$2"));
-  const max = Number(args[0] ?? "");
-  if (args.length > 2 || !Number.isInteger(max) || max <= 0)
-    throw new UnusableFields("Cannot pick fields: misused excerpt");
-  const ellipsis = ["1", "t", "true"].includes((args[1] ?? "").toLowerCase());
-  return (value) => (typeof value === "string" ? excerpt(value, max, ellipsis) : value);
+  const [name, max = "", ellipsis = "", ...more] = text.split(/[(), ]+/).filter((part) => part !== "");
+  if (name !== "excerpt") throw new UnusableFields(`Cannot pick fields: unknown modifier ${text}`);
+  const characters = toInteger(max);
+  if (characters <= 0 || more.length > 0) throw new UnusableFields("Cannot pick fields: misused excerpt");
+  const marked = ["1", "t", "T", "true", "TRUE", "True"].includes(ellipsis);
+  return (value) => (typeof value === "string" ? excerpt(value, characters, marked) : value);
+}
+
+/** As a Go cast: the fraction is dropped; 0 for what is no number. */
+function toInteger(text: string): number {
+  const value = Number(text.replace(/^([+-]?\d+)\.\d*$/, "$1").replaceAll("_", ""));
+  return /^[+-]?[\d_]+e/i.test(text) || !Number.isInteger(value) || value >= 2 ** 63 ? 0 : value;
 }
 
 /** Comma separated, but not inside parentheses or quotes; empty tokens are dropped. */
@@ -84,6 +98,7 @@ function splitOutside(text: string): string[] {
     }
     current += char;
   }
+  if (quote !== "") throw new UnusableFields("Cannot pick fields: a quote is not closed");
   tokens.push(current);
   return tokens.map((token) => token.trim()).filter((token) => token !== "");
 }

@@ -24,8 +24,24 @@ const counters = {
 };
 const noRules: readonly Rule[] = [];
 
+/** What is counted: a request, or a part of one that stands for a request of its own. */
+export interface Counted {
+  readonly method: string;
+  readonly path: string;
+  /** As the path names it. */
+  readonly collection: string | undefined;
+}
+
 /** @throws ApiError 429 when the client has used up what the rule allows; superusers are never limited */
-export function checkRateLimit(context: PbContext, route: FeatureRoute): void {
+export function checkRateLimit(
+  context: PbContext,
+  route: Pick<FeatureRoute, "path" | "actions">,
+  counted: Counted = {
+    method: context.request.method,
+    path: context.path,
+    collection: context.params["collection"],
+  },
+): void {
   if (context.auth?.isSuperuser === true) return;
   const { tenant, clientIp } = context;
   const state = tenant.slot(counters);
@@ -38,22 +54,21 @@ export function checkRateLimit(context: PbContext, route: FeatureRoute): void {
   }
   if (state.rules.length === 0 || isExcluded(settings, clientIp)) return;
   const collection =
-    route.actions === undefined ? undefined : modelOf(tenant).schema.find(context.params["collection"] ?? "");
+    route.actions === undefined ? undefined : modelOf(tenant).schema.find(counted.collection ?? "");
   const actions = collection === undefined ? [] : (route.actions ?? []);
-  const rule = findRule(state.rules, labelsOf(context, collection?.name ?? "", actions), context.auth);
+  const rule = findRule(state.rules, labelsOf(counted, collection?.name ?? "", actions), context.auth);
   if (rule === undefined) return;
   const subject = collection === undefined ? rule.label : `${collection.id} ${route.path} ${actions.join()}`;
   const key = `${subject} ${rule.audience} ${clientIp}`;
   if (!state.windows.take(key, rule.requestsMax, rule.windowMs, Date.now())) throw tooManyRequests();
 }
 
-function labelsOf(context: PbContext, collection: string, actions: readonly string[]): string[] {
-  const pathname = context.path;
+function labelsOf({ method, path }: Counted, collection: string, actions: readonly string[]): string[] {
   return [
     ...actions.map((action) => `${collection}:${action}`),
     ...actions.map((action) => `*:${action}`),
-    `${context.request.method} ${pathname}`,
-    pathname,
+    `${method} ${path}`,
+    path,
   ];
 }
 

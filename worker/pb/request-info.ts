@@ -60,8 +60,8 @@ export function derivedInfo(
 function snakeCased(given: Headers): Record<string, string> {
   const headers: Record<string, string> = {};
   for (const [name, value] of given) {
-    // The platform's own proofs are none of the tenant's business.
-    if (!name.startsWith("x-manybase-")) headers[name.replaceAll("-", "_")] = value;
+    // The platform's own proofs are none of the tenant's business, and Go keeps the host apart.
+    if (name !== "host" && !name.startsWith("x-manybase-")) headers[name.replaceAll("-", "_")] = value;
   }
   return headers;
 }

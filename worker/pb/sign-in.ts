@@ -4,6 +4,7 @@ import type { AuthPolicy } from "../auth/policy.ts";
 import type { RecordData } from "../model/contract.ts";
 import type { RequestContext } from "../query/contract.ts";
 import type { SqlReader } from "../sqlite/contract.ts";
+import type { WriteTransaction } from "../tenant/contract.ts";
 import type { PbContext } from "./route.ts";
 
 /** How a record proved itself, as `_mfas` keeps it. */
@@ -44,6 +45,8 @@ export interface StrongFactor {
   /** Whether those who have it are asked for it where nothing else asks for a second step. */
   isAskedOfOwners(policy: AuthPolicy): boolean;
   isEnrolled(db: SqlReader, record: RecordData): boolean;
+  /** The record has lost all that it enrolled. */
+  forget(tx: WriteTransaction, record: RecordData): void;
 }
 
 /** Keys that an answer of `GET …/auth-methods` has in addition, or instead. */

@@ -1,6 +1,7 @@
 import { afterEach, expect, test } from "bun:test";
 import { readdirSync } from "node:fs";
 import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { limits } from "../../shared/limits.ts";
 import { bindBody } from "./body.ts";
 
@@ -39,6 +40,23 @@ test("large files wait on disk, small ones and values do not, all in the order o
   expect(left()).toHaveLength(1);
   const bytes = new Uint8Array(await (docs[2]?.blob ?? new Blob()).arrayBuffer());
   expect(Bun.hash(bytes)).toBe(Bun.hash(new Uint8Array(await largeFile("b.zip").arrayBuffer())));
+  await body.discard?.();
+});
+
+test("many small files wait on disk as well, once they add up", async () => {
+  const form = new FormData();
+  const bytes = limits.formFileMemoryBytesMax / 2;
+  const count = limits.formMemoryBytesMax / bytes + 3;
+  for (let index = 0; index < count; index++) {
+    form.append("docs", new File([new Uint8Array(bytes).fill(index)], `${index}.bin`));
+  }
+  const body = await bindBody(formRequest(form), MANY);
+  const [directory = ""] = left();
+  expect(readdirSync(join(tmpdir(), directory))).toHaveLength(3);
+  for (const [index, { blob, size }] of (body.files.get("docs") ?? []).entries()) {
+    expect(size).toBe(bytes);
+    expect(new Uint8Array(await blob.slice(-1).arrayBuffer())).toEqual(new Uint8Array([index]));
+  }
   await body.discard?.();
 });
 

@@ -16,7 +16,8 @@ export interface SpooledForm {
 }
 
 /**
- * Reads a multipart form with flat memory: files above `limits.formFileMemoryBytesMax` go to a temporary directory.
+ * Reads a multipart form with flat memory: files above `limits.formFileMemoryBytesMax`, and all when small ones add up to
+ * `limits.formMemoryBytesMax`, go to a temporary directory.
  * @throws ApiError 413 above `bytesMax`; whatever the parser throws for a form that is broken or cut off
  */
 export async function spoolForm(request: Request, type: string, bytesMax: number): Promise<SpooledForm> {
@@ -57,6 +58,8 @@ export async function spoolForm(request: Request, type: string, bytesMax: number
 class Spool {
   #directory: Promise<string> | undefined;
   #count = 0;
+  /** Of files in memory. */
+  #bytes = 0;
 
   async keep(stream: BusboyFileStream): Promise<Blob> {
     const chunks: Uint8Array[] = [];
@@ -71,7 +74,9 @@ class Spool {
         }
         chunks.push(chunk);
         size += chunk.length;
-        if (size <= limits.formFileMemoryBytesMax) continue;
+        this.#bytes += chunk.length;
+        if (size <= limits.formFileMemoryBytesMax && this.#bytes <= limits.formMemoryBytesMax) continue;
+        this.#bytes -= size;
         this.#directory ??= mkdtemp(join(tmpdir(), "manybase-form-"));
         path = join(await this.#directory, String(this.#count++));
         file = await open(path, "wx", 0o600);

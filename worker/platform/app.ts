@@ -6,14 +6,20 @@ import { verifyTicket } from "../../shared/protocol/ticket.ts";
 import { openInstaller } from "../auth/installer.ts";
 import { upsertSuperuser } from "../auth/superuser.ts";
 import type { TenantApp, TenantRequest } from "../http/contract.ts";
+import type { StrongFactor } from "../pb/sign-in.ts";
 import { Exporter } from "./export-tenant.ts";
 import { importTenant } from "./import-tenant.ts";
 import { POINT_ACTIONS } from "./points.ts";
 import { usageOf } from "./usage.ts";
 
 /** Platform operations on one tenant, by ticket (shared/protocol/internal.ts). Errors are thrown: the server answers them. */
-export function createPlatformApp(options: { keys: Keyring; temporary?: string }): TenantApp {
-  const { keys, temporary } = options;
+export function createPlatformApp(options: {
+  keys: Keyring;
+  /** What a superuser may have lost. */
+  factors: readonly StrongFactor[];
+  temporary?: string;
+}): TenantApp {
+  const { keys, factors, temporary } = options;
   const exporter = new Exporter(temporary === undefined ? {} : { temporary });
   return async (context) => {
     const { pathname } = new URL(context.request.url);
@@ -48,8 +54,11 @@ export function createPlatformApp(options: { keys: Keyring; temporary?: string }
           `Cannot make a superuser: ${body.error.issues[0]?.message ?? "bad body"}`,
         );
       }
+      const { email, password, resetMfa } = body.data;
       return Response.json(
-        await upsertSuperuser(context.tenant, context.seen, body.data.email, body.data.password),
+        await upsertSuperuser(context.tenant, context.seen, email, password, (tx, record) => {
+          if (resetMfa === true) for (const factor of factors) factor.forget(tx, record);
+        }),
       );
     }
     throw new UserError("not_found", `Cannot ${context.request.method} ${pathname}: no such operation`);

@@ -85,8 +85,19 @@ describe("an export", () => {
     await context.seen.settled();
     expect(context.seen.headers()["x-durable"]).toBe("1");
     const entries = await unpack(response.body);
-    expect([...entries.keys()]).toEqual(["data.db", `storage/${kept.collectionId}/${kept.id}/${name}`]);
-    expect([...entries.values()][1]?.toString()).toBe("content");
+    const stored = `storage/${kept.collectionId}/${kept.id}/${name}`;
+    expect([...entries.keys()]).toEqual(["data.db", stored, `${stored}.attrs`]);
+    expect(entries.get(stored)?.toString()).toBe("content");
+    // Without these PocketBase serves the file as a download of unknown type.
+    expect(JSON.parse(entries.get(`${stored}.attrs`)?.toString() ?? "")).toEqual({
+      "user.cache_control": "",
+      "user.content_disposition": "",
+      "user.content_encoding": "",
+      "user.content_language": "",
+      "user.content_type": "text/plain; charset=utf-8",
+      "user.metadata": null,
+      md5: new Bun.CryptoHasher("md5").update("content").digest("base64"),
+    });
     expect(entries.get("data.db")?.includes("tell-nobody-this")).toBe(false);
     using copy = opened(entries);
     expect(copy.query('SELECT title FROM "left"').values()).toEqual([["a"]]);
@@ -180,7 +191,7 @@ describe("an export", () => {
 
   test("needs a ticket for just that", async () => {
     const keys = parseKeyring(`member-1:${"A".repeat(43)}`, "test key");
-    const app = createPlatformApp({ keys, temporary });
+    const app = createPlatformApp({ keys, factors: [], temporary });
     const ask = (action: "export" | "import"): Promise<Response> => {
       const context = asked();
       const text = signTicket(keys, { tenant: api.tenant.id, action, expiresMs: Date.now() + 60_000 });

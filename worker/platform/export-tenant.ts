@@ -9,6 +9,8 @@ import { AUXILIARY_DB, DATA_DB, type DatabaseName } from "../../shared/ids.ts";
 import { limits } from "../../shared/limits.ts";
 import type { TenantRequest } from "../http/contract.ts";
 import { namedUploads } from "../model/records/named-uploads.ts";
+import { ATTRIBUTES, FileAttributes } from "../pb/file-attributes.ts";
+import { unpackLogs } from "../pb/logs/packed.ts";
 import type { Tenant } from "../tenant/contract.ts";
 import { copyDatabase, storedObjects } from "../tenant/copy.ts";
 
@@ -56,6 +58,7 @@ export class Exporter {
       const copying = AbortSignal.any([signal, tenant.gone]);
       directory = await mkdtemp(join(this.#temporary, "manybase-export-"));
       const databases: [DatabaseName, string][] = [];
+      if (names.includes(AUXILIARY_DB)) await unpackLogs(tenant);
       for (const name of names) {
         const path = await copyDatabase(tenant, seen, name, directory, {
           signal: copying,
@@ -123,8 +126,11 @@ async function fill(
   const named = (keys: readonly string[]): ReadonlySet<string> => namedUploads(tenant, keys);
   const uploads = storedObjects(tenant, { signal, thumbs: false, named });
   for await (const { name, size, modifiedMs, stream } of uploads) {
-    const entry = archive.entry({ name: `storage/${name}`, size, mtime: new Date(modifiedMs) });
-    await pipeline(Readable.fromWeb(stream as never), entry, { signal });
+    const [path, mtime] = [`storage/${name}`, new Date(modifiedMs)];
+    const attributes = new FileAttributes();
+    const source = attributes.watch(Readable.fromWeb(stream as never));
+    await pipeline(source, archive.entry({ name: path, size, mtime }), { signal });
+    archive.entry({ name: path + ATTRIBUTES, mtime }, await attributes.json());
   }
   archive.finalize();
 }

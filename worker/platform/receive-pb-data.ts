@@ -95,7 +95,7 @@ function place(name: string, directory: string, received: ReceivedData): string 
   return path;
 }
 
-/** What PocketBase makes anew by itself: `.attrs` describe the file beside them, `-shm` is a cache, lost+found is the disk's. */
+/** What is told anew from the rest: `.attrs` describe the file beside them, `-shm` is a cache, lost+found is the disk's. */
 function isDerived(name: string): boolean {
   return (
     name.endsWith(".attrs") ||

@@ -20,10 +20,12 @@ export function resolveCall(call: FunctionOperand, resolve: ResolveArgument): Re
 
 /** Kilometres between (lonA, latA) and (lonB, latB) on a sphere. Of several related points one is enough. */
 function geoDistance(call: FunctionOperand, resolve: ResolveArgument): Resolved {
-  if (call.args.length !== 4) throw error(call, "takes 4 arguments");
-  const values = call.args.map((arg) => {
-    if (arg.type !== "identifier" && arg.type !== "number") throw error(call, "takes names and numbers");
-    return resolve(arg).value;
+  if (call.args.length !== 4) throw error(call, `expected 4 arguments, got ${call.args.length}`);
+  const values = call.args.map((arg, index) => {
+    if (arg.type !== "identifier" && arg.type !== "number") {
+      throw error(call, `argument ${index} must be an identifier or number`);
+    }
+    return argument(call, `argument ${index}`, () => resolve(arg)).value;
   });
   const [lonA, latA, lonB, latB] = values as [Fragment, Fragment, Fragment, Fragment];
   const cosines = sql`cos(radians(${latA})) * cos(radians(${latB})) * cos(radians(${lonB}) - radians(${lonA}))`;
@@ -34,21 +36,33 @@ function geoDistance(call: FunctionOperand, resolve: ResolveArgument): Resolved 
 /** SQLite's strftime; NULL counts as "". */
 function strftime(call: FunctionOperand, resolve: ResolveArgument): Resolved {
   const [format, time, ...modifiers] = call.args;
-  if (format === undefined || call.args.length > limits.filterFunctionArgumentsMax) {
-    throw error(call, `takes 1 to ${limits.filterFunctionArgumentsMax} arguments`);
+  const [count, max] = [call.args.length, limits.filterFunctionArgumentsMax];
+  if (format === undefined) throw error(call, "expected at least 1 arguments, got 0");
+  if (count > max) throw error(call, `too many arguments (max allowed ${max}, got ${count})`);
+  if (format.type !== "text") throw error(call, "expects the first argument to be a format string");
+  if (time?.type === "function") {
+    throw error(call, "expects the second argument to be of a valid time-value type");
   }
-  if (format.type !== "text" || modifiers.some((modifier) => modifier.type !== "text")) {
-    throw error(call, "takes texts as format and modifiers");
-  }
-  if (time?.type === "function") throw error(call, "takes no function as time");
   const before = [resolve(format).value];
-  const after = modifiers.map((modifier) => resolve(modifier).value);
+  const resolved = time && argument(call, "time-value argument", () => resolve(time));
+  const after = modifiers.map((modifier, index) => {
+    if (modifier.type === "text") return resolve(modifier).value;
+    throw error(call, `invalid modifier argument ${index} - can be only string`);
+  });
   const with_ = (value?: Fragment): Fragment =>
     sql`strftime(${join([...before, ...(value === undefined ? [] : [value]), ...after], ",")})`;
-  if (time === undefined) return { ...column(with_()), nulls: "coalesce" };
-  const resolved = resolve(time);
+  if (resolved === undefined) return { ...column(with_()), nulls: "coalesce" };
   const many = resolved.many && { joins: resolved.many.joins, value: with_(resolved.many.value) };
   return { ...column(with_(resolved.value), many), nulls: "coalesce" };
+}
+
+function argument(call: FunctionOperand, which: string, resolve: () => Resolved): Resolved {
+  try {
+    return resolve();
+  } catch (cause) {
+    if (!(cause instanceof FilterError)) throw cause;
+    throw error(call, `failed to resolve ${which}: ${cause.message}`);
+  }
 }
 
 function error(call: FunctionOperand, state: string): FilterError {

@@ -12,7 +12,7 @@ interface Decision {
  * A plan serves every request that answers them the same way; everything else of the request is parameters.
  */
 export class Decisions {
-  readonly #env: Env;
+  #env: Env | undefined;
   readonly #made: Decision[] = [];
 
   constructor(env: Env) {
@@ -20,9 +20,15 @@ export class Decisions {
   }
 
   decide<Result extends Answer>(probe: (env: Env) => Result): Result {
+    if (this.#env === undefined) throw new Error("Cannot decide: the plan is made");
     const answer = probe(this.#env);
     this.#made.push({ probe, answer });
     return answer;
+  }
+
+  /** The plan is made: it is kept for others, and the request that shaped it need not be. */
+  end(): void {
+    this.#env = undefined;
   }
 
   hold(env: Env): boolean {

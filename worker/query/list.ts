@@ -18,6 +18,8 @@ import { sortExpressions } from "./sort.ts";
 
 interface ListPlan {
   readonly items: Fragment;
+  /** What comes after its LIMIT. */
+  readonly tail: string;
   readonly count: Fragment;
   /** The last page size's statement, kept whole so that the connection finds it by the same string. */
   paged: { readonly perPage: number; readonly first: boolean; readonly sql: string } | undefined;
@@ -44,7 +46,7 @@ export const buildList: BuildList = (context, input) => {
   const page = Math.max(1, Math.trunc(input.page ?? 1));
   const perPage = pageSize(input.perPage);
   const items = bind(plan.items.params, env);
-  if (page > 1) items.push(Math.min(perPage * (page - 1), Number.MAX_SAFE_INTEGER));
+  if (page > 1) items.push(offsetOf(page, perPage));
   return {
     items: { sql: pagedSql(plan, perPage, page === 1), params: items },
     ...(input.skipTotal === true
@@ -58,10 +60,16 @@ export const buildList: BuildList = (context, input) => {
 /** SQLite prepares a statement with a bare parameter in LIMIT or OFFSET anew for each value: the size is text, the offset an expression. */
 function pagedSql(plan: ListPlan, perPage: number, first: boolean): string {
   if (plan.paged?.perPage !== perPage || plan.paged.first !== first) {
-    const sql = `${plan.items.sql} LIMIT ${perPage}${first ? "" : " OFFSET (? + 0)"}`;
+    const sql = `${plan.items.sql} LIMIT ${perPage}${first ? "" : " OFFSET (? + 0)"}${plan.tail}`;
     plan.paged = { perPage, first, sql };
   }
   return plan.paged.sql;
+}
+
+/** Overflows as Go's 64 bits do: SQLite takes a negative offset for none. */
+function offsetOf(page: number, perPage: number): number {
+  const offset = Number(BigInt.asIntN(64, BigInt(perPage) * BigInt(page - 1)));
+  return Math.min(offset, Number.MAX_SAFE_INTEGER);
 }
 
 function pageSize(asked: number | undefined): number {
@@ -95,8 +103,13 @@ function planList(statement: StatementBuilder, context: QueryContext, input: Lis
   const counted = !multiplies(countJoins)
     ? "*"
     : `DISTINCT ${table}.${collection.type === "view" ? quote("id") : "_rowid_"}`;
+  const { columns } = input;
+  // Which unique index is walked hangs on the order of the columns: it is always that of the table.
+  const outside = columns !== undefined && distinct !== "" && !input.sort;
+  const items = sql`SELECT ${distinct}${outside || columns === undefined ? `${table}.*` : columns} ${from}${orderBy}`;
   return {
-    items: sql`SELECT ${distinct}${input.columns ?? `${table}.*`} ${from}${orderBy}`,
+    items: outside ? sql`SELECT ${columns} FROM (${items}` : items,
+    tail: outside ? `) AS ${table}` : "",
     count: sql`SELECT COUNT(${counted}) FROM ${table}${joinClauses(countJoins)}${where(conditions)}`,
     paged: undefined,
   };

@@ -107,12 +107,19 @@ class PathWalk {
 
   /** `comments_via_post`: the rows of a collection whose relation points here. False where a lenient path ends in NULL. */
   #crossBack(prop: string): boolean {
-    const [, collectionName = "", fieldName = ""] = /^(\w+)_via_(\w+)$/.exec(prop) ?? [];
-    const target = this.#scope.statement.schema.find(collectionName);
+    const [, collectionName, fieldName = ""] = /^(\w+)_via_(\w+)$/.exec(prop) ?? [];
+    const target =
+      collectionName === undefined ? undefined : this.#scope.statement.schema.find(collectionName);
     const field = target === undefined ? undefined : findField(target, fieldName);
     if (target === undefined || field?.type !== "relation" || field["collectionId"] !== this.#collection.id) {
       if (this.#start.lenient) return false;
-      throw this.#error(`${prop} is no field or back relation of ${this.#collection.name}`);
+      if (collectionName === undefined)
+        throw this.#error(`${prop} is no field or back relation of ${this.#collection.name}`);
+      if (target === undefined) throw this.#error(`no collection for the back relation ${prop}`);
+      if (field === undefined) throw this.#error(`no field for the back relation ${fieldName}`);
+      throw this.#error(
+        `the back relation ${fieldName} is ${field.type === "relation" ? "to another collection" : "no relation"}`,
+      );
     }
     this.#refuseHidden(field);
     const unique = uniqueIndex(target, field.name);

@@ -29,7 +29,7 @@ export function cachedPlan<Plan>(
 ): Plan {
   let cache = caches.get(schema);
   if (cache === undefined) {
-    cache = new LRUCache({ max: limits.queryPlansMax });
+    cache = new LRUCache({ maxSize: limits.queryPlansMax, sizeCalculation: () => 1 });
     caches.set(schema, cache);
   }
   // One kind of plan per key: the key starts with the kind.
@@ -39,6 +39,7 @@ export function cachedPlan<Plan>(
   }
   const decisions = new Decisions(env);
   const plan = build(new StatementBuilder(schema, decisions));
+  decisions.end();
   cache.set(key, [{ decisions, plan }, ...variants.slice(0, limits.queryPlanVariantsMax - 1)]);
   return plan;
 }

@@ -7,7 +7,8 @@ import { type LtxHeader, type LtxPage, completePages, lockPage } from "../../sha
 import type { Position } from "../../shared/protocol/internal.ts";
 import type { EntryCiphers } from "../encryption/entry-ciphers.ts";
 import type { Connection } from "../sqlite/connection.ts";
-import type { BulkFacts, BulkFile } from "./bulk/work.ts";
+import { packedPages } from "./bulk/packed-pages.ts";
+import type { BulkChunks, BulkFacts, BulkFile } from "./bulk/work.ts";
 import type { Clock } from "./clock.ts";
 import { nextEntryHash, sha256Text } from "./hash.ts";
 import { WalReader } from "./wal-reader.ts";
@@ -34,6 +35,16 @@ export interface Cut {
   sha256: string | undefined;
   /** What stands in the log for `sha256`, when the tenant is encrypted. */
   storedDigest: string | undefined;
+}
+
+/** A flush that is too large for one turn. Until `done` the WAL must stay as it is, and nothing else may be cut. */
+export interface LargeCut {
+  header: LtxHeader;
+  pages: BulkChunks;
+  /** Of the pages. */
+  bytes: number;
+  /** @param encoded - the LTX file of that header and those pages @throws SystemError `wal_lost` */
+  done: (encoded: BulkFile & { sha256: string }) => Cut;
 }
 
 export interface CaptureOptions {
@@ -99,19 +110,30 @@ export class DatabaseCapture {
   /**
    * Everything up to the last commit frame; an open transaction's frames are for the next cut.
    * @param inlineBytesMax - a larger file goes to the log by reference
+   * @param inTurnBytesMax - of pages: more are not encoded in this turn
    * @returns undefined when the commits changed nothing @throws SystemError `wal_lost`
    */
-  cut(inlineBytesMax: number): Cut | undefined {
+  cut(inlineBytesMax: number, inTurnBytesMax: number): Cut | LargeCut | undefined;
+  cut(inlineBytesMax: number): Cut | undefined;
+  cut(inlineBytesMax: number, inTurnBytesMax = Infinity): Cut | LargeCut | undefined {
     const changes = this.#wal.read();
     if (changes === undefined) return undefined;
-    const { pageSize, commit, walOffset, walSize, salt1, salt2 } = changes;
-    return this.#encode({
-      pageSize,
-      commit,
-      pages: this.#initial === undefined ? changes.pages : this.#withInitial(changes),
-      wal: { walOffset, walSize, salt1, salt2 },
-      inlineBytesMax,
-    });
+    const { pageSize, commit, walOffset, walSize, salt1, salt2, bytes } = changes;
+    const wal = { walOffset, walSize, salt1, salt2 };
+    const initial = this.#initial;
+    if (initial === undefined && bytes > inTurnBytesMax) {
+      return {
+        header: { ...this.nextFacts(), pageSize, commit, ...wal },
+        pages: packedPages(changes.pagesLater(), pageSize),
+        bytes,
+        done: (encoded) => {
+          this.#wal.checkUnchanged(changes);
+          return this.cutEncoded(encoded);
+        },
+      };
+    }
+    const pages = initial === undefined ? changes.pages : this.#withInitial(changes);
+    return this.#encode({ pageSize, commit, pages, wal, inlineBytesMax });
   }
 
   /** The content of a whole file that takes the database's place: all earlier commits are cut, and no more come before `replaced`. */

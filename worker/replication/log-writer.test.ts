@@ -7,6 +7,7 @@ import { limits } from "../../shared/limits.ts";
 import { decodeLogObject } from "../../shared/log/decode.ts";
 import { encodeLogObject } from "../../shared/log/encode.ts";
 import type { LogEntry } from "../../shared/log/log.ts";
+import { decodeState, encodeState } from "../../shared/log/state.ts";
 import type { ObjectStore } from "../../shared/objects/contract.ts";
 import { logKey } from "../../shared/objects/layout.ts";
 import { getBytes } from "../../shared/objects/read.ts";
@@ -51,7 +52,7 @@ function make(nonce = NONCE): LogWriter {
 function write(number: number, bytes = 100): Promise<void> {
   const tenant = "abcdefghijklmno" as TenantId;
   const entries: LogEntry[] = [
-    { kind: "state", tenant, epoch: 1 as Epoch, values: { number: String(number) } },
+    { kind: "state", tenant, epoch: 1 as Epoch, body: encodeState({ number: String(number) }) },
   ];
   return new Promise((resolve) => {
     waiting.push({
@@ -70,7 +71,7 @@ async function numbers(seq: number): Promise<number[] | undefined> {
   const bytes = await getBytes(store, logKey(INCARNATION, seq as LogSeq));
   if (bytes === undefined) return undefined;
   return decodeLogObject(bytes).entries.map((entry) =>
-    entry.kind === "state" ? Number(entry.values["number"]) : -1,
+    entry.kind === "state" ? Number(decodeState(entry.body)["number"]) : -1,
   );
 }
 

@@ -2,7 +2,7 @@ import { SystemError } from "../../shared/errors.ts";
 import type { Incarnation, LogSeq } from "../../shared/ids.ts";
 import { limits } from "../../shared/limits.ts";
 import { decodeLogHeader } from "../../shared/log/decode.ts";
-import { encodeIndexedLogObject } from "../../shared/log/encode.ts";
+import { LOG_OVERHEAD_BYTES, encodeIndexedLogObject } from "../../shared/log/encode.ts";
 import {
   LOG_HEADER_BYTES,
   type DirectoryDatabase,
@@ -27,9 +27,20 @@ export interface LogGroup {
   durable(seq: LogSeq, items: readonly LogIndexItem[]): void;
 }
 
+/** An object that is about to be made, as far as it concerns what nobody waits for. */
+export interface LogPlace {
+  seq: LogSeq;
+  /** Room that is left. */
+  bytesMax: number;
+  /** Nothing else makes this object necessary. */
+  alone: boolean;
+}
+
 export interface LogSource {
   /** The next group for the object that is being made; undefined when there is nothing. */
   take(): LogGroup | undefined;
+  /** What nobody waits for may ride along, after all else. */
+  passengers?(place: LogPlace): LogGroup | undefined;
   /** The oldest slot that is still needed to load a tenant; undefined when none is. */
   oldestNeeded(): LogSeq | undefined;
   /** All durable entries of this log that a load would need, for a DIRECTORY. */
@@ -148,6 +159,12 @@ export class LogWriter {
       bytes += group.bytes;
     }
     if (this.#ended) return;
+    const alone = groups.length === 0 && this.#proofs.length === 0;
+    if (!alone || this.#sealing === undefined) {
+      const bytesMax = limits.logObjectBytesMax - LOG_OVERHEAD_BYTES - bytes;
+      const passengers = this.#options.source.passengers?.({ seq, bytesMax, alone });
+      if (passengers !== undefined) groups.push(passengers);
+    }
     const sealed = groups.length === 0 && this.#sealing !== undefined;
     if (groups.length === 0 && !sealed && this.#proofs.length === 0) return;
     const { incarnation, nonce } = this.#options;

@@ -87,6 +87,11 @@ export class Maintainer {
     this.#scheduleNext(target, atMs, limits.maintenanceRetryMs);
   }
 
+  /** It was loaded because it is due: the load did not look at everything that may be. */
+  due(target: MaintenanceTarget): void {
+    this.#schedule(target, this.#options.clock.monotonicMs());
+  }
+
   /** When it is due, by the wall clock. */
   dueAtMs(target: MaintenanceTarget): number | undefined {
     const { clock } = this.#options;

@@ -9,6 +9,7 @@ const BYTES = [1_000, 4_000, 16_000, 64_000, 250_000, 1_000_000, 4_000_000, 8_40
 const GAUGES = new Map([
   ["tenants", "Tenants that are loaded."],
   ["tenants_max", "Tenants that may be loaded, by limits and descriptors."],
+  ["writers_awake", "Tenants whose data.db is not at rest."],
   ["readers_open", "Read-only connections that are open."],
   ["secondaries_open", "Databases beside data.db that are open."],
   ["log_outstanding_ms", "How long the log object that is under way has been so."],

@@ -19,6 +19,8 @@ export class DatabasePosition {
   /** Newest commit. */
   mark: CommitMark = 0;
   #capturedMark: CommitMark = 0;
+  /** What the cut that is being made has taken; later commits are the next one's. */
+  #cuttingMark: CommitMark | undefined;
   #durableMark: CommitMark = 0;
   #captured: Position;
   #durable: Position;
@@ -30,9 +32,12 @@ export class DatabasePosition {
   /** Ascending in mark, as the marks were given out. */
   #waiters: Waiter[] = [];
   #failed: SystemError | undefined;
+  readonly #awaited: (() => void) | undefined;
 
-  constructor(name: DatabaseName, loaded: Position) {
+  /** @param awaited - somebody waits for a commit that is not in any cut yet */
+  constructor(name: DatabaseName, loaded: Position, awaited?: () => void) {
     this.name = name;
+    this.#awaited = awaited;
     this.#captured = loaded;
     this.#durable = loaded;
   }
@@ -73,13 +78,19 @@ export class DatabasePosition {
     return this.#failed !== undefined;
   }
 
+  get isAwaited(): boolean {
+    return this.#waiters.length > 0;
+  }
+
   isDurable(mark: CommitMark): boolean {
     return mark <= this.#durableMark;
   }
 
   /** The TXID that holds the newest commit; a prediction while it is not cut yet. */
   get newestTxid(): Txid {
-    return this.dirty ? ((this.#captured.txid + 1) as Txid) : this.#captured.txid;
+    const { txid } = this.#captured;
+    if (!this.dirty) return txid;
+    return (txid + (this.mark > (this.#cuttingMark ?? Infinity) ? 2 : 1)) as Txid;
   }
 
   committed(atMs: number): CommitMark {
@@ -87,10 +98,16 @@ export class DatabasePosition {
     return ++this.mark;
   }
 
-  /** A cut took everything up to the newest commit. `position` is the same as before when the commits changed nothing. */
+  /** A cut takes everything up to the newest commit, and is told of by `cut` only later. */
+  cutBegins(): void {
+    this.#cuttingMark = this.mark;
+  }
+
+  /** A cut took everything up to the newest commit when it was begun. `position` is the same as before when the commits changed nothing. */
   cut(position: Position, bytes: number, atMs: number): void {
     const unchanged = position.txid === this.#captured.txid;
-    const mark = this.mark;
+    const mark = this.#cuttingMark ?? this.mark;
+    this.#cuttingMark = undefined;
     this.#capturedMark = mark;
     this.#captured = position;
     const last = this.#cuts.at(-1);
@@ -124,6 +141,7 @@ export class DatabasePosition {
       return () => {};
     }
     const waiter: Waiter = { mark, settle };
+    if (mark > this.#capturedMark) this.#awaited?.();
     let at = this.#waiters.length;
     while (at > 0 && (this.#waiters[at - 1] as Waiter).mark > mark) at--;
     this.#waiters.splice(at, 0, waiter);

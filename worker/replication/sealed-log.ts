@@ -3,10 +3,11 @@ import { SystemError } from "../../shared/errors.ts";
 import type { Incarnation, LogSeq, TenantId, Txid } from "../../shared/ids.ts";
 import { limits } from "../../shared/limits.ts";
 import { decodeLogEntry } from "../../shared/log/decode.ts";
-import type { DataEntry, DirectoryDatabase, LogIndexItem, RefEntry } from "../../shared/log/log.ts";
+import type { DataEntry, DirectoryDatabase, LogEntry, LogIndexItem, RefEntry } from "../../shared/log/log.ts";
 import type { ObjectStore } from "../../shared/objects/contract.ts";
 import { logKey } from "../../shared/objects/layout.ts";
-import type { Tail } from "../../shared/protocol/internal.ts";
+import { decodeState } from "../../shared/log/state.ts";
+import type { CarriedState, Tail } from "../../shared/protocol/internal.ts";
 import type { EntryCiphers } from "../encryption/entry-ciphers.ts";
 import { FooterReader, missingSlot } from "./footer-reader.ts";
 
@@ -17,7 +18,12 @@ export interface TailItem {
   item: LogIndexItem;
 }
 
-type Index = ReadonlyMap<TenantId, readonly TailItem[]>;
+/** What footers say of a log, by tenant. */
+interface Index {
+  changes: Map<TenantId, TailItem[]>;
+  /** The newest STATE of each. */
+  states: Map<TenantId, TailItem>;
+}
 
 /**
  * Reads sealed logs for tenants that load from them. A log's footers are read once and shared by all its tenants: after a
@@ -25,13 +31,13 @@ type Index = ReadonlyMap<TenantId, readonly TailItem[]>;
  */
 export class SealedLogs {
   readonly #store: ObjectStore;
-  readonly #ciphers: Pick<EntryCiphers, "open"> | undefined;
+  readonly #ciphers: Pick<EntryCiphers, "open" | "openState"> | undefined;
   readonly #indexes = new LRUCache<Incarnation, { endSeq: LogSeq; index: Promise<Index> }>({
     max: limits.sealedLogIndexesMax,
   });
 
   /** @param ciphers - without them nothing can be read of encrypted tenants */
-  constructor(store: ObjectStore, ciphers?: Pick<EntryCiphers, "open">) {
+  constructor(store: ObjectStore, ciphers?: Pick<EntryCiphers, "open" | "openState">) {
     this.#store = store;
     this.#ciphers = ciphers;
   }
@@ -43,6 +49,25 @@ export class SealedLogs {
 
   /** As `items`, of every tenant. */
   async all(tail: Tail, signal: AbortSignal): Promise<ReadonlyMap<TenantId, readonly TailItem[]>> {
+    return (await this.#index(tail, signal)).changes;
+  }
+
+  /**
+   * The small values that this log's worker logged last of a tenant that it had when it ended; undefined when it logged none.
+   * @throws SystemError as `entry`
+   */
+  async state(tail: Tail, tenant: TenantId, signal: AbortSignal): Promise<CarriedState | undefined> {
+    const found = (await this.#index(tail, signal)).states.get(tenant);
+    // Of another epoch: somebody has had the tenant in between.
+    if (found === undefined || found.item.epoch !== tail.epoch) return undefined;
+    const entry = await this.#read(found, signal);
+    if (entry?.kind !== "state" || entry.tenant !== tenant || entry.epoch !== found.item.epoch) {
+      throw differs(found);
+    }
+    return decodeState(this.#ciphers?.openState(entry) ?? entry.body);
+  }
+
+  async #index(tail: Tail, signal: AbortSignal): Promise<Index> {
     let known = this.#indexes.get(tail.incarnation);
     if (known !== undefined && known.endSeq !== tail.endSeq) {
       throw new SystemError("log_corrupt", `Cannot read log ${tail.incarnation}: two ends are claimed`, {
@@ -51,7 +76,7 @@ export class SealedLogs {
     }
     if (known === undefined) {
       // Shared by others who load, so it must not end with this caller's signal.
-      known = { endSeq: tail.endSeq, index: this.#read(tail) };
+      known = { endSeq: tail.endSeq, index: this.#readIndex(tail) };
       this.#indexes.set(tail.incarnation, known);
       known.index.catch(() => this.#indexes.delete(tail.incarnation));
     }
@@ -61,11 +86,9 @@ export class SealedLogs {
   }
 
   /** One entry, its own checksum proven, and opened when its tenant is encrypted. @throws SystemError `object_corrupt` */
-  async entry({ incarnation, seq, item }: TailItem, signal: AbortSignal): Promise<DataEntry | RefEntry> {
-    const { offset, length } = item;
-    const found = await this.#store.range(logKey(incarnation, seq), { offset, length }, { signal });
-    if (found === undefined) throw missingSlot(incarnation, seq);
-    const entry = decodeLogEntry(found.bytes);
+  async entry(place: TailItem, signal: AbortSignal): Promise<DataEntry | RefEntry> {
+    const { item } = place;
+    const entry = await this.#read(place, signal);
     if (
       (entry?.kind !== "data" && entry?.kind !== "ref") ||
       entry.tenant !== item.tenant ||
@@ -75,12 +98,16 @@ export class SealedLogs {
       // A DIRECTORY says nothing of hashes; then the entry itself must continue the chain.
       (item.entryHash !== undefined && entry.entryHash !== item.entryHash)
     ) {
-      throw new SystemError(
-        "object_corrupt",
-        `Cannot read slot ${seq} of log ${incarnation}: footer and entry differ`,
-      );
+      throw differs(place);
     }
     return this.open(entry);
+  }
+
+  async #read({ incarnation, seq, item }: TailItem, signal: AbortSignal): Promise<LogEntry | undefined> {
+    const { offset, length } = item;
+    const found = await this.#store.range(logKey(incarnation, seq), { offset, length }, { signal });
+    if (found === undefined) throw missingSlot(incarnation, seq);
+    return decodeLogEntry(found.bytes);
   }
 
   /** An entry as its tenant knows it. @throws SystemError `object_corrupt` */
@@ -89,8 +116,8 @@ export class SealedLogs {
   }
 
   /** Reads the last DIRECTORY, the FOOTERS since it and the footers since those; all footers where a log has neither. */
-  async #read({ incarnation, endSeq }: Tail): Promise<Index> {
-    const index: MutableIndex = new Map();
+  async #readIndex({ incarnation, endSeq }: Tail): Promise<Index> {
+    const index: Index = { changes: new Map(), states: new Map() };
     const last = endSeq - 1;
     if (last < 1) return index;
     const footers = new FooterReader(this.#store, incarnation);
@@ -127,12 +154,15 @@ async function lastDirectory(
   return undefined;
 }
 
-type MutableIndex = Map<TenantId, TailItem[]>;
-
-function addItem(index: MutableIndex, item: TailItem): void {
+function addItem({ changes, states }: Index, item: TailItem): void {
   const { kind, tenant } = item.item;
-  if ((kind !== "data" && kind !== "ref") || tenant === undefined) return;
-  const list = index.get(tenant);
-  if (list === undefined) index.set(tenant, [item]);
+  if (tenant === undefined) return;
+  if (kind === "state") states.set(tenant, item);
+  if (kind !== "data" && kind !== "ref") return;
+  const list = changes.get(tenant);
+  if (list === undefined) changes.set(tenant, [item]);
   else list.push(item);
 }
+
+const differs = ({ incarnation, seq }: TailItem): SystemError =>
+  new SystemError("object_corrupt", `Cannot read slot ${seq} of log ${incarnation}: footer and entry differ`);

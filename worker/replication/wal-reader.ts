@@ -1,6 +1,7 @@
-import { closeSync, fstatSync, openSync, readSync } from "node:fs";
+import { fstatSync, readSync } from "node:fs";
 import { SystemError } from "../../shared/errors.ts";
 import { limits } from "../../shared/limits.ts";
+import { WalFile } from "./wal-file.ts";
 
 const WAL_HEADER_BYTES = 32;
 const FRAME_HEADER_BYTES = 24;
@@ -11,7 +12,7 @@ const littleEndian = new Uint8Array(new Uint32Array([1]).buffer)[0] === 1;
 /** One for all readers: reading and encoding are one synchronous step, and thousands of databases are open. */
 let scratch = new Uint8Array(WAL_READ_BYTES_MIN);
 
-/** New committed frames of a WAL. Page bytes are valid until the next call of any reader. */
+/** New committed frames of a WAL. */
 export interface WalChanges {
   pageSize: number;
   /** Size of the database in pages after the last commit. */
@@ -21,8 +22,10 @@ export interface WalChanges {
   /** The range of the -wal file that was read. */
   walOffset: number;
   walSize: number;
-  /** Newest version of each changed page, ascending, none above `commit`. */
+  /** Newest version of each changed page, ascending, none above `commit`. Bytes are valid until the next call of any reader. */
   pages: Iterable<{ pgno: number; data: Uint8Array }>;
+  /** The same, each read from the file when it is taken: `checkUnchanged` tells afterwards whether that was right. */
+  pagesLater: () => Iterable<{ pgno: number; data: Uint8Array }>;
   /** Sum of the pages' sizes. */
   bytes: number;
 }
@@ -35,8 +38,7 @@ export interface WalChanges {
  * it, and only `checkpointed()` announces one. Everything else that does not fit throws `wal_lost`.
  */
 export class WalReader {
-  readonly #path: string;
-  readonly #fd: number;
+  readonly #file: WalFile;
   #salt1 = 0;
   #salt2 = 0;
   #pageSize = 0;
@@ -54,8 +56,7 @@ export class WalReader {
 
   /** Opens right after SQLite did, before the first commit. */
   constructor(databasePath: string) {
-    this.#path = `${databasePath}-wal`;
-    this.#fd = openSync(this.#path, "r");
+    this.#file = new WalFile(`${databasePath}-wal`);
   }
 
   /** Frames that capture has seen and that are still in the file. */
@@ -111,7 +112,7 @@ export class WalReader {
    */
   unreadBytes(exactAbove: number): number {
     const end = Math.max(this.#end, WAL_HEADER_BYTES);
-    const most = Math.max(0, fstatSync(this.#fd).size - end);
+    const most = Math.max(0, fstatSync(this.#descriptor()).size - end);
     if (most <= exactAbove || this.#pageSize === 0) return most;
     // Live frames are those of this generation's salts, and all stand before the stale ones.
     const frameBytes = this.#pageSize + FRAME_HEADER_BYTES;
@@ -134,8 +135,8 @@ export class WalReader {
 
   /** @returns undefined when nothing was committed since the last call @throws SystemError `wal_lost` */
   read(): WalChanges | undefined {
-    const { size, nlink } = fstatSync(this.#fd);
-    if (nlink === 0) throw this.#lost("the file was deleted while it was in use");
+    const { size, nlink } = fstatSync(this.#descriptor());
+    if (nlink === 0) throw this.#deleted();
     // First the header: after a start that was not announced, frames of before may still be whole behind the new ones.
     const begun = this.#readHeader(size);
     const from = this.#end;
@@ -154,12 +155,24 @@ export class WalReader {
       walOffset: from,
       walSize: this.#end - from,
       pages: this.#pages(pgnos, found),
+      pagesLater: () => this.#pages(pgnos, { ...found, held: undefined }),
       bytes: pgnos.length * this.#pageSize,
     };
   }
 
+  /** What `read` said of these frames still stands where it stood. @throws SystemError `wal_lost` */
+  checkUnchanged({ salt1, salt2 }: Pick<WalChanges, "salt1" | "salt2">): void {
+    if (fstatSync(this.#descriptor()).nlink === 0) throw this.#deleted();
+    const header = this.#at(0, WAL_HEADER_BYTES);
+    if (header?.length !== WAL_HEADER_BYTES) throw this.#lost("the file was emptied");
+    const view = new DataView(header.buffer, header.byteOffset, WAL_HEADER_BYTES);
+    // SQLite writes the header before it overwrites a frame.
+    if (view.getUint32(16) === salt1 && view.getUint32(20) === salt2) return;
+    throw this.#lost("another checkpoint than ours started it again");
+  }
+
   close(): void {
-    closeSync(this.#fd);
+    this.#file.close();
   }
 
   /** Something was committed: it must be captured before the WAL may start again. */
@@ -249,7 +262,7 @@ export class WalReader {
       }
       // More than one chunk was read, so the buffer holds only the last one: fetch the page again.
       const data = new Uint8Array(this.#pageSize);
-      if (readSync(this.#fd, data, 0, data.length, offset) !== data.length) {
+      if (readSync(this.#descriptor(), data, 0, data.length, offset) !== data.length) {
         throw this.#lost("a frame vanished while it was read");
       }
       yield { pgno, data };
@@ -259,12 +272,22 @@ export class WalReader {
   /** @returns up to `length` bytes at `offset` in the scratch buffer, undefined at the end of the file */
   #at(offset: number, length: number): Uint8Array | undefined {
     if (scratch.length < length) scratch = new Uint8Array(length);
-    const got = readSync(this.#fd, scratch, 0, length, offset);
+    const got = readSync(this.#descriptor(), scratch, 0, length, offset);
     return got === 0 ? undefined : scratch.subarray(0, got);
   }
 
+  #descriptor(): number {
+    const { descriptor } = this.#file;
+    if (descriptor === undefined) throw this.#deleted();
+    return descriptor;
+  }
+
+  #deleted(): SystemError {
+    return this.#lost("the file was deleted while it was in use");
+  }
+
   #lost(state: string): SystemError {
-    return new SystemError("wal_lost", `Cannot capture ${this.#path}: ${state}`, {
+    return new SystemError("wal_lost", `Cannot capture ${this.#file.path}: ${state}`, {
       hint: "Nothing but this worker may touch its data directory; the tenant is loaded again from object storage.",
     });
   }

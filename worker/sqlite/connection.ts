@@ -1,11 +1,10 @@
-import { Database, type SQLQueryBindings, SQLiteError, type Statement } from "bun:sqlite";
-import { LRUCache } from "lru-cache";
+import { type Database, SQLiteError } from "bun:sqlite";
 import { SystemError } from "../../shared/errors.ts";
 import { limits } from "../../shared/limits.ts";
-import type { RawBounds, RawResult, SqlRow, SqlValue, SqlWriter } from "./contract.ts";
+import type { RawBounds, RawResult, SqlReader, SqlRow, SqlValue, SqlWriter } from "./contract.ts";
 import { runRaw } from "./raw.ts";
-
-type Prepared = Statement<unknown, SQLQueryBindings[]>;
+import { ReadGuard } from "./read-guard.ts";
+import { Statements } from "./statements.ts";
 
 export interface CheckpointResult {
   /** A reader or an open transaction stood in the way. */
@@ -18,37 +17,38 @@ export interface CheckpointResult {
 /** One SQLite connection with a statement cache. Made by open.ts, which sets what every connection must have. */
 export class Connection implements SqlWriter {
   readonly path: string;
+  /** The same connection for who only reads. What an open transaction has written is seen through it, too. */
+  readonly guarded: SqlReader;
   readonly #db: Database;
-  readonly #statements = new LRUCache<string, Prepared>({
-    max: limits.statementCacheMax,
-    dispose: (statement) => statement.finalize(),
-  });
+  readonly #statements: Statements;
   #open = true;
 
   constructor(path: string, db: Database) {
     this.path = path;
     this.#db = db;
+    this.#statements = new Statements(db);
+    this.guarded = new ReadGuard(db, this.#statements);
   }
 
   all<Row = SqlRow>(sql: string, params: readonly SqlValue[] = []): Row[] {
-    return this.#prepared(sql).all(...params) as Row[];
+    return this.#statements.prepared(sql).all(...params) as Row[];
   }
 
   get<Row = SqlRow>(sql: string, params: readonly SqlValue[] = []): Row | undefined {
-    return (this.#prepared(sql).get(...params) ?? undefined) as Row | undefined;
+    return (this.#statements.prepared(sql).get(...params) ?? undefined) as Row | undefined;
   }
 
   values(sql: string, params: readonly SqlValue[] = []): SqlValue[][] {
-    return this.#prepared(sql).values(...params);
+    return this.#statements.prepared(sql).values(...params);
   }
 
   run(sql: string, params: readonly SqlValue[] = []): { changes: number; lastInsertRowid: number } {
-    const { changes, lastInsertRowid } = this.#prepared(sql).run(...params);
+    const { changes, lastInsertRowid } = this.#statements.prepared(sql).run(...params);
     return { changes, lastInsertRowid: Number(lastInsertRowid) };
   }
 
   raw(sql: string, params: readonly SqlValue[], bounds: RawBounds): RawResult {
-    if (!this.#open) throw closedError();
+    this.#statements.check();
     return runRaw(this.#db, sql, params, bounds);
   }
 
@@ -81,35 +81,25 @@ export class Connection implements SqlWriter {
     }
   }
 
-  /** Gives the page cache back; the next statements read pages again. */
+  /**
+   * Gives the page cache and the statements back; the next ones are prepared and read pages again. Not within a transaction.
+   * A cache that is empty begins with 20 pages at once, so one page is read into a cache of one page: from there it grows page by page.
+   */
   shrink(): void {
+    this.#statements.clear();
     this.#db.run("PRAGMA shrink_memory");
+    this.#db.run("PRAGMA cache_size=1");
+    this.#db.run("SELECT 1 FROM sqlite_schema LIMIT 1");
+    this.#db.run(`PRAGMA cache_size=-${limits.pageCacheKibibytes}`);
   }
 
   close(): void {
     if (!this.#open) return;
     this.#open = false;
-    this.#statements.clear();
+    this.#statements.close();
     this.#db.close();
   }
-
-  #prepared(sql: string): Prepared {
-    let statement = this.#statements.get(sql);
-    if (statement === undefined) {
-      if (!this.#open) {
-        throw closedError();
-      }
-      statement = this.#db.prepare<unknown, SQLQueryBindings[]>(sql);
-      this.#statements.set(sql, statement);
-    }
-    return statement;
-  }
 }
-
-const closedError = (): SystemError =>
-  new SystemError("tenant_stopped", "Cannot query the database: its tenant left this worker", {
-    retryAfterMs: 1_000,
-  });
 
 /** Maps what SQLite throws and an operator must act on; anything else (constraints, bad SQL) stays as it is. */
 export function asSystemError(error: unknown, what: string): unknown {

@@ -2,10 +2,10 @@ import { FixedWindows } from "../pb/fixed-windows.ts";
 import { limits } from "../../shared/limits.ts";
 import type { Tenant } from "../tenant/contract.ts";
 
-/** Windows of a tenant that go along when it moves. @param name - of what they count, once per tenant */
+/** Windows of a tenant that go along to its next owner. @param name - of what they count, once per tenant */
 export function carriedWindows(tenant: Tenant, name: string): FixedWindows {
-  const windows = new FixedWindows(limits.clientWindowsMax);
-  const given = tenant.carry(name, () => windows.save(limits.carriedValueCharactersMax, Date.now()));
-  if (given !== undefined) windows.resume(given);
+  const windows: FixedWindows = new FixedWindows(limits.clientWindowsMax, () => carried.changed());
+  const carried = tenant.carry(name, () => windows.save(limits.carriedValueCharactersMax, Date.now()));
+  if (carried.given !== undefined) windows.resume(carried.given);
   return windows;
 }

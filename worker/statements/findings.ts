@@ -6,7 +6,8 @@ export type Heavy = Pick<SelectQuestion, "sql" | "params" | "shape">;
 /** What a process found for a statement, or failed with. */
 export type Found = { rows: (SqlRow | SqlValue[])[] } | { error: unknown };
 
-const INSTANT = /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}Z$/;
+/** Also as the pattern of a LIKE. */
+const INSTANT = /^%?\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}Z%?$/;
 
 /**
  * What the heavy statements of one request gave, for a read that starts again from its beginning. Between two starts of a read

@@ -133,6 +133,8 @@ describe("records", () => {
       viewQuery:
         "SELECT (ROW_NUMBER() OVER ()) AS id, x FROM (WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT x FROM n) WHERE x < 0",
     });
+    // Its trial has ended a process: the next one has time to start.
+    await sql("SELECT 1");
     const seen = api.tenant.observe();
     const read = Promise.resolve(
       readWeighed(api.tenant, seen, (db) => db.all('SELECT * FROM "endless"'), 300),
@@ -152,7 +154,8 @@ describe("records", () => {
         recordScope(db, modelOf(api.tenant), info).db.all('SELECT * FROM "endless"'),
       );
     expect((await failure(inline())).code).toBe("SQLITE_INTERRUPT");
-  });
+    // Saving it tries it out, until its limit.
+  }, 30_000);
 
   test("a light view is read, first elsewhere and then here", async () => {
     await root.collections.create({
@@ -194,5 +197,47 @@ describe("records", () => {
     const guest = new PocketBase(api.url);
     expect((await guest.collection(met.name).create({ t: "x" }))["t"]).toBe("x");
     expect((await failure(guest.collection(unmet.name).create({ t: "x" }))).status).toBe(400);
+  });
+});
+
+describe("triggers that a superuser made", () => {
+  const create = (title: string) => root.collection("watched").create({ title });
+  const trigger = (body: string): Promise<unknown> =>
+    sql(`CREATE TRIGGER watch AFTER INSERT ON watched BEGIN ${body}; END`);
+
+  beforeAll(async () => {
+    await root.collections.create({
+      name: "watched",
+      type: "base",
+      fields: [{ name: "title", type: "text" }],
+    });
+    await sql("CREATE TABLE counted (total INTEGER)");
+  });
+
+  test("run while they are light", async () => {
+    await trigger("INSERT INTO counted SELECT count(*) FROM items a WHERE a.number > 0");
+    await create("light");
+    const { rows } = (await sql("SELECT total FROM counted")) as { rows: unknown };
+    expect(JSON.stringify(rows)).toContain(String(ROWS));
+    await sql("DROP TRIGGER watch");
+  });
+
+  test.each([
+    [
+      "a cross join",
+      "UPDATE counted SET total = (SELECT count(*) FROM items a, items b, items c WHERE a.number + b.number = c.number)",
+    ],
+    ["a recursion in a view", "UPDATE counted SET total = (SELECT count(*) FROM forever)"],
+  ])("with %s refuse the write instead of stopping everybody", async (_, body) => {
+    await sql(
+      "CREATE VIEW IF NOT EXISTS forever AS WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT x FROM n",
+    );
+    await trigger(body);
+    expect(await failure(create("heavy"))).toMatchObject({
+      status: 400,
+      message: "Failed to create record.",
+    });
+    await sql("DROP TRIGGER watch");
+    await create("afterwards");
   });
 });

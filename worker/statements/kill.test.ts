@@ -68,8 +68,10 @@ async function attempt(round: number): Promise<boolean> {
 }
 
 function image(at: Tenant): Buffer {
-  using db = new Database(at.data.path, { readonly: true });
+  const { path, left } = at.data.visit();
+  using db = new Database(path, { readonly: true });
   db.run("PRAGMA wal_autocheckpoint=0");
+  left();
   return Buffer.from(db.serialize());
 }
 

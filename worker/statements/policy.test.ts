@@ -171,6 +171,8 @@ test.each(
     "CREATE TABLE more (a)",
     "ANALYZE",
     "REINDEX",
+    "ALTER TABLE alike RENAME TO other",
+    "ALTER TABLE alike RENAME COLUMN email TO mail",
   ]),
 )("a read token may not %s", (sql) => {
   expect(verdict(sql, "read")).toBeUndefined();

@@ -122,12 +122,19 @@ export function judge(
   let isPragmaWrite = false;
   let control: StatementNature["control"];
   const isSchemaStatement = actions.some(({ code }) => SCHEMA_WRITES.has(code));
+  // To rename something SQLite looks through the temporary schema too, which nothing is ever in.
+  const isAltered = actions.some(
+    ({ code, first: schema }) => code === SQLITE_ALTER_TABLE && schema === "main",
+  );
   for (const action of actions) {
     const { code } = action;
     const name = (action.first ?? "").toLowerCase();
     if (code === SQLITE_ATTACH || code === SQLITE_DETACH)
       throw refused("ATTACH and DETACH are not allowed here");
-    const isTemporary = action.schema === "temp" && (SCHEMA_WRITES.has(code) || ROW_WRITES.has(code));
+    const isTemporary =
+      action.schema === "temp" &&
+      (SCHEMA_WRITES.has(code) || ROW_WRITES.has(code)) &&
+      !(isAltered && isSchemaTable(name));
     if (TEMPORARY.has(code) || isTemporary)
       throw refused("Temporary tables, views and triggers are not allowed here");
     if (code === SQLITE_FUNCTION && FUNCTIONS_REFUSED.has((action.second ?? "").toLowerCase()))

@@ -1,7 +1,7 @@
 /** Reads of a tenant's data.db in a process that is killed when they take too long. */
 import { limits } from "../../shared/limits.ts";
 import type { SqlRow, SqlValue } from "../sqlite/contract.ts";
-import type { Observation, Tenant } from "../tenant/contract.ts";
+import type { FileVisit, Observation, Tenant } from "../tenant/contract.ts";
 import { StatementFailure } from "./failure.ts";
 import type { Described, PlanRow, SelectQuestion, StatementBounds } from "./messages.ts";
 import type { SqlAccess } from "./policy.ts";
@@ -19,8 +19,7 @@ export async function readSql<T>(
   access: SqlAccess,
   use: (reader: SqlSnapshot) => Promise<T>,
 ): Promise<T> {
-  return withReader(tenant, seen, async (process) => {
-    const path = tenant.data.path;
+  return withReader(tenant, seen, async (process, path) => {
     const open = { type: "open", path, access, writes: false, deferForeignKeys: false } as const;
     await process.ask(open, limits.sqlReadMs);
     try {
@@ -61,9 +60,9 @@ export function selectElsewhere(
   limitMs: number,
 ): Promise<(SqlRow | SqlValue[])[]> {
   const startMs = performance.now();
-  const run = async (process: StatementProcess): Promise<(SqlRow | SqlValue[])[]> => {
+  const run = async (process: StatementProcess, path: string): Promise<(SqlRow | SqlValue[])[]> => {
     const bounds = { rowsMax: limits.sqlRowsMax, bytesMax: limits.queryResultBytesMax };
-    const question = { type: "select", path: tenant.data.path, sql, params, shape, bounds } as const;
+    const question = { type: "select", path, sql, params, shape, bounds } as const;
     // Who had to wait has less left.
     const leftMs = Math.max(limits.queryMsMin, limitMs - (performance.now() - startMs));
     const { told, rows } = await process.ask(question, Math.min(limitMs, leftMs));
@@ -80,8 +79,8 @@ export function planElsewhere(
   seen: Observation,
   sql: string,
 ): Promise<{ plan: PlanRow[]; tookMs: number }> {
-  return withReader(tenant, seen, async (process) => {
-    const question = { type: "plan", path: tenant.data.path, sql } as const;
+  return withReader(tenant, seen, async (process, path) => {
+    const question = { type: "plan", path, sql } as const;
     const { told } = await process.ask(question, limits.queryPlanMs);
     if (told.type !== "planned") throw new Error("Cannot plan a statement: its process said something else");
     return told;
@@ -91,16 +90,19 @@ export function planElsewhere(
 async function withReader<T>(
   tenant: Tenant,
   seen: Observation,
-  use: (process: StatementProcess) => Promise<T>,
+  use: (process: StatementProcess, path: string) => Promise<T>,
   waitMs: number = limits.sqlWaitMsMax,
 ): Promise<T> {
   const pool = readerPool();
   const process = await pool.lease(tenant.id, waitMs);
   const kill = (): void => void process.kill("The tenant has left this worker");
   tenant.gone.addEventListener("abort", kill, { once: true });
+  let visit: FileVisit | undefined;
   try {
-    return await use(process);
+    visit = tenant.data.visit();
+    return await use(process, visit.path);
   } finally {
+    visit?.left();
     tenant.gone.removeEventListener("abort", kill);
     pool.release(process);
     // It may have seen a newer commit than any that was noted.

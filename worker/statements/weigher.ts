@@ -12,8 +12,17 @@ import { type PlanCost, planCost } from "./plan-cost.ts";
 import { planElsewhere } from "./read.ts";
 import { isSafeView } from "./safe-view.ts";
 
+interface Ends {
+  readonly countsAll: boolean;
+  readonly limit: number | undefined;
+  /** The last parameter comes on top of the limit. */
+  readonly hasOffset: boolean;
+}
+
 interface Verdict {
   readonly sql: string;
+  /** What a statement that streams its rows ends after. */
+  readonly ends: Ends;
   plan: readonly PlanRow[] | undefined;
   /** Collections whose tables it can read. */
   readonly tables: readonly string[];
@@ -40,7 +49,10 @@ const COUNTED_PER_VISIT = 20;
  */
 export class Weigher {
   readonly #tenant: Tenant;
-  readonly #verdicts = new LRUCache<string, Verdict>({ max: limits.queryVerdictsMax });
+  readonly #verdicts = new LRUCache<string, Verdict>({
+    maxSize: limits.queryVerdictsMax,
+    sizeCalculation: () => 1,
+  });
   readonly #rows = new Map<string, { rows: number; untilMs: number }>();
   #schema: Schema | undefined;
   #visitsMax: number = limits.queryVisitsMax;
@@ -141,6 +153,7 @@ function newVerdict(schema: Schema, sql: string): Verdict {
   const all = readsViews ? schema.collections : named;
   return {
     sql,
+    ends: endsOf(sql),
     plan: undefined,
     tables: all.filter(({ type }) => type !== "view").map(({ name }) => name),
     readsViews,
@@ -151,13 +164,22 @@ function newVerdict(schema: Schema, sql: string): Verdict {
   };
 }
 
-function visitsOf({ sql, cost }: Verdict, params: readonly SqlValue[]): { most: number; likely: number } {
-  const { most, likely, streams } = cost;
-  if (!streams) return { most, likely };
-  if (COUNT_ALL.test(sql)) return { most: most / COUNTED_PER_VISIT, likely: likely / COUNTED_PER_VISIT };
+function endsOf(sql: string): Ends {
   const [, limit, offset] = LIMITED.exec(sql) ?? [];
-  if (limit === undefined) return { most, likely };
-  const end = Number(limit) + (offset === undefined ? 0 : Number(params.at(-1) ?? 0));
+  return {
+    countsAll: COUNT_ALL.test(sql),
+    limit: limit === undefined ? undefined : Number(limit),
+    hasOffset: offset !== undefined,
+  };
+}
+
+function visitsOf({ ends, cost }: Verdict, params: readonly SqlValue[]): { most: number; likely: number } {
+  const { most, likely, streams } = cost;
+  if (!streams) return cost;
+  const { countsAll, limit, hasOffset } = ends;
+  if (countsAll) return { most: most / COUNTED_PER_VISIT, likely: likely / COUNTED_PER_VISIT };
+  if (limit === undefined) return cost;
+  const end = hasOffset ? limit + Number(params.at(-1) ?? 0) : limit;
   return { most: Math.min(most, end), likely: Math.min(likely, end) };
 }
 

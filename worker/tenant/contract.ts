@@ -8,6 +8,7 @@ import type { ObjectStore } from "../../shared/objects/contract.ts";
 import type { Origin, Positions } from "../../shared/protocol/internal.ts";
 import type { Clock } from "../replication/clock.ts";
 import type { SqlReader, SqlWriter } from "../sqlite/contract.ts";
+import type { CarriedValue } from "../state/carried-values.ts";
 
 /**
  * What one request (or realtime message, or job) has seen. It must not leave the process before all of that is durable
@@ -45,6 +46,12 @@ export interface LentFile {
   commit: (send: () => Promise<void>, effect?: () => void) => Promise<void>;
 }
 
+/** While somebody else reads a database's file, which is there as a whole until `left`. */
+export interface FileVisit {
+  readonly path: string;
+  left: () => void;
+}
+
 export interface TenantDatabase {
   readonly name: DatabaseName;
   /** On the read-only connection: the newest commit, never an open transaction. */
@@ -59,10 +66,12 @@ export interface TenantDatabase {
    * transaction open any more.
    */
   lend<T>(seen: Observation, fn: (file: LentFile) => Promise<T>): Promise<T>;
+  /** What was read until now is not read again soon: its pages and statements need not be kept. */
+  rest(): void;
   /** How long it is as of the newest commit. */
   readonly bytes: number;
-  /** Where the file is, for a process that reads it; note what it saw by `read` afterwards. */
-  readonly path: string;
+  /** For a process or a thread of ours that reads the file; note what it saw by `read` before it has left. */
+  visit(): FileVisit;
 }
 
 /** What restoring and branching need of the tenant's replication; see worker/points. */
@@ -120,10 +129,10 @@ export interface Tenant {
   /** Control wakes the tenant then, should nobody have it loaded; undefined: it need not. Cheap when nothing changes. */
   wakeAt(dueMs: number | undefined): void;
   /**
-   * Small state that is not worth a write: it goes along when the tenant moves (worker/state). `save` is asked when the tenant leaves.
-   * @returns what the owner before had saved under this name
+   * Small state that is not worth a write: its next owner has it too, at most about a second old when this one died (worker/state).
+   * `save` is asked when the tenant leaves, and soon after each `changed`.
    */
-  carry(name: string, save: () => string | undefined): string | undefined;
+  carry(name: string, save: () => string | undefined): CarriedValue;
   /** Aborted when the tenant leaves this worker (moved, evicted, fenced): streams end, loops stop. */
   readonly gone: AbortSignal;
   /** Replaces whole databases by the given SQLite files, under the write lock, as one new TXID each: fenced and undoable. */

@@ -25,13 +25,15 @@ export async function copyDatabase(
   { signal, ...options }: CopyOptions,
 ): Promise<string | undefined> {
   const database = tenant.database(name);
-  const [from, tables] = database.read(seen, (db) => [
-    String(db.values("SELECT file FROM pragma_database_list WHERE name = 'main'")[0]?.[0] ?? ""),
-    db.values("SELECT 1 FROM sqlite_schema LIMIT 1").length,
-  ]);
-  if (tables === 0) return undefined;
+  const tables = database.read(seen, (db) => db.values("SELECT 1 FROM sqlite_schema LIMIT 1"));
+  if (tables.length === 0) return undefined;
   const to = join(directory, name);
-  await snapshotDatabase({ from, to, ...options }, signal);
+  const { path: from, left } = database.visit();
+  try {
+    await snapshotDatabase({ from, to, ...options }, signal);
+  } finally {
+    left();
+  }
   // Whatever it holds was committed by now.
   database.read(seen, () => undefined);
   return to;

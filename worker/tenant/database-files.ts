@@ -3,11 +3,17 @@ import { DATA_DB, type DatabaseName } from "../../shared/ids.ts";
 import { DatabaseCapture } from "../replication/capture.ts";
 import type { DatabasePosition } from "../replication/position.ts";
 import type { Connection } from "../sqlite/connection.ts";
-import { openReader, openWriter } from "../sqlite/open.ts";
+import type { SqlReader } from "../sqlite/contract.ts";
+import { openReader, openResting, openWriter, wake } from "../sqlite/open.ts";
+import type { FileVisit } from "./contract.ts";
 import type { DatabaseHome, LoadedFrom } from "./database-home.ts";
-import type { Closable } from "./idle-lru.ts";
+import type { Closable, IdleLru } from "./idle-lru.ts";
+import { Reading } from "./reading.ts";
 
-/** What one database has open here: writer, reader, capture. Opened at their first use, closed when others are used more. */
+/**
+ * What one database has open here. The writer of `data.db` is awake, or rests with nothing but the database file open; writers of
+ * others are open or closed. All of it comes at the first use, and goes when others are used more.
+ */
 export class DatabaseFiles {
   readonly #name: DatabaseName;
   readonly #home: DatabaseHome;
@@ -17,11 +23,16 @@ export class DatabaseFiles {
   readonly #idleReader: Closable = { closeIdle: () => this.#closeReader() };
   readonly #warmWriter: Closable = { closeIdle: () => this.#cool() };
   readonly #idleWriter: Closable = { closeIdle: () => this.#closeIdle() };
+  /** Awake. */
   #writer: Connection | undefined;
+  #resting: Connection | undefined;
   #reader: Connection | undefined;
   #capture: DatabaseCapture | undefined;
+  #visits = 0;
   /** Of the newest TXID. */
   timestampMs: number;
+  /** For requests: the newest commit, never what an open transaction has written. */
+  readonly reading: SqlReader = new Reading(() => this.#reading());
 
   /** @param isIdle - nothing waits for a cut, and nobody is inside */
   constructor(
@@ -43,7 +54,7 @@ export class DatabaseFiles {
     return this.#from.path;
   }
 
-  /** Undefined while it is not open. */
+  /** Undefined while it rests or is closed. */
   get writer(): Connection | undefined {
     return this.#writer;
   }
@@ -57,24 +68,25 @@ export class DatabaseFiles {
     return statSync(this.path, { throwIfNoEntry: false })?.size ?? 0;
   }
 
-  /** As of the newest commit; a file that nobody has opened yet is as long as it is. */
+  /** As of the newest commit; a file whose writer is not awake is as long as it is. */
   get bytes(): number {
-    return this.#reader === undefined && this.#writer === undefined ? this.fileBytes : this.pageBytes();
+    return this.#writer === undefined ? this.fileBytes : this.pageBytes();
   }
 
   /** Pages of an open transaction count. */
   pageBytes(): number {
-    const db = this.#writer ?? this.#reader;
-    const pages = Number(db?.values("PRAGMA page_count")[0]?.[0] ?? 0);
-    return pages * Number(db?.values("PRAGMA page_size")[0]?.[0] ?? 0);
+    const pages = Number(this.#writer?.values("PRAGMA page_count")[0]?.[0] ?? 0);
+    return pages * Number(this.#writer?.values("PRAGMA page_size")[0]?.[0] ?? 0);
   }
 
   open(): { writer: Connection; capture: DatabaseCapture } {
     if (this.#writer === undefined || this.#capture === undefined) {
       const { id, epoch, clock, functions, ciphers } = this.#home;
       const { path, position, entryHash, timestampMs } = this.#from;
-      const writer = openWriter(path, { functions });
+      const writer = this.#resting ?? openResting(path, { functions });
+      this.#resting = undefined;
       try {
+        wake(writer);
         this.#capture = new DatabaseCapture(
           {
             tenant: id,
@@ -95,33 +107,33 @@ export class DatabaseFiles {
       }
       this.#writer = writer;
     }
+    this.#awake.used(this.#idleWriter);
     return { writer: this.#writer, capture: this.#capture };
   }
 
-  /** For a lent file: of the tenant's main database the writer stays open anyway. */
-  openUsed(): { writer: Connection; capture: DatabaseCapture } {
-    this.#used();
-    return this.open();
-  }
-
-  /** For a transaction. */
+  /** With a page cache, for a while. */
   openWarm(): Connection {
     const { writer } = this.open();
-    this.#used();
-    this.#home.warm.used(this.#warmWriter);
+    this.#warm.used(this.#warmWriter);
     return writer;
   }
 
-  /** For a read of a request. */
-  openIdleReader(): Connection {
-    const reader = this.reader();
-    this.#home.readers.used(this.#idleReader);
-    return reader;
+  /** The content, as of the newest commit. */
+  image(): Uint8Array {
+    const { writer } = this.open();
+    return (writer.inTransaction ? this.#openReader() : writer).image();
   }
 
-  reader(): Connection {
-    this.#reader ??= this.#openReader();
-    return this.#reader;
+  /** Another process or thread reads the file: it stays as it is, and its writer awake. */
+  visit(): FileVisit {
+    this.open();
+    this.#visits++;
+    let here = true;
+    const left = (): void => {
+      if (here) this.#visits--;
+      here = false;
+    };
+    return { path: this.path, left };
   }
 
   /** Another file takes its place. @param place - moves it to `path`; nothing has it open then */
@@ -133,30 +145,44 @@ export class DatabaseFiles {
     capture.replaced();
   }
 
-  /** Loaded, and maybe not used for long: what its load has read need not be kept. */
   rest(): void {
-    this.#home.readers.forget(this.#idleReader);
-    this.#closeReader();
+    this.#warm.forget(this.#warmWriter);
     this.#cool();
+  }
+
+  /** Its newest commits are old: `data.db` stays as it is, others are opened when somebody comes. */
+  closeSecondary(): void {
+    if (this.#name !== DATA_DB && this.#closeIdle()) this.#awake.forget(this.#idleWriter);
   }
 
   close(): void {
     this.#capture?.close();
     this.#capture = undefined;
-    this.#home.secondaries.forget(this.#idleWriter);
-    this.#home.warm.forget(this.#warmWriter);
+    this.#awake.forget(this.#idleWriter);
+    this.#warm.forget(this.#warmWriter);
     this.#closeConnections();
   }
 
-  #used(): void {
-    if (this.#name !== DATA_DB) this.#home.secondaries.used(this.#idleWriter);
+  /** A second connection has its own page cache and schema, so it is opened only beside an open transaction. */
+  #reading(): SqlReader {
+    const { writer } = this.open();
+    if (this.#home.lock.held && writer.inTransaction) return this.#openReader();
+    this.#warm.used(this.#warmWriter);
+    return writer.guarded;
   }
 
   #openReader(): Connection {
-    // The writer makes the file and its WAL index; a read-only connection cannot.
-    this.open();
-    this.#used();
-    return openReader(this.path, { functions: this.#home.functions });
+    this.#reader ??= openReader(this.path, { functions: this.#home.functions });
+    this.#home.readers.used(this.#idleReader);
+    return this.#reader;
+  }
+
+  get #warm(): IdleLru {
+    return this.#name === DATA_DB ? this.#home.warm : this.#home.warmSecondaries;
+  }
+
+  get #awake(): IdleLru {
+    return this.#name === DATA_DB ? this.#home.awake : this.#home.secondaries;
   }
 
   #cool(): boolean {
@@ -173,13 +199,15 @@ export class DatabaseFiles {
 
   /** Only at a cut, with nobody inside: SQLite then moves the whole WAL, which was captured, into the file. */
   #closeIdle(): boolean {
-    if (!this.#isIdle() || this.#capture === undefined) return false;
+    if (!this.#isIdle() || this.#visits > 0 || this.#capture === undefined) return false;
     this.#from.position = this.#position.captured;
     this.#from.entryHash = this.#capture.entryHash;
     this.#from.timestampMs = this.timestampMs;
     this.#capture.close();
     this.#capture = undefined;
+    this.#warm.forget(this.#warmWriter);
     this.#closeConnections();
+    if (this.#name === DATA_DB) this.#resting = openResting(this.path, { functions: this.#home.functions });
     return true;
   }
 
@@ -188,5 +216,7 @@ export class DatabaseFiles {
     this.#closeReader();
     this.#writer?.close();
     this.#writer = undefined;
+    this.#resting?.close();
+    this.#resting = undefined;
   }
 }

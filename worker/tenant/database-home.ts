@@ -6,7 +6,6 @@ import type { OutputGate } from "../replication/gate.ts";
 import type { DatabaseLedger } from "../replication/ledger.ts";
 import type { SqlFunction } from "../sqlite/sql-function.ts";
 import type { IdleLru } from "./idle-lru.ts";
-import type { LoadedDatabase } from "./loaded-database.ts";
 import type { TenantQuota } from "./quota.ts";
 import type { WriteLock } from "./write-lock.ts";
 
@@ -18,8 +17,12 @@ export interface DatabaseHome {
   readonly lock: WriteLock;
   readonly gate: OutputGate;
   readonly clock: Clock;
+  /** Writers of `data.db` that do not rest. */
+  readonly awake: IdleLru;
   readonly readers: IdleLru;
+  /** With page caches and statements: of `data.db`, of others. */
   readonly warm: IdleLru;
+  readonly warmSecondaries: IdleLru;
   readonly secondaries: IdleLru;
   readonly functions: readonly SqlFunction[];
   readonly ciphers: EntryCiphers;
@@ -30,8 +33,8 @@ export interface DatabaseHome {
   checkHere(): void;
   /** @throws when no new writes are taken: the tenant leaves */
   checkWritable(): void;
-  /** This database has something for the log. */
-  dirty(database: LoadedDatabase): void;
+  /** A database has something for the log; when nobody waits for that, it may go a moment later. */
+  dirty(isAwaited: boolean): void;
   /** What was committed here cannot be captured: the tenant must stop. */
   broken(error: unknown): void;
   /** An effect that nobody waits for has failed. */

@@ -5,6 +5,7 @@ import { UserError } from "../../shared/errors.ts";
 import { limits } from "../../shared/limits.ts";
 import type { Tenant } from "./contract.ts";
 import type { TenantHostOptions } from "./host.ts";
+import { ManualClock } from "./manual-clock.ts";
 import { type TestHost, TestWorld, codeOf, fastClock, gatedStore, notes, putNote } from "./test-world.ts";
 
 // A busy machine is no failure.
@@ -136,6 +137,30 @@ describe("the lease", () => {
 });
 
 describe("an async tenant", () => {
+  test("has commits that nobody waits for in one object, and those that somebody waits for at once", async () => {
+    const clock = new ManualClock();
+    const { host, tenant } = await started("async", { clock });
+    await clock.pass(limits.asyncFlushMs);
+    await untilDurable(tenant);
+    const objects = (): number => host.metrics()["log_objects"] ?? 0;
+    const before = objects();
+    for (const text of ["a", "b", "c"]) {
+      await putNote(tenant, text);
+      await Bun.sleep(5);
+    }
+    expect(objects()).toBe(before);
+    await clock.pass(limits.asyncFlushMs);
+    await untilDurable(tenant);
+    expect(objects()).toBe(before + 1);
+    await new Promise<void>((resolve) => {
+      void tenant.data.write(tenant.observe(), (tx) => {
+        tx.run("INSERT INTO notes (text) VALUES ('d')");
+        tx.afterDurable(resolve);
+      });
+    });
+    expect(objects()).toBe(before + 2);
+  });
+
   test("that is lost while the proof is under way confirms nothing", async () => {
     const { host } = await started();
     const tenant = await world.at(host, world.create(host, "async"));
@@ -215,7 +240,7 @@ describe("an async tenant that writes faster than object storage takes", () => {
     const trickle = setInterval(() => {
       gated.open();
       gated.close();
-    }, 60);
+    }, 30);
     gated.close();
     try {
       const codes = await Promise.all(

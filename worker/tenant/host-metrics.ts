@@ -19,6 +19,7 @@ export interface HostParts {
     seals: number;
   };
   bounds: OpenBounds;
+  awake: IdleLru;
   readers: IdleLru;
   secondaries: IdleLru;
   writer: LogWriter;
@@ -31,7 +32,7 @@ export interface HostParts {
 
 /** Snapshot of all counters of one incarnation, by name; worker/replication/metrics.ts knows which of them go down, too. */
 export function hostMetrics(parts: HostParts): Record<string, number> {
-  const { counts, bounds, readers, secondaries, writer, gate, materialiser, loaded } = parts;
+  const { counts, bounds, awake, readers, secondaries, writer, gate, materialiser, loaded } = parts;
   const { maintainer, condemned, truncator } = parts.background;
   const { counters: log } = writer;
   const { counters: files } = materialiser;
@@ -49,6 +50,8 @@ export function hostMetrics(parts: HostParts): Record<string, number> {
     prewarms_fetched: parts.prewarmed.fetched,
     prewarms_used: parts.prewarmed.used,
     prewarms_discarded: parts.prewarmed.discarded,
+    writers_awake: awake.size,
+    writers_rested: awake.counters.closed,
     readers_open: readers.size,
     readers_closed: readers.counters.closed,
     secondaries_open: secondaries.size,

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { randomText } from "../../shared/ids.ts";
+import { type LogSeq, randomText } from "../../shared/ids.ts";
 import { limits } from "../../shared/limits.ts";
 import type { ObjectStore } from "../../shared/objects/contract.ts";
 import { encryptedStore } from "../encryption/encrypted-store.ts";
@@ -15,6 +15,7 @@ import { catchUp } from "../replication/catch-up.ts";
 import { Materialiser } from "../replication/materialise.ts";
 import { restoreTenant } from "../replication/restore.ts";
 import { SealedLogs } from "../replication/sealed-log.ts";
+import { StateLog } from "../state/state-log.ts";
 import { type Background, createBackground } from "./background.ts";
 import { CleanCopies } from "./clean-copy.ts";
 import { type OpenBounds, descriptorLimit, openBounds } from "./descriptors.ts";
@@ -37,10 +38,12 @@ export interface HostParts {
   directory: string;
   writer: LogWriter;
   queue: LogQueue;
+  states: StateLog;
   gate: OutputGate;
   materialiser: Materialiser;
   bounds: OpenBounds;
   copies: CleanCopies;
+  awake: IdleLru;
   readers: IdleLru;
   secondaries: IdleLru;
   background: Background;
@@ -74,6 +77,7 @@ export function createHostParts(options: TenantHostOptions, signal: AbortSignal,
   const directory = claimDirectory(options.directory, incarnation);
   const copies = new CleanCopies(options.directory);
   copies.sweep(clock.nowMs());
+  const awake = new IdleLru(bounds.awake);
   const readers = new IdleLru(bounds.readers);
   const secondaries = new IdleLru(bounds.secondaries);
   const logs = new SealedLogs(store, ciphers);
@@ -113,14 +117,17 @@ export function createHostParts(options: TenantHostOptions, signal: AbortSignal,
     },
     catchUp: (assignment, copy, directory) => catchUp({ store, assignment, copy, directory, signal }),
   });
+  const states = new StateLog({ clock, ciphers, request: () => writer.request() });
   const queue = new LogQueue({
     store,
     incarnation,
     clock,
     newNonce,
     request: () => writer.request(),
-    oldestNeeded: () => materialiser.oldestNeeded(),
+    oldestNeeded: () => lowerSlot(materialiser.oldestNeeded(), states.oldestNeeded()),
     pendingEntries: () => materialiser.pendingEntries(),
+    states,
+    work: bulk.work,
     logged: (tenant, database) => prefixes.logged(tenant, database),
     broken: (tenant, error) => on.lose(tenant, error),
   });
@@ -153,10 +160,13 @@ export function createHostParts(options: TenantHostOptions, signal: AbortSignal,
     objects: store,
     functions: options.sqlFunctions ?? [],
     ciphers,
+    awake,
     readers,
     warm: new IdleLru(limits.writersWarmMax),
+    warmSecondaries: new IdleLru(limits.secondariesWarmMax),
     secondaries,
-    dirty: (tenant) => queue.dirty(tenant),
+    dirty: (tenant, isAwaited) => (isAwaited ? queue.dirty(tenant) : queue.dirtySoon(tenant)),
+    carriedChanged: (tenant) => states.changed(tenant),
     dueChanged: (tenant) => {
       // Until it serves it is told with that.
       if (tenant.ready && tenant.lost === undefined) reports.serving(tenant);
@@ -173,10 +183,12 @@ export function createHostParts(options: TenantHostOptions, signal: AbortSignal,
     directory,
     writer,
     queue,
+    states,
     gate,
     materialiser,
     bounds,
     copies,
+    awake,
     readers,
     secondaries,
     background,
@@ -187,3 +199,6 @@ export function createHostParts(options: TenantHostOptions, signal: AbortSignal,
     home,
   };
 }
+
+const lowerSlot = (a: LogSeq | undefined, b: LogSeq | undefined): LogSeq | undefined =>
+  a === undefined || (b !== undefined && b < a) ? b : a;

@@ -12,6 +12,7 @@ import type { ObjectStore } from "../../shared/objects/contract.ts";
 import { logPrefix, tenantPrefix } from "../../shared/objects/layout.ts";
 import { getBytes, listAll } from "../../shared/objects/read.ts";
 import type { Tenant } from "./contract.ts";
+import type { LoadedTenant } from "./loaded-tenant.ts";
 import { type TestHost, TestWorld, codeOf, notes, putNote, slowStore } from "./test-world.ts";
 
 let world: TestWorld;
@@ -73,6 +74,21 @@ describe("creation", () => {
 });
 
 describe("tails", () => {
+  test("are read together after a worker stopped and loaded a tenant anew before it wrote to it", async () => {
+    const { id, next, dead } = await killed(["one"]);
+    const first = [...world.known(id).tails];
+    ((await world.at(next, id)) as LoadedTenant).broken(new Error("a test stops it"));
+    const again = await world.at(next, id);
+    await putNote(again, "two");
+    next.abandon();
+    const third = world.host();
+    await world.takeOver(next, third);
+    // Control has not heard that the first one is not needed any more.
+    const second = world.known(id).tails.filter((tail) => tail.incarnation !== dead.incarnation);
+    world.known(id).tails = [...first, ...second];
+    expect(notes(await world.at(third, id))).toEqual(["one", "two"]);
+  });
+
   test("go under the prefix right after the load, and then control may forget them", async () => {
     const { id, next, dead } = await killed(["one", "two"]);
     await world.at(next, id);

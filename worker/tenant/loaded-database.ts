@@ -3,20 +3,23 @@ import { SystemError } from "../../shared/errors.ts";
 import { AUXILIARY_DB, type DatabaseName } from "../../shared/ids.ts";
 import { limits } from "../../shared/limits.ts";
 import type { LtxPage } from "../../shared/ltx/ltx.ts";
-import type { BulkFacts, BulkFile } from "../replication/bulk/work.ts";
-import type { Cut } from "../replication/capture.ts";
+import type { BulkFacts, BulkFile, BulkWork } from "../replication/bulk/work.ts";
+import type { Cut, LargeCut } from "../replication/capture.ts";
 import type { Lagging } from "../replication/gate.ts";
 import type { DatabaseLedger } from "../replication/ledger.ts";
 import type { DatabaseImage } from "../replication/prefix-writer.ts";
 import { type CommitMark, DatabasePosition } from "../replication/position.ts";
 import { asSystemError } from "../sqlite/connection.ts";
 import type { SqlReader } from "../sqlite/contract.ts";
-import type { LentFile, Observation, TenantDatabase, WriteTransaction } from "./contract.ts";
+import type { FileVisit, LentFile, Observation, TenantDatabase, WriteTransaction } from "./contract.ts";
 import { DatabaseFiles } from "./database-files.ts";
 import type { DatabaseHome, LoadedFrom } from "./database-home.ts";
 import { Lending } from "./lending.ts";
 import { RequestObservation } from "./observation.ts";
 import { Transaction, isThenable } from "./transaction.ts";
+
+/** Encodes what a cut has taken, where that holds up nobody. The file of the result is the caller's to remove. */
+export type LaterCut = (work: BulkWork, signal: AbortSignal) => Promise<Cut>;
 
 /** One of a tenant's databases on this worker: connections, capture, and how far it has come. Opened at its first use. */
 export class LoadedDatabase implements TenantDatabase {
@@ -29,6 +32,8 @@ export class LoadedDatabase implements TenantDatabase {
   readonly #lagging: Lagging;
   #walLookedMs = -Infinity;
   #walBytes = 0;
+  /** Of pages that are being encoded. */
+  #cuttingBytes = 0;
   /** Before the transaction that runs; known only to tenants with a quota. */
   #bytesBefore = 0;
   #imageWanted: ((image: DatabaseImage | undefined) => void)[] = [];
@@ -38,7 +43,7 @@ export class LoadedDatabase implements TenantDatabase {
     this.name = name;
     this.#home = home;
     this.isAsync = home.durability === "async" || name === AUXILIARY_DB;
-    this.position = new DatabasePosition(name, from.position);
+    this.position = new DatabasePosition(name, from.position, () => home.dirty(true));
     this.#files = new DatabaseFiles(
       name,
       home,
@@ -54,7 +59,7 @@ export class LoadedDatabase implements TenantDatabase {
       enter: () => this.#enterLater(),
       note: (seen) => seen.note(this),
       open: () => {
-        const { writer, capture } = this.#files.openUsed();
+        const { writer, capture } = this.#files.open();
         capture.lent();
         return writer;
       },
@@ -81,6 +86,11 @@ export class LoadedDatabase implements TenantDatabase {
     return this.#files.bytes;
   }
 
+  visit(): FileVisit {
+    this.#home.checkHere();
+    return this.#files.visit();
+  }
+
   /** Opens the writer: whether the file is usable is known at load, not at the first request. */
   open(): void {
     this.#files.open();
@@ -88,7 +98,8 @@ export class LoadedDatabase implements TenantDatabase {
 
   /** Bytes that are not durable: what was cut, and what is still only in the WAL, as of a moment ago. */
   readonly lagBytes = (): number => {
-    const { pendingBytes, dirty } = this.position;
+    const { dirty } = this.position;
+    const pendingBytes = this.position.pendingBytes + this.#cuttingBytes;
     const { capture } = this.#files;
     if (!dirty || capture === undefined) return pendingBytes;
     const nowMs = this.#home.clock.monotonicMs();
@@ -103,9 +114,8 @@ export class LoadedDatabase implements TenantDatabase {
   read<T>(seen: Observation, fn: (db: SqlReader) => T): T {
     this.#home.checkHere();
     noting(seen).note(this);
-    const reader = this.#files.openIdleReader();
     try {
-      return fn(reader);
+      return fn(this.#files.reading);
     } catch (error) {
       throw asSystemError(error, `read ${this.name}`);
     }
@@ -151,7 +161,6 @@ export class LoadedDatabase implements TenantDatabase {
     return this.position.mark + (this.#lending.isCommitting ? 1 : 0);
   }
 
-  /** Loaded, and maybe not used for long: what its load has read need not be kept. */
   rest(): void {
     this.#files.rest();
   }
@@ -159,17 +168,42 @@ export class LoadedDatabase implements TenantDatabase {
   /**
    * Everything committed since the last cut.
    * @param inlineBytesMax - a larger one goes to the log by reference
+   * @returns when it is too large for one turn, what makes it: no other may be asked for before that is through
    * @throws SystemError `wal_lost`: the tenant must stop
    */
-  cut(inlineBytesMax: number): Cut | undefined {
+  cut(inlineBytesMax: number): Cut | LaterCut | undefined {
     const { capture, writer } = this.#files;
     if (!this.position.dirty || capture === undefined || writer === undefined) return undefined;
-    const cut = capture.cut(inlineBytesMax);
+    const cut = capture.cut(inlineBytesMax, limits.cutInTurnBytesMax);
+    if (cut !== undefined && "pages" in cut) return this.#cutLater(cut);
     this.#cutDone(cut);
+    this.#rested();
+    return cut;
+  }
+
+  /** Until it is through the database counts as dirty, so nobody touches its WAL. */
+  #cutLater({ header, pages, bytes, done }: LargeCut): LaterCut {
+    this.position.cutBegins();
+    this.#cuttingBytes = bytes;
+    return async (work, signal) => {
+      const encoded = await work.run("pages", { target: `${this.path}.cut`, header }, pages, signal);
+      this.#home.checkHere();
+      const cut = done(encoded);
+      this.#cuttingBytes = 0;
+      this.#cutDone(cut);
+      // Otherwise the next cut does it: what was committed meanwhile is not captured.
+      if (!this.position.dirty) this.#rested();
+      return cut;
+    };
+  }
+
+  /** Everything that is committed is cut. */
+  #rested(): void {
+    const { capture, writer } = this.#files;
+    if (capture === undefined || writer === undefined) return;
     const inTransaction = writer.inTransaction || this.#lending.isLent;
     if (!inTransaction) capture.checkpoint(writer, "PASSIVE");
     this.#serveImages();
-    return cut;
   }
 
   /** The cut of a whole file that is about to take this database's place. Under the write lock, with nothing dirty. */
@@ -219,16 +253,18 @@ export class LoadedDatabase implements TenantDatabase {
     const image = await new Promise<DatabaseImage | undefined>((resolve) => {
       this.#imageWanted.push(resolve);
       if (!this.position.dirty && !this.#lending.isCommitting) this.#serveImages();
+      else this.#home.dirty(true);
     });
     if (image !== undefined) await this.#home.gate.durable(this.position, this.position.mark);
     return image;
   }
 
-  /** When nothing is dirty and nobody writes: the WAL need not take room. */
+  /** When nothing is dirty and nobody writes: the WAL need not take room, nor a connection to what is seldom used. */
   truncateWal(): void {
     const { capture, writer } = this.#files;
     if (this.position.dirty || this.#home.lock.held || writer === undefined) return;
     capture?.checkpoint(writer, "TRUNCATE");
+    this.#files.closeSecondary();
   }
 
   close(reason: SystemError): void {
@@ -319,7 +355,7 @@ export class LoadedDatabase implements TenantDatabase {
     seen.noteWrite(this);
     try {
       this.#files.capture?.committed();
-      this.#home.dirty(this);
+      this.#home.dirty(!this.isAsync || this.position.isAwaited);
     } catch (error) {
       this.#home.broken(error);
     }
@@ -362,7 +398,7 @@ export class LoadedDatabase implements TenantDatabase {
   #serveImages(): void {
     if (this.#imageWanted.length === 0) return;
     const image: DatabaseImage = {
-      image: this.#files.reader().image(),
+      image: this.#files.image(),
       txid: this.position.captured.txid,
       epoch: this.#home.epoch,
       timestampMs: this.#files.timestampMs,

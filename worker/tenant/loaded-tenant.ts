@@ -25,7 +25,7 @@ import { LoadedDatabase } from "./loaded-database.ts";
 import type { IdleLru } from "./idle-lru.ts";
 import { RequestObservation } from "./observation.ts";
 import { TenantQuota } from "./quota.ts";
-import { CarriedValues } from "../state/carried-values.ts";
+import { type CarriedValue, CarriedValues } from "../state/carried-values.ts";
 import { WriteLock } from "./write-lock.ts";
 
 /** What a loaded tenant needs of its worker. */
@@ -35,12 +35,15 @@ export interface TenantHome {
   readonly objects: ObjectStore;
   readonly functions: readonly SqlFunction[];
   readonly ciphers: EntryCiphers;
+  readonly awake: IdleLru;
   readonly readers: IdleLru;
   readonly warm: IdleLru;
+  readonly warmSecondaries: IdleLru;
   readonly secondaries: IdleLru;
-  dirty(tenant: LoadedTenant): void;
+  dirty(tenant: LoadedTenant, isAwaited: boolean): void;
   /** It must be awake at another time than control knows. */
   dueChanged(tenant: LoadedTenant): void;
+  carriedChanged(tenant: LoadedTenant): void;
   broken(tenant: LoadedTenant, error: unknown): void;
   effectFailed(error: unknown, tenant: TenantId): void;
   history(tenant: LoadedTenant): TenantHistory;
@@ -49,6 +52,12 @@ export interface TenantHome {
     seen: Observation,
     files: ReadonlyMap<DatabaseName, string>,
   ): Promise<void>;
+}
+
+export interface ResumedPositions {
+  positions: ReadonlyMap<DatabaseName, Position>;
+  /** Where the next entry hash of each database goes on: at "" for as long as nothing was logged of it under this epoch. */
+  chains: ReadonlyMap<DatabaseName, string>;
 }
 
 export class LoadedTenant implements Tenant, DatabaseHome {
@@ -61,8 +70,10 @@ export class LoadedTenant implements Tenant, DatabaseHome {
   readonly clock: Clock;
   readonly functions: readonly SqlFunction[];
   readonly ciphers: EntryCiphers;
+  readonly awake: IdleLru;
   readonly readers: IdleLru;
   readonly warm: IdleLru;
+  readonly warmSecondaries: IdleLru;
   readonly secondaries: IdleLru;
   readonly objects: ObjectStore;
   readonly origin: Origin | undefined;
@@ -79,6 +90,8 @@ export class LoadedTenant implements Tenant, DatabaseHome {
   /** Loaded and bootstrapped: requests may have it. */
   ready = false;
   readonly carried: CarriedValues;
+  /** TXIDs that were loaded, and the hash chains of this epoch there. */
+  readonly #loadedAt = new Map<DatabaseName, Position>();
   readonly #home: TenantHome;
   readonly #gone = new AbortController();
   readonly #slots = new Map<object, unknown>();
@@ -88,13 +101,13 @@ export class LoadedTenant implements Tenant, DatabaseHome {
   #leaving = false;
   #lost: SystemError | undefined;
 
-  /** @param resume - positions of the same epoch that this worker has itself seen durable, for a reload after a stop */
+  /** @param chains - of the same epoch, as `resumable` said, for a reload after a stop */
   constructor(
     home: TenantHome,
     assignment: Assignment,
     restored: Pick<RestoredTenant, "databases">,
     directory: string,
-    resume: ReadonlyMap<DatabaseName, Position>,
+    chains: ReadonlyMap<DatabaseName, string>,
   ) {
     this.#home = home;
     this.id = assignment.tenant;
@@ -102,13 +115,15 @@ export class LoadedTenant implements Tenant, DatabaseHome {
     this.epoch = assignment.epoch;
     this.durability = assignment.durability;
     this.#dueMs = assignment.dueMs;
-    this.carried = new CarriedValues(assignment.carried);
+    this.carried = new CarriedValues(assignment.carried, () => home.carriedChanged(this));
     this.clock = home.clock;
     this.gate = home.gate;
     this.functions = home.functions;
     this.ciphers = home.ciphers;
+    this.awake = home.awake;
     this.readers = home.readers;
     this.warm = home.warm;
+    this.warmSecondaries = home.warmSecondaries;
     this.secondaries = home.secondaries;
     this.origin = assignment.origin;
     this.encrypted = assignment.encrypted ?? false;
@@ -123,7 +138,8 @@ export class LoadedTenant implements Tenant, DatabaseHome {
     this.lock = new WriteLock(home.clock);
     this.tailsToClear = assignment.tails.map((tail) => tail.incarnation);
     for (const [name, { path, position, timestampMs, ledger }] of restored.databases) {
-      const entryHash = resume.get(name)?.entryHash ?? "";
+      const entryHash = chains.get(name) ?? "";
+      this.#loadedAt.set(name, { txid: position.txid, entryHash });
       this.databases.set(
         name,
         new LoadedDatabase(name, this, { path, position, entryHash, timestampMs, ledger }),
@@ -158,7 +174,7 @@ export class LoadedTenant implements Tenant, DatabaseHome {
     this.#home.dueChanged(this);
   }
 
-  carry(name: string, save: () => string | undefined): string | undefined {
+  carry(name: string, save: () => string | undefined): CarriedValue {
     return this.carried.carry(name, save);
   }
 
@@ -217,8 +233,8 @@ export class LoadedTenant implements Tenant, DatabaseHome {
     if (this.#leaving) throw leavingError(this.id);
   }
 
-  dirty(): void {
-    this.#home.dirty(this);
+  dirty(isAwaited: boolean): void {
+    this.#home.dirty(this, isAwaited);
   }
 
   broken(error: unknown): void {
@@ -260,6 +276,21 @@ export class LoadedTenant implements Tenant, DatabaseHome {
       if (ledger.materialised.txid > 0) base[name] = ledger.materialised;
     }
     return base;
+  }
+
+  /** What is durable of it, for a reload by this worker. */
+  resumable(): ResumedPositions {
+    const positions = new Map<DatabaseName, Position>();
+    const chains = new Map<DatabaseName, string>();
+    for (const [name, { position }] of this.databases) {
+      const { durable } = position;
+      if (durable.txid === 0) continue;
+      const loaded = this.#loadedAt.get(name);
+      positions.set(name, durable);
+      // The hash of what was loaded is of an earlier epoch.
+      chains.set(name, durable.txid === loaded?.txid ? loaded.entryHash : durable.entryHash);
+    }
+    return { positions, chains };
   }
 
   captured(): Positions {

@@ -1,3 +1,4 @@
+import { rmSync } from "node:fs";
 import type { Incarnation, LogSeq } from "../../shared/ids.ts";
 import { limits } from "../../shared/limits.ts";
 import { logEntryBytes } from "../../shared/log/encode.ts";
@@ -5,11 +6,13 @@ import type { DirectoryDatabase, LogEntry } from "../../shared/log/log.ts";
 import type { ObjectBody, ObjectStore } from "../../shared/objects/contract.ts";
 import { largeKey } from "../../shared/objects/layout.ts";
 import { fileBody } from "../replication/bulk/spool.ts";
+import type { BulkWork } from "../replication/bulk/work.ts";
 import type { Cut } from "../replication/capture.ts";
 import type { Clock } from "../replication/clock.ts";
-import type { LogGroup, LogSource } from "../replication/log-writer.ts";
+import type { LogGroup, LogPlace, LogSource } from "../replication/log-writer.ts";
 import { putDurably } from "../replication/put-durably.ts";
-import type { LoadedDatabase } from "./loaded-database.ts";
+import type { StateLog } from "../state/state-log.ts";
+import type { LaterCut, LoadedDatabase } from "./loaded-database.ts";
 import type { LoadedTenant } from "./loaded-tenant.ts";
 
 export interface LogQueueOptions {
@@ -22,6 +25,9 @@ export interface LogQueueOptions {
   request: () => void;
   oldestNeeded: () => LogSeq | undefined;
   pendingEntries: () => readonly DirectoryDatabase[];
+  states: Pick<StateLog, "take" | "last">;
+  /** For cuts that are too large for one turn. */
+  work: BulkWork;
   /** A TXID of this database is in the log. */
   logged: (tenant: LoadedTenant, database: LoadedDatabase) => void;
   /** The tenant's local state cannot be trusted any more. */
@@ -32,6 +38,8 @@ export interface LogQueueOptions {
 export class LogQueue implements LogSource {
   readonly #options: LogQueueOptions;
   readonly #dirty = new Set<LoadedTenant>();
+  /** Nobody waits for what they have committed: in a moment it is dirty. Until then further commits to the same pages cost nothing. */
+  readonly #soon = new Set<LoadedTenant>();
   readonly #ready: LogGroup[] = [];
   /** Groups of each tenant that are in line or under way. */
   readonly #pending = new Map<LoadedTenant, number>();
@@ -45,8 +53,20 @@ export class LogQueue implements LogSource {
     this.#options.request();
   }
 
+  dirtySoon(tenant: LoadedTenant): void {
+    const isFirst = this.#soon.size === 0;
+    this.#soon.add(tenant);
+    if (!isFirst) return;
+    this.#options.clock.after(limits.asyncFlushMs, () => {
+      for (const tenant of this.#soon) this.#dirty.add(tenant);
+      this.#soon.clear();
+      this.#options.request();
+    });
+  }
+
   forget(tenant: LoadedTenant): void {
     this.#dirty.delete(tenant);
+    this.#soon.delete(tenant);
   }
 
   take(): LogGroup | undefined {
@@ -68,6 +88,10 @@ export class LogQueue implements LogSource {
     return this.#options.oldestNeeded();
   }
 
+  passengers(place: LogPlace): LogGroup | undefined {
+    return this.#options.states.take(place);
+  }
+
   pendingEntries(): readonly DirectoryDatabase[] {
     return this.#options.pendingEntries();
   }
@@ -82,10 +106,14 @@ export class LogQueue implements LogSource {
       if (gone.aborted) return reject(gone.reason as Error);
       gone.addEventListener("abort", () => reject(gone.reason as Error), { once: true });
       const { id, epoch } = tenant;
+      const state = this.#options.states.last(tenant);
       const group = this.#group(
         tenant,
         [],
-        [{ kind: "release", tenant: id, epoch, positions: tenant.captured() }],
+        [
+          ...(state === undefined ? [] : [state]),
+          { kind: "release", tenant: id, epoch, positions: tenant.captured() },
+        ],
       );
       this.#enqueue({
         ...group,
@@ -100,7 +128,7 @@ export class LogQueue implements LogSource {
   /** Under the write lock: everything committed is cut and stands in line for the log when this resolves. */
   async cutNow(tenant: LoadedTenant): Promise<void> {
     await tenant.uploading;
-    this.#dirty.delete(tenant);
+    this.forget(tenant);
     const group = this.#cutTenant(tenant);
     if (group !== undefined) this.#enqueue(group);
     await tenant.uploading;
@@ -135,20 +163,21 @@ export class LogQueue implements LogSource {
   #cutTenant(tenant: LoadedTenant): LogGroup | undefined {
     const cuts = this.#cuts(tenant);
     if (cuts === undefined || cuts.length === 0) return undefined;
-    if (cuts.every(({ cut }) => cut.sha256 === undefined)) return this.#group(tenant, cuts);
+    if (cuts.every(isInline)) return this.#group(tenant, cuts);
     this.#upload(tenant, cuts);
     return undefined;
   }
 
   /** @returns undefined when the tenant is broken now */
-  #cuts(tenant: LoadedTenant): LoggedCut[] | undefined {
-    const cuts: LoggedCut[] = [];
+  #cuts(tenant: LoadedTenant): OpenCut[] | undefined {
+    const cuts: OpenCut[] = [];
     let inlineBytes = 0;
     try {
       for (const database of tenant.databases.values()) {
         const cut = database.cut(limits.logInlineEntryBytesMax - inlineBytes);
         if (cut === undefined) continue;
-        if (cut.sha256 === undefined) inlineBytes += (cut.stored ?? cut.ltx).length;
+        if (typeof cut !== "function" && cut.sha256 === undefined)
+          inlineBytes += (cut.stored ?? cut.ltx).length;
         cuts.push({ database, cut, key: undefined });
       }
       return cuts;
@@ -158,10 +187,16 @@ export class LogQueue implements LogSource {
     }
   }
 
-  #upload(tenant: LoadedTenant, cuts: readonly LoggedCut[]): void {
-    const uploads = cuts.map(async (one): Promise<LoggedCut> => {
-      if (one.cut.sha256 === undefined) return one;
-      return { ...one, key: await this.uploadLarge(tenant, one.cut) };
+  #upload(tenant: LoadedTenant, cuts: readonly OpenCut[]): void {
+    const uploads = cuts.map(async ({ database, cut: open }): Promise<LoggedCut> => {
+      const isLater = typeof open === "function";
+      const cut = isLater ? await open(this.#options.work, tenant.gone) : open;
+      try {
+        const key = cut.sha256 === undefined ? undefined : await this.uploadLarge(tenant, cut);
+        return { database, cut, key };
+      } finally {
+        if (isLater && cut.file !== undefined) rmSync(cut.file.path, { force: true });
+      }
     });
     tenant.uploading = Promise.all(uploads)
       .then((uploaded) => {
@@ -210,6 +245,13 @@ export class LogQueue implements LogSource {
     };
   }
 }
+
+/** A cut as its database gave it. */
+type OpenCut = Pick<LoggedCut, "database" | "key"> & { cut: Cut | LaterCut };
+
+/** It needs no object of its own. */
+const isInline = (open: OpenCut): open is LoggedCut =>
+  typeof open.cut !== "function" && open.cut.sha256 === undefined;
 
 /** A cut on its way to the log. */
 export interface LoggedCut {

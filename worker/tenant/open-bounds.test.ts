@@ -1,8 +1,12 @@
 /** How much is open at a time. */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import type { DatabaseName } from "../../shared/ids.ts";
+import { existsSync, readdirSync, readlinkSync } from "node:fs";
+import { basename } from "node:path";
+import type { DatabaseName, TenantId } from "../../shared/ids.ts";
 import { limits } from "../../shared/limits.ts";
-import { descriptorLimit, openBounds } from "./descriptors.ts";
+import { SystemError } from "../../shared/errors.ts";
+import { type OpenBounds, descriptorLimit, openBounds } from "./descriptors.ts";
+import type { Tenant } from "./contract.ts";
 import { type Closable, IdleLru } from "./idle-lru.ts";
 import { TestWorld, codeOf, notes, putNote } from "./test-world.ts";
 
@@ -33,16 +37,43 @@ describe("IdleLru", () => {
 });
 
 describe("openBounds", () => {
-  test("is the limits when there are descriptors enough, and a share of them otherwise", () => {
-    const { tenantsOpenMax: tenants, readersOpenMax: readers, secondariesOpenMax: secondaries } = limits;
-    expect(openBounds(undefined)).toEqual({ tenants, readers, secondaries });
-    expect(openBounds(1_000_000)).toEqual({ tenants, readers, secondaries });
+  const { tenantsOpenMax: tenants, readersOpenMax: readers, secondariesOpenMax: secondaries } = limits;
+  const taken = (bounds: OpenBounds): number =>
+    bounds.tenants + bounds.awake * 3 + bounds.readers + bounds.secondaries * 4;
+
+  test("is the limits when there are descriptors enough", () => {
+    expect(openBounds(undefined)).toEqual({ tenants, awake: tenants, readers, secondaries });
+    expect(openBounds(1_000_000)).toEqual({ tenants, awake: tenants, readers, secondaries });
+  });
+
+  test("lets writers rest before it takes fewer tenants", () => {
     const few = openBounds(20_000);
+    expect(few).toEqual({ tenants, awake: few.awake, readers, secondaries });
+    expect(few.awake).toBeGreaterThanOrEqual(tenants / 8);
+    const left = 20_000 - limits.descriptorsReserved - taken(few);
+    expect(left).toBeGreaterThanOrEqual(0);
+    expect(left).toBeLessThan(3);
+  });
+
+  test("takes a share of everything below that, and says what would be enough", () => {
+    const few = openBounds(4_096);
     expect(few.tenants).toBeLessThan(tenants);
-    expect(few.tenants * 4 + few.readers * 2 + few.secondaries * 4).toBeLessThanOrEqual(
-      20_000 - limits.descriptorsReserved,
-    );
-    expect(() => openBounds(1_024)).toThrow("files open");
+    expect(few.awake).toBeGreaterThan(few.tenants / 9);
+    expect(taken(few)).toBeLessThanOrEqual(4_096 - limits.descriptorsReserved);
+    let error: unknown;
+    try {
+      openBounds(1_024);
+    } catch (thrown) {
+      error = thrown;
+    }
+    if (!(error instanceof SystemError)) throw new Error("expected an error");
+    expect(error.message).toContain("files open");
+    const enough = Number(/, (\d+) for 10000/.exec(error.hint ?? "")?.[1]);
+    expect(openBounds(enough).tenants).toBe(tenants);
+    expect(openBounds(enough - 1).tenants).toBeLessThan(tenants);
+    const never = Number(/with (\d+) none/.exec(error.hint ?? "")?.[1]);
+    expect(openBounds(never).awake).toBe(tenants);
+    expect(openBounds(never - 3).awake).toBeLessThan(tenants);
   });
 
   test("knows this process's limit on Linux", () => {
@@ -50,11 +81,67 @@ describe("openBounds", () => {
   });
 });
 
+const ON_LINUX = process.platform === "linux";
+
+/** The tenant's files that this process has open. */
+function openFiles(tenant: Tenant): string[] {
+  const links = readdirSync("/proc/self/fd").flatMap((descriptor) => {
+    try {
+      return [readlinkSync(`/proc/self/fd/${descriptor}`)];
+    } catch {
+      return [];
+    }
+  });
+  return links
+    .filter((link) => link.includes(tenant.id))
+    .map((link) => basename(link))
+    .toSorted();
+}
+
+test("a tenant holds no more descriptors than openBounds counts", async () => {
+  const world = await TestWorld.open();
+  try {
+    const few = limits.descriptorsReserved + 60;
+    const host = world.host({ descriptors: few });
+    const bounds = openBounds(few);
+    const tenant = await world.at(host, world.create(host));
+    await putNote(tenant, "a");
+    const inside = tenant.data.write(tenant.observe(), () => notes(tenant));
+    expect(inside).toEqual(["a"]);
+    // Capture's own one is among `walFilesOpenMax`.
+    const awake = ["data.db", "data.db-shm", "data.db-wal", "data.db-wal"];
+    const withReader = ["data.db", ...awake, "data.db-wal"].toSorted();
+    if (ON_LINUX) expect(openFiles(tenant)).toEqual(withReader);
+    const visit = tenant.data.visit();
+    const useOthers = async (): Promise<void> => {
+      for (let count = 0; count <= bounds.awake; count++) {
+        const other = await world.at(host, (others[count] ??= world.create(host)));
+        await putNote(other, "b");
+        notes(other);
+      }
+    };
+    const others: TenantId[] = [];
+    await useOthers();
+    expect(existsSync(`${visit.path}-wal`)).toBe(true);
+    visit.left();
+    visit.left();
+    await useOthers();
+    expect(existsSync(`${visit.path}-wal`)).toBe(false);
+    if (ON_LINUX) expect(openFiles(tenant)).toEqual(["data.db"]);
+    expect(host.metrics()["writers_awake"]).toBeLessThanOrEqual(bounds.awake);
+    expect(notes(tenant)).toEqual(["a"]);
+    await putNote(tenant, "c");
+    expect(world.errors).toEqual([]);
+  } finally {
+    world.close();
+  }
+});
+
 test("more databases than may be open serve all the same, and lose nothing", async () => {
   const world = await TestWorld.open();
   try {
     // Room for about one of each.
-    const host = world.host({ descriptors: limits.descriptorsReserved + 120 });
+    const host = world.host({ descriptors: limits.descriptorsReserved + 60 });
     const bounds = host.metrics()["tenants_max"] as number;
     expect(bounds).toBeGreaterThan(5);
     const tenants = await Promise.all(
@@ -66,6 +153,12 @@ test("more databases than may be open serve all the same, and lose nothing", asy
       for (const tenant of tenants) {
         await putNote(tenant, `${round}`);
         expect(notes(tenant).length).toBe(round + 1);
+        // Beside an open transaction, by a reader.
+        await tenant.data.write(tenant.observe(), (tx) => {
+          tx.run("INSERT INTO notes (text) VALUES ('open')");
+          expect(notes(tenant).length).toBe(round + 1);
+          tx.run("DELETE FROM notes WHERE text = 'open'");
+        });
         for (const name of names) {
           const seen = tenant.observe();
           await tenant.database(name).write(seen, (tx) => {
@@ -78,6 +171,7 @@ test("more databases than may be open serve all the same, and lose nothing", asy
     }
     expect(host.metrics()["secondaries_closed"]).toBeGreaterThan(10);
     expect(host.metrics()["readers_closed"]).toBeGreaterThan(5);
+    expect(host.metrics()["writers_rested"]).toBeGreaterThan(10);
     host.abandon();
     const next = world.host();
     await world.takeOver(host, next);

@@ -1,8 +1,8 @@
 import { UserError } from "../../shared/errors.ts";
-import type { DatabaseName, Epoch, Incarnation, TenantId } from "../../shared/ids.ts";
-import type { Position } from "../../shared/protocol/internal.ts";
+import type { Epoch, Incarnation, TenantId } from "../../shared/ids.ts";
+import type { CarriedState } from "../../shared/protocol/internal.ts";
 import type { KeyLease } from "../encryption/tenant-keys.ts";
-import type { LoadedTenant } from "./loaded-tenant.ts";
+import type { LoadedTenant, ResumedPositions } from "./loaded-tenant.ts";
 
 /** What the host knows of one tenant that is here, comes or goes. */
 export interface Entry {
@@ -13,7 +13,7 @@ export interface Entry {
   busy: Promise<unknown> | undefined;
   loading: { epoch: Epoch; promise: Promise<LoadedTenant> } | undefined;
   /** What this worker itself knows durable of an epoch, after the tenant was lost in it: a reload goes on from there. */
-  resume: { epoch: Epoch; positions: ReadonlyMap<DatabaseName, Position> } | undefined;
+  resume: ({ epoch: Epoch; carried: CarriedState | undefined } & ResumedPositions) | undefined;
 }
 
 export function notOwner(id: TenantId, incarnation: Incarnation, epoch?: Epoch): UserError {

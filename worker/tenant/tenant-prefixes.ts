@@ -95,6 +95,11 @@ export class TenantPrefixes {
     }
   }
 
+  /** At once. */
+  maintain(tenant: LoadedTenant): void {
+    this.#options.maintainer.due(this.#maintenance(tenant));
+  }
+
   maintainAtMs(tenant: LoadedTenant): number | undefined {
     return this.#options.maintainer.dueAtMs(this.#maintenance(tenant));
   }

@@ -138,7 +138,7 @@ export class TestWorld {
     });
     for (const known of this.tenants.values()) {
       if (known.incarnation !== from.incarnation) continue;
-      known.tails.push({ incarnation: from.incarnation, endSeq });
+      known.tails.push({ incarnation: from.incarnation, endSeq, epoch: known.epoch as Epoch });
       known.epoch++;
       known.incarnation = to.incarnation;
     }

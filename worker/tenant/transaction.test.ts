@@ -145,6 +145,24 @@ describe("nested", () => {
 });
 
 describe("read", () => {
+  test("kept beyond its turn still sees no open transaction", async () => {
+    const gate = Promise.withResolvers<void>();
+    const count = "SELECT count(*) FROM notes";
+    const counts = tenant.data.read(tenant.observe(), async (db) => {
+      const before = db.values(count);
+      await gate.promise;
+      return [before, db.values(count)];
+    });
+    const slow = tenant.data.write(tenant.observe(), async (tx) => {
+      insert(tx, "second");
+      gate.resolve();
+      await counts;
+    });
+    expect(await counts).toEqual([[[1]], [[1]]]);
+    await slow;
+    expect(notes(tenant)).toEqual(["first", "second"]);
+  });
+
   test("cannot write", () => {
     expect(() =>
       tenant.data.read(tenant.observe(), (db) => db.all("DELETE FROM notes RETURNING id")),

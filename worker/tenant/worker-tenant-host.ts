@@ -3,13 +3,7 @@ import { SystemError } from "../../shared/errors.ts";
 import { type DatabaseName, type Epoch, type LogSeq, type TenantId } from "../../shared/ids.ts";
 import { limits } from "../../shared/limits.ts";
 import { replacedKey } from "../../shared/objects/layout.ts";
-import type {
-  Assignment,
-  CarriedState,
-  ExitRequest,
-  Position,
-  Positions,
-} from "../../shared/protocol/internal.ts";
+import type { Assignment, CarriedState, ExitRequest, Positions } from "../../shared/protocol/internal.ts";
 import { bulkThreads } from "../replication/bulk/threads.ts";
 import { fencedError } from "../replication/log-writer.ts";
 import { parallel } from "../replication/parallel.ts";
@@ -25,6 +19,7 @@ import type { RequestObservation } from "./observation.ts";
 import { replaceDatabases } from "./replace.ts";
 import { type Entry, notOwner } from "./tenant-entry.ts";
 import { type HostParts, createHostParts } from "./host-parts.ts";
+import { lastState } from "../state/last-state.ts";
 
 export class WorkerTenantHost implements TenantHost {
   readonly #options: TenantHostOptions;
@@ -143,6 +138,7 @@ export class WorkerTenantHost implements TenantHost {
       clock: this.#parts.clock,
       counts: this.#counts,
       bounds: this.#parts.bounds,
+      awake: this.#parts.awake,
       readers: this.#parts.readers,
       secondaries: this.#parts.secondaries,
       writer: this.#parts.writer,
@@ -210,7 +206,7 @@ export class WorkerTenantHost implements TenantHost {
       throw notOwner(id, this.#options.incarnation, entry.tenant?.epoch);
     }
     await this.#leaveForReload(entry);
-    const resume = entry.resume?.epoch === epoch ? entry.resume.positions : new Map<DatabaseName, Position>();
+    const chains = entry.resume?.epoch === epoch ? entry.resume.chains : new Map<DatabaseName, string>();
     const directory = tenantDirectory(this.#parts.directory, id);
     const startedMs = this.#parts.clock.monotonicMs();
     const lease = await this.#parts.keys.open(assignment, signal);
@@ -218,6 +214,7 @@ export class WorkerTenantHost implements TenantHost {
     entry.keys = lease;
     this.#checkAlive();
     const kept = this.#parts.copies.take(assignment, directory);
+    const carried = this.#carriedTo(entry, assignment);
     const restored =
       kept === undefined
         ? ((await this.#parts.prewarmed.take(assignment, directory)) ??
@@ -236,7 +233,9 @@ export class WorkerTenantHost implements TenantHost {
     const databases = restored?.databases ?? kept?.databases ?? new Map<DatabaseName, RestoredDatabase>();
     // The load has read all that is there of the tenant: without a key that was nothing.
     await lease.create(signal);
-    const tenant = new LoadedTenant(this.#parts.home, assignment, { databases }, directory, resume);
+    const given = { ...assignment, carried: await carried };
+    this.#checkAlive();
+    const tenant = new LoadedTenant(this.#parts.home, given, { databases }, directory, chains);
     try {
       tenant.database(tenant.data.name).open();
       entry.tenant = tenant;
@@ -255,10 +254,27 @@ export class WorkerTenantHost implements TenantHost {
       this.#lose(tenant, error);
       throw error;
     }
+    this.#parts.states.loaded(tenant);
     this.#parts.reports.serving(tenant);
     if (restored === undefined) this.#parts.prefixes.resumed(tenant, kept?.maintainAtMs);
     else this.#parts.prefixes.loaded(tenant, restored.chains);
+    // Lent for what is due, and perhaps not for long.
+    if ((assignment.dueMs ?? Infinity) <= tenant.clock.nowMs()) this.#parts.prefixes.maintain(tenant);
     return tenant;
+  }
+
+  /** The small values that it comes with. */
+  #carriedTo(
+    { resume }: Entry,
+    assignment: Assignment,
+  ): CarriedState | undefined | Promise<CarriedState | undefined> {
+    // It was here under this epoch or the one before: nobody else has had it since.
+    if (resume !== undefined && assignment.epoch - resume.epoch <= 1) return resume.carried;
+    if (assignment.tails.length === 0) return assignment.carried;
+    const { logs, clock } = this.#parts;
+    const { signal } = this.#ended;
+    const warned = (error: SystemError): void => this.#options.onError?.(error, assignment.tenant);
+    return lastState({ logs, assignment, clock, signal, warned });
   }
 
   /**
@@ -276,11 +292,8 @@ export class WorkerTenantHost implements TenantHost {
       while (this.#parts.queue.isPending(tenant)) await this.#parts.writer.prove();
       await this.#parts.prefixes.flush(tenant);
     }
-    const positions = new Map<DatabaseName, Position>();
-    for (const [name, { position }] of tenant.databases) {
-      if (position.durable.txid > 0) positions.set(name, position.durable);
-    }
-    entry.resume = { epoch: tenant.epoch, positions };
+    const { carried } = tenant.carried.collect();
+    entry.resume = { epoch: tenant.epoch, carried, ...tenant.resumable() };
     this.#parts.queue.forget(tenant);
     this.#parts.prefixes.left(tenant);
     entry.tenant = undefined;
@@ -308,6 +321,7 @@ export class WorkerTenantHost implements TenantHost {
       }),
     );
     this.#parts.queue.forget(tenant);
+    this.#parts.states.forget(tenant);
     this.#parts.prefixes.left(tenant);
     this.#parts.reports.forget(tenant.id);
     entry.tenant = undefined;
@@ -373,6 +387,7 @@ export class WorkerTenantHost implements TenantHost {
     this.#parts.materialiser.close();
     this.#parts.background.close();
     this.#parts.reports.close();
+    this.#parts.states.close();
     for (const { tenant } of this.#entries.values()) tenant?.lose(reason);
     this.#entries.clear();
     this.#parts.keys.close();

@@ -210,6 +210,11 @@ describe("on the tenant's worker", () => {
     expect(call?.headers.get("x-forwarded-host")).toBe("host.localhost");
     const entry = (await audit()).find((one) => one.action === "superuser.upsert");
     expect(entry?.details).toEqual({ email: "a@b.co" });
+    worker.answer = () => Response.json({ id: "u1", email: "a@b.co", created: false });
+    const lost = { email: "a@b.co", password: "12345678", resetMfa: true };
+    expect((await running.cp("POST", "/tenants/host/superusers", lost)).status).toBe(200);
+    const entries = (await audit()).filter((one) => one.action === "superuser.upsert");
+    expect(entries.map(({ details }) => details)).toContainEqual({ email: "a@b.co", resetMfa: true });
     expect(JSON.stringify(await audit())).not.toContain("12345678");
   });
 

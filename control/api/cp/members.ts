@@ -2,13 +2,14 @@ import { z } from "zod";
 import { UserError } from "../../../shared/errors.ts";
 import { note } from "../../domain/note.ts";
 import type { Control } from "../../service.ts";
+import { changeMembers } from "../change-members.ts";
 import { MEMBER_ID, memberUrlSchema, memberViewSchema } from "../member-schemas.ts";
 import { type Operation, operation } from "./operation.ts";
-import { type Operator, auditName } from "./operator.ts";
+import { auditName } from "./operator.ts";
 
 const membersAnswerSchema = z.object({ members: z.array(memberViewSchema) });
 
-/** Members of control itself. What an operator asks for is audited before it is tried: it is no change of control's own records. */
+/** Members of control itself. */
 export const memberOperations: readonly Operation[] = [
   operation({
     method: "POST",
@@ -18,8 +19,8 @@ export const memberOperations: readonly Operation[] = [
     body: z.object({ id: z.string().regex(MEMBER_ID), url: memberUrlSchema }),
     answer: membersAnswerSchema,
     async handle({ control, operator, body: { id, url } }) {
-      await audited(control, operator, "member.add", id, { url });
-      return { value: { members: await control.store.changeMembers({ kind: "add", id, url }) } };
+      const change = { kind: "add", id, url } as const;
+      return { value: { members: await changeMembers(control, auditName(operator), change, { url }) } };
     },
   }),
   operation({
@@ -31,8 +32,9 @@ export const memberOperations: readonly Operation[] = [
     async handle({ control, operator, param }) {
       const id = param("id");
       await known(control, id);
-      await audited(control, operator, "member.remove", id);
-      return { value: { members: await control.store.changeMembers({ kind: "remove", id }) } };
+      return {
+        value: { members: await changeMembers(control, auditName(operator), { kind: "remove", id }) },
+      };
     },
   }),
   operation({
@@ -44,8 +46,11 @@ export const memberOperations: readonly Operation[] = [
     async handle({ control, operator, param }) {
       const id = param("id");
       await known(control, id);
-      await audited(control, operator, "member.lead", id);
-      await control.store.transferLeader(id);
+      const { store, runner } = control;
+      const meta = runner.meta(auditName(operator));
+      // Before it is tried: who leads is no part of the state, so there is nothing to write it together with.
+      await runner.run((view) => note(view, meta, "member.lead", id, {}));
+      await store.transferLeader(id);
       return { value: { members: await control.store.members() } };
     },
   }),
@@ -55,15 +60,4 @@ async function known({ store }: Control, id: string): Promise<void> {
   const members = await store.members();
   if (members.some((member) => member.id === id)) return;
   throw new UserError("not_found", `Cannot find member ${id}: the cluster has none of that id`);
-}
-
-async function audited(
-  { runner }: Control,
-  operator: Operator,
-  action: string,
-  id: string,
-  details: Record<string, unknown> = {},
-): Promise<void> {
-  const meta = runner.meta(auditName(operator));
-  await runner.run((view) => note(view, meta, action, id, details));
 }

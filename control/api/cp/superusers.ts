@@ -3,6 +3,7 @@ import { UserError } from "../../../shared/errors.ts";
 import { limits } from "../../../shared/limits.ts";
 import {
   installerResponseSchema,
+  type SuperuserRequest,
   superuserRequestSchema,
   superuserResponseSchema,
 } from "../../../shared/protocol/cp.ts";
@@ -33,7 +34,7 @@ export const superuserOperations: readonly Operation[] = [
       const tenant = await knownTenant(control, param("slug"));
       refuseSuspended(tenant);
       const meta = runner.meta(auditName(operator));
-      await runner.run((view) => note(view, meta, "superuser.upsert", tenant.id, { email: body.email }));
+      await runner.run((view) => note(view, meta, "superuser.upsert", tenant.id, audited(body)));
       const question = {
         action: "superuser" as const,
         method: "POST" as const,
@@ -69,6 +70,9 @@ export const superuserOperations: readonly Operation[] = [
     },
   }),
 ];
+
+const audited = ({ email, resetMfa }: SuperuserRequest): Record<string, unknown> =>
+  resetMfa === true ? { email, resetMfa } : { email };
 
 function refuseSuspended({ slug, suspended }: TenantRecord): void {
   if (!suspended) return;

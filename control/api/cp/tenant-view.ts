@@ -1,7 +1,15 @@
 import type { TenantView } from "../../../shared/protocol/cp.ts";
+import { workerKey } from "../../domain/keys.ts";
 import type { TenantRecord } from "../../domain/records.ts";
 import { routeOf } from "../../domain/route.ts";
 import type { View } from "../../domain/view.ts";
+import { serves } from "../../domain/worker-states.ts";
+
+/** Its owner died: the next request assigns another one, when the log of the dead one is sealed. */
+function isOrphaned(view: View, { state, suspended, owner }: TenantRecord): boolean {
+  const isServed = state === "deploying" || state === "active" || state === "idle";
+  return isServed && !suspended && owner !== undefined && !serves(view.get(workerKey(owner.incarnation)));
+}
 
 /** `worker` only while that worker serves it: an owner that died is nobody's address. */
 export function tenantView(view: View, tenant: TenantRecord): TenantView {
@@ -10,7 +18,7 @@ export function tenantView(view: View, tenant: TenantRecord): TenantView {
   return {
     id,
     slug,
-    state,
+    state: isOrphaned(view, tenant) ? "assigning" : state,
     suspended,
     durability,
     ...(tenant.encrypted === undefined ? {} : { encrypted: tenant.encrypted }),

@@ -24,8 +24,9 @@ export function handleAppend(state: State, message: Message & { kind: "append" }
 }
 
 export function handleHeartbeat(state: State, message: Message & { kind: "heartbeat" }): void {
-  state.log.commitTo(message.commit);
-  state.send(message.from, { kind: "heartbeat_response", read: message.read });
+  const { log } = state;
+  log.commitTo(message.commit);
+  state.send(message.from, { kind: "heartbeat_response", read: message.read, commit: log.committed });
 }
 
 export function handleSnapshot(state: State, message: Message & { kind: "snapshot" }): void {

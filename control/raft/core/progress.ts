@@ -75,8 +75,9 @@ export class Progress {
 
   /** A rejected append. False when the answer is older than what is known. */
   rejected(previousIndex: number, probeIndex: number): boolean {
+    // It acknowledged that once: an old answer, or one that lost its log. Asking at once again would never end.
+    if (previousIndex <= this.match) return false;
     if (this.state === "replicate") {
-      if (previousIndex <= this.match) return false;
       this.next = this.match + 1;
       return true;
     }

@@ -162,5 +162,6 @@ export class RaftLog {
 }
 
 export function entryBytes(entry: Entry): number {
-  return entry.kind === "data" ? entry.data.length : 64;
+  if (entry.kind === "data") return entry.data.length;
+  return entry.kind === "membership" ? 64 + (entry.data?.length ?? 0) : 64;
 }

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { mayLeaveEarly, RaftCore } from "./raft.ts";
 import { append, committedLeader, data, drain, EMPTY, from, initial, leader, options } from "./testing.ts";
-import type { NodeId, Snapshot } from "./types.ts";
+import type { Message, NodeId, Snapshot } from "./types.ts";
 
 describe("RaftCore: alone", () => {
   test("leads at once, and commits only what advance said is on disk", () => {
@@ -248,7 +248,8 @@ describe("RaftCore: replication", () => {
     from(core, "b", 1, { kind: "append_response", index: 5 });
     core.compact(core.describeSnapshot(5, new Uint8Array([9]))!, 0);
     const sent = from(core, "c", 1, { kind: "append_rejected", previousIndex: 5, hintIndex: 0, hintTerm: 0 });
-    const answered = sent.length > 0 ? sent : from(core, "c", 1, { kind: "heartbeat_response", read: 0 });
+    const answered =
+      sent.length > 0 ? sent : from(core, "c", 1, { kind: "heartbeat_response", read: 0, commit: 0 });
     const snapshot = answered.find((message) => message.kind === "snapshot")!;
     expect(snapshot).toMatchObject({ to: "c", snapshot: { index: 5, term: 1 } });
     const follower = new RaftCore(options("c"), initial(["a", "b", "c"]));
@@ -258,6 +259,35 @@ describe("RaftCore: replication", () => {
     expect(ready.messages).toMatchObject([{ kind: "append_response", index: 5 }]);
     follower.advance();
     expect(follower.status()).toMatchObject({ commit: 5, applied: 5, lastIndex: 5 });
+  });
+
+  test("goes on after a snapshot whose answer was lost, as soon as a heartbeat's answer shows that it arrived", () => {
+    const core = committedLeader();
+    for (let i = 0; i < 4; i++) core.propose(EMPTY);
+    drain(core);
+    from(core, "b", 1, { kind: "append_response", index: 5 });
+    core.compact(core.describeSnapshot(5, new Uint8Array([9]))!, 0);
+    from(core, "c", 1, { kind: "append_rejected", previousIndex: 5, hintIndex: 0, hintTerm: 0 });
+    from(core, "c", 1, { kind: "heartbeat_response", read: 0, commit: 0 });
+    core.propose(EMPTY);
+    expect(drain(core).messages.filter(({ to }) => to === "c")).toEqual([]);
+    const sent = from(core, "c", 1, { kind: "heartbeat_response", read: 0, commit: 5 });
+    expect(sent).toContainEqual(expect.objectContaining({ to: "c", kind: "append", previousIndex: 5 }));
+    expect(core.status().match["c"]).toBe(5);
+  });
+
+  test("asks one that rejects what it acknowledged once a heartbeat, not at once and for ever", () => {
+    const core = committedLeader();
+    core.propose(EMPTY);
+    drain(core);
+    from(core, "c", 1, { kind: "append_response", index: 2 });
+    core.reportUnreachable("c");
+    const rejection = { kind: "append_rejected", previousIndex: 2, hintIndex: 1, hintTerm: 1 } as const;
+    from(core, "c", 1, { kind: "heartbeat_response", read: 0, commit: 1 });
+    const appends = (messages: Message[]): number =>
+      messages.filter(({ to, kind }) => to === "c" && kind === "append").length;
+    for (let i = 0; i < 5; i++) expect(appends(from(core, "c", 1, rejection))).toBe(0);
+    expect(appends(from(core, "c", 1, { kind: "heartbeat_response", read: 0, commit: 1 }))).toBe(1);
   });
 
   test("a snapshot of what it has already only moves the commit index", () => {

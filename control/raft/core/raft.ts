@@ -93,14 +93,19 @@ export class RaftCore {
     return { accepted: true, index, term };
   }
 
-  /** On a leader: one server at a time, in force as soon as it is appended. */
-  proposeMembership(change: MembershipChange): ProposeResult {
+  /** On a leader: one server at a time, in force as soon as it is appended. `data` comes with it in `ready().committed`. */
+  proposeMembership(change: MembershipChange, data?: Uint8Array): ProposeResult {
     const state = this.#state;
     const refusal = this.#refusal();
     if (refusal !== undefined) return refusal;
+    if ((data?.length ?? 0) > state.options.entryBytesMax) return { accepted: false, reason: "too_large" };
     const next = changedMembership(state, change);
     if ("refused" in next) return { accepted: false, reason: next.refused, state: next.state };
-    const { index, term } = appendOwn(state, { kind: "membership", membership: next });
+    const { index, term } = appendOwn(state, {
+      kind: "membership",
+      membership: next,
+      ...(data === undefined ? {} : { data }),
+    });
     return { accepted: true, index, term };
   }
 
@@ -324,7 +329,7 @@ export class RaftCore {
   /** A leader of an old term, or a node that is stuck behind one, learns of the present term by the answer's. */
   #answerOldTerm(message: Message): void {
     const state = this.#state;
-    if (isFromLeader(message)) state.send(message.from, { kind: "heartbeat_response", read: 0 });
+    if (isFromLeader(message)) state.send(message.from, { kind: "heartbeat_response", read: 0, commit: 0 });
     else if (message.kind === "pre_vote")
       state.send(message.from, { kind: "pre_vote_response", granted: false });
   }

@@ -10,9 +10,9 @@ describe("RaftCore: reads", () => {
     const [beat] = drain(core).messages;
     expect(beat).toMatchObject({ kind: "heartbeat", read: 1 });
     core.readIndex("r2");
-    core.step({ from: "b", to: "a", term: 1, kind: "heartbeat_response", read: 1 });
+    core.step({ from: "b", to: "a", term: 1, kind: "heartbeat_response", read: 1, commit: 0 });
     expect(drain(core).reads).toEqual(["r1"]);
-    core.step({ from: "c", to: "a", term: 1, kind: "heartbeat_response", read: 2 });
+    core.step({ from: "c", to: "a", term: 1, kind: "heartbeat_response", read: 2, commit: 0 });
     expect(drain(core).reads).toEqual(["r2"]);
   });
 

@@ -9,7 +9,7 @@ import type { Entry, Membership, Message, NodeId } from "./types.ts";
 type Content =
   | { kind: "data"; data: Uint8Array }
   | { kind: "noop" }
-  | { kind: "membership"; membership: Membership };
+  | { kind: "membership"; membership: Membership; data?: Uint8Array };
 
 /** Its own entry counts towards the quorum only when `advance` says that it is on disk. */
 export function appendOwn(state: State, content: Content): Entry {
@@ -108,6 +108,10 @@ export function handleHeartbeatResponse(
   progress.active = true;
   progress.probeSent = false;
   if (progress.state === "replicate" && progress.windowFull) progress.freeFirst();
+  // It has the snapshot, or so much that none is needed, and its answer was lost: nothing else would be sent to it for long.
+  if (progress.state === "snapshot" && message.commit > progress.match) {
+    handleAppendResponse(state, { ...message, kind: "append_response", index: message.commit });
+  }
   if (progress.state === "snapshot" && progress.snapshotElapsed >= state.options.snapshotTicks) {
     progress.snapshotFailed();
   }

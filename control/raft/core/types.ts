@@ -18,11 +18,14 @@ export type MembershipChange =
   /** Nobody joins or leaves: a member has moved. */
   | { kind: "address"; id: NodeId; address: string };
 
-/** `noop` opens a leader's term. `membership` holds the whole membership from its index on. */
+/**
+ * `noop` opens a leader's term. `membership` holds the whole membership from its index on, and may carry `data` for the state
+ * machine, so that a change of members and what is told of it happen together or not at all.
+ */
 export type Entry =
   | { index: number; term: number; kind: "data"; data: Uint8Array }
   | { index: number; term: number; kind: "noop" }
-  | { index: number; term: number; kind: "membership"; membership: Membership };
+  | { index: number; term: number; kind: "membership"; membership: Membership; data?: Uint8Array };
 
 /** What must survive a crash besides entries. `commit` is a lower bound and never above what is durable here. */
 export interface HardState {
@@ -50,7 +53,8 @@ export type MessageBody =
   | { kind: "append_rejected"; previousIndex: number; hintIndex: number; hintTerm: number }
   /** `read`: the newest read the leader wants confirmed. */
   | { kind: "heartbeat"; commit: number; read: number }
-  | { kind: "heartbeat_response"; read: number }
+  /** `commit`: the sender's log matches the leader's up to there, as with `append_response`; in case that one was lost. */
+  | { kind: "heartbeat_response"; read: number; commit: number }
   | { kind: "snapshot"; snapshot: Snapshot }
   | { kind: "timeout_now" }
   | { kind: "read_index"; context: string }

@@ -28,9 +28,14 @@ export function membersOf({ id: self, membership, leader }: Status, ownUrl: stri
 }
 
 /** @throws UserError `conflict`; SystemError `control_no_leader`, `control_state_unknown` */
-export async function changeMembers(group: Group, change: MemberChange, ownUrl: string): Promise<void> {
+export async function changeMembers(
+  group: Group,
+  change: MemberChange,
+  ownUrl: string,
+  command: Uint8Array | undefined,
+): Promise<void> {
   if (change.kind !== "add") {
-    await propose(group, { kind: change.kind, id: change.id });
+    await propose(group, { kind: change.kind, id: change.id }, command);
     return;
   }
   const { id: self, membership } = group.core.status();
@@ -38,7 +43,7 @@ export async function changeMembers(group: Group, change: MemberChange, ownUrl: 
   if (membership.addresses?.[self] !== ownUrl) {
     await propose(group, { kind: "address", id: self, address: ownUrl });
   }
-  await propose(group, { kind: "add_learner", id: change.id, address: change.url });
+  await propose(group, { kind: "add_learner", id: change.id, address: change.url }, command);
 }
 
 /** @throws UserError `conflict`; SystemError `control_no_leader` */
@@ -67,9 +72,9 @@ export async function transferLeader(group: Group, to: NodeId): Promise<void> {
   }
 }
 
-async function propose(group: Group, change: MembershipChange): Promise<void> {
+async function propose(group: Group, change: MembershipChange, command?: Uint8Array): Promise<void> {
   group.throwIfStopped();
-  const proposed = group.core.proposeMembership(change);
+  const proposed = group.core.proposeMembership(change, command);
   if (!proposed.accepted) {
     if (!("state" in proposed)) throw refused(proposed.reason);
     throw new UserError("conflict", `Cannot change members: ${proposed.state}`, {

@@ -82,6 +82,7 @@ export class Proposals {
 export function unknownFate(state: string, cause?: unknown): SystemError {
   return new SystemError("control_state_unknown", `Cannot say whether the txn was applied: ${state}`, {
     hint: "Send it again with the same id: it is applied at most once.",
+    retryAfterMs: 1_000,
     ...(cause === undefined ? {} : { cause }),
   });
 }

@@ -74,8 +74,9 @@ export class RaftStore implements ReplicatedStore {
     return Promise.resolve(this.#replica.members());
   }
 
-  changeMembers(change: MemberChange): Promise<Member[]> {
-    return this.#replica.changeMembers(change);
+  async changeMembers(change: MemberChange, and?: Omit<Txn, "cmp">): Promise<Member[]> {
+    const command = and === undefined ? undefined : encodeCommand(commandOf({ ...and, cmp: [] }));
+    return this.#replica.changeMembers(change, command);
   }
 
   transferLeader(to: string): Promise<void> {

@@ -99,8 +99,8 @@ export class Replica {
   }
 
   /** As `ReplicatedStore.changeMembers`. */
-  async changeMembers(change: MemberChange): Promise<Member[]> {
-    await changeMembers(this.#group(), change, this.#parts.url);
+  async changeMembers(change: MemberChange, command?: Uint8Array): Promise<Member[]> {
+    await changeMembers(this.#group(), change, this.#parts.url, command);
     return this.members();
   }
 
@@ -313,8 +313,9 @@ export class Replica {
   }
 
   #applyOne(entry: Entry): StoredResult | undefined {
-    if (entry.kind === "data") return this.machine.apply(decodeCommand(entry.data));
-    return entry.kind === "membership" ? { ok: true, rev: this.machine.revision } : undefined;
+    if (entry.kind === "noop") return undefined;
+    if (entry.data !== undefined) return this.machine.apply(decodeCommand(entry.data));
+    return { ok: true, rev: this.machine.revision };
   }
 
   async #restore(snapshot: Snapshot): Promise<void> {

@@ -21,7 +21,8 @@ export interface SegmentHeader {
   snapshot: Snapshot;
 }
 
-type WireEntry = [index: number, term: number, content: Uint8Array | Membership | null];
+/** `data` stands only beside a membership. */
+type WireEntry = [index: number, term: number, content: Uint8Array | Membership | null, data?: Uint8Array];
 interface WireBatch {
   h?: HardState;
   s?: Snapshot;
@@ -61,11 +62,14 @@ export function decodeSegmentHeader(payload: Uint8Array): SegmentHeader {
 
 function toWire(entry: Entry): WireEntry {
   if (entry.kind === "data") return [entry.index, entry.term, entry.data];
-  return [entry.index, entry.term, entry.kind === "membership" ? entry.membership : null];
+  if (entry.kind === "noop") return [entry.index, entry.term, null];
+  const { index, term, membership, data } = entry;
+  return data === undefined ? [index, term, membership] : [index, term, membership, data];
 }
 
-function fromWire([index, term, content]: WireEntry): Entry {
+function fromWire([index, term, content, data]: WireEntry): Entry {
   if (content === null) return { index, term, kind: "noop" };
   if (content instanceof Uint8Array) return { index, term, kind: "data", data: content };
-  return { index, term, kind: "membership", membership: content };
+  const entry = { index, term, kind: "membership", membership: content } as const;
+  return data === undefined ? entry : { ...entry, data };
 }

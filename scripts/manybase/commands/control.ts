@@ -2,30 +2,36 @@ import { openObjectStore } from "../../../control/objects.ts";
 import { UserError } from "../../../shared/errors.ts";
 import { type Command, words } from "../command.ts";
 import { type RestoreReport, restoreControl } from "../control-restore/restore.ts";
+import { intoDirectory, intoEtcd } from "../control-restore/restore-target.ts";
 
 export const controlCommands: readonly Command[] = [
   {
     words: "control restore",
     usage:
-      "control restore --store <url> --data <new dir> [--from <snapshot|none>] [--accept-loss] [--member-id <id>]",
+      "control restore --store <url> --data <new dir>|--etcd <urls> [--from <snapshot|none>] [--accept-loss] [--member-id <id>]",
     about: "Builds control's state from the object store alone, when control is lost.",
     async run(_api, args, options) {
-      const { store: url, data, from, "member-id": memberId = "1" } = options;
+      const { store: url, data, etcd, from, "member-id": memberId = "1" } = options;
       words(args, 0, this.usage);
       const acceptLoss = options["accept-loss"] !== undefined;
-      if (url === undefined || data === undefined) {
-        throw new UserError("invalid_option", "Cannot restore control: --store and --data are needed", {
-          hint: `Usage: manybase ${this.usage}`,
-        });
+      const target = data === undefined ? etcd && intoEtcd(etcd) : intoDirectory(data, memberId);
+      if (url === undefined || !target) {
+        throw new UserError(
+          "invalid_option",
+          "Cannot restore control: --store and --data or --etcd are needed",
+          {
+            hint: `Usage: manybase ${this.usage}`,
+          },
+        );
       }
       const store = await openObjectStore(url, process.env);
       try {
         const { signal } = new AbortController();
         const report = await restoreControl({
-          ...{ store, data, memberId, acceptLoss, signal, nowMs: Date.now() },
+          ...{ store, target, acceptLoss, signal, nowMs: Date.now() },
           ...(from === undefined ? {} : { from }),
         });
-        return { text: told(report, data, memberId), value: report };
+        return { text: told(report, data === undefined ? { etcd } : { data, memberId }), value: report };
       } finally {
         await store.close();
       }
@@ -33,9 +39,14 @@ export const controlCommands: readonly Command[] = [
   },
 ];
 
-function told(report: RestoreReport, data: string, memberId: string): string {
+type Place = { data: string; memberId: string } | { etcd: string | undefined };
+
+function told(report: RestoreReport, place: Place): string {
   const { snapshot, skipped, orphans, renamed, loss } = report;
-  const member = memberId === "1" ? "" : ` --member-id ${memberId}`;
+  const start =
+    "data" in place
+      ? `--data ${place.data}${place.memberId === "1" ? "" : ` --member-id ${place.memberId}`}`
+      : `--store-engine etcd --etcd ${place.etcd}`;
   return [
     `Restored cluster ${report.cluster}: ${report.tenants} tenants, ${report.logs} logs ended, ${report.tails} tails.`,
     snapshot === undefined
@@ -47,7 +58,7 @@ function told(report: RestoreReport, data: string, memberId: string): string {
     ...renamed.map(
       ({ tenant, slug }) => `Two tenants are called ${slug}: ${tenant} is recovered-${tenant} now.`,
     ),
-    `Start it: bun run control --data ${data}${member} …`,
+    `Start it: bun run control ${start} …`,
   ].join("\n");
 }
 

@@ -198,11 +198,11 @@ export const tenantCommands: readonly Command[] = [
   },
   {
     words: "tenants superuser",
-    usage: "tenants superuser <slug> <email> <password>",
+    usage: "tenants superuser <slug> <email> <password> [--reset-mfa]",
     about: "Makes a superuser of a tenant, or sets its password.",
-    async run(api, args) {
+    async run(api, args, options) {
       const [slug = "", email, password] = words(args, 3, this.usage);
-      const body = { email, password };
+      const body = { email, password, ...(options["reset-mfa"] === undefined ? {} : { resetMfa: true }) };
       const user = await api.call("POST", pathOf(slug, "superusers"), superuserResponseSchema, body);
       return {
         text: `${user.created ? "Created" : "Updated"} superuser ${user.email} of ${slug}.`,

@@ -27,6 +27,7 @@ import { checkTenants } from "./check-tenants.ts";
 import { type Held, type History, copyWorld, held, keysByAge, writeHistory } from "./loss-fixture.ts";
 import type { LossReport } from "./loss-report.ts";
 import { restoreControl } from "./restore.ts";
+import { intoDirectory } from "./restore-target.ts";
 import { type Survey, survey } from "./survey.ts";
 
 const SEEDS = Number(process.env["LOSS_SEEDS"] ?? 24);
@@ -226,7 +227,8 @@ describe("acceptLoss", () => {
   test("an undamaged store stays as it is; a damaged one is refused without the flag, which is named", async () => {
     const world = await copyWorld(history.world);
     const data = mkdtempSync(join(tmpdir(), "accept-loss-"));
-    const options = { store: world.store, data, memberId: "1", signal: never, nowMs: 0 };
+    const target = intoDirectory(data, "1");
+    const options = { store: world.store, target, signal: never, nowMs: 0 };
     try {
       const before = [...(await contentOf(world.store)).keys()];
       expect((await restoreControl({ ...options, acceptLoss: true })).loss).toBeUndefined();

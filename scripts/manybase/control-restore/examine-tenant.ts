@@ -132,10 +132,7 @@ export async function examineOrigins(
     ({ tenant: { origin }, databases, problem }) =>
       problem === undefined &&
       origin !== undefined &&
-      databases.some(
-        ({ database, lastFile }) =>
-          origin.databases[database] !== undefined && (lastFile === undefined || !isSnapshot(lastFile)),
-      ),
+      databases.some(({ database, standsAlone }) => origin.databases[database] !== undefined && !standsAlone),
   );
   await parallel(branches, limits.restoreTenantsParallel, async (plan) => {
     const { id, origin } = plan.tenant;

@@ -36,6 +36,8 @@ export interface DatabasePlan {
   /** Changes after the last file, up to the end. */
   tail: Change[];
   lastFile: ChainFile | undefined;
+  /** It begins with a snapshot of its own: nothing of an origin is read. */
+  standsAlone: boolean;
   /** Keys of files that nothing leads to, and of bundles that hold something beyond the end. */
   beyond: string[];
   /** Given up: TXIDs after the end up to the last one that is known of, and those of them that are nowhere. */
@@ -52,6 +54,7 @@ export function planDatabase(pieces: DatabasePieces): DatabasePlan {
       (best, file) => (best === undefined || file.maxTxid > best.maxTxid ? file : best),
       undefined,
     );
+  const standsAlone = lastFile !== undefined;
   let reached: number = lastFile?.maxTxid ?? start;
   const steps: Change[] = [];
   let fills = 0;
@@ -83,6 +86,7 @@ export function planDatabase(pieces: DatabasePieces): DatabasePlan {
     fill: steps.slice(0, fills),
     tail: steps.slice(fills),
     lastFile,
+    standsAlone,
     beyond,
     ...(last === reached
       ? {}

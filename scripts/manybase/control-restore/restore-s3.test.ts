@@ -9,6 +9,7 @@ import { parallel } from "../../../worker/replication/parallel.ts";
 import { ensureS3Server } from "../../s3-server.ts";
 import { writeHistory } from "./loss-fixture.ts";
 import { restoreControl } from "./restore.ts";
+import { intoDirectory } from "./restore-target.ts";
 
 const server = await ensureS3Server();
 
@@ -34,21 +35,25 @@ if (!("skip" in server)) {
         await store.put(key, (await getBytes(from, key)) ?? new Uint8Array());
       });
       const { signal } = new AbortController();
-      const options = { store, memberId: "1", signal, nowMs: Date.now(), acceptLoss: true };
-      const whole = await restoreControl({ ...options, data: join(data, "whole") });
+      const options = { store, signal, nowMs: Date.now(), acceptLoss: true };
+      const whole = await restoreControl({ ...options, target: intoDirectory(join(data, "whole"), "1") });
       expect(whole).toMatchObject({ tenants: history.notes.size, orphans: [] });
       expect(whole.loss).toBeUndefined();
       // A change of the tenant of which the last worker brought nothing under its prefix.
       const gone = keys.filter((key) => /000000000003\/log\/0{15}a\.wlog$/.test(key));
       expect(gone).toHaveLength(1);
       await store.delete(gone);
-      const { loss } = await restoreControl({ ...options, data: join(data, "holes") });
+      const { loss } = await restoreControl({ ...options, target: intoDirectory(join(data, "holes"), "1") });
       const [id] = [...history.notes.keys()].slice(-1);
       expect(loss?.logs).toMatchObject([{ incarnation: 3, missing: [[10, 10]] }]);
       expect(loss?.tenants).toMatchObject([
         { tenant: id, state: "cut", databases: [{ keptTxid: 25, lost: { from: 26, missing: [[26, 26]] } }] },
       ]);
-      const again = await restoreControl({ ...options, acceptLoss: false, data: join(data, "again") });
+      const again = await restoreControl({
+        ...options,
+        acceptLoss: false,
+        target: intoDirectory(join(data, "again"), "1"),
+      });
       expect(again.loss).toBeUndefined();
     } finally {
       await store.close();

@@ -33,6 +33,7 @@ import { assignmentSchema, routeSchema } from "../../../shared/protocol/internal
 import { type TenantHost, createTenantHost } from "../../../worker/tenant/host.ts";
 import { newNonce, notes, putNote } from "../../../worker/tenant/test-world.ts";
 import { restoreControl } from "./restore.ts";
+import { intoDirectory } from "./restore-target.ts";
 
 let running: TestControl;
 const hosts: TenantHost[] = [];
@@ -104,8 +105,7 @@ async function restore(from?: string) {
   try {
     return await restoreControl({
       store,
-      data: running.directory,
-      memberId: "1",
+      target: intoDirectory(running.directory, "1"),
       signal: new AbortController().signal,
       nowMs: Date.now(),
       ...(from === undefined ? {} : { from }),

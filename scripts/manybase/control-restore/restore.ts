@@ -1,20 +1,16 @@
-import { existsSync, renameSync, rmSync } from "node:fs";
-import { join } from "node:path";
-import { SystemError, UserError } from "../../../shared/errors.ts";
+import { SystemError } from "../../../shared/errors.ts";
 import { limits } from "../../../shared/limits.ts";
 import type { ObjectStore } from "../../../shared/objects/contract.ts";
-import { foundRaftStore, hasLog } from "../../../control/raft/open.ts";
 import { acceptLoss } from "./accept-loss.ts";
 import { checkTenants } from "./check-tenants.ts";
 import type { LossReport } from "./loss-report.ts";
 import { readSnapshot } from "./read-metadata.ts";
+import type { RestoreTarget } from "./restore-target.ts";
 import { refuse, survey } from "./survey.ts";
 
 export interface RestoreOptions {
   store: ObjectStore;
-  /** Of the new control: the state goes to `<data>/control`, which must not be there. */
-  data: string;
-  memberId: string;
+  target: RestoreTarget;
   /** Key of a snapshot, or `none`. */
   from?: string;
   /** Brings every tenant to the point before its first hole instead of refusing; see accept-loss.ts. */
@@ -37,27 +33,16 @@ export interface RestoreReport {
   loss?: { key: string } & LossReport;
 }
 
-const UNFINISHED = "control.restoring";
-
 /**
  * Builds control's state from the object store alone. The claim of numbers comes first (no older control admits a worker from
- * then on), then every log is sealed, and the directory appears under its name only when it is whole: broken off anywhere it can
- * be run again. Nothing in the store is deleted or overwritten.
+ * then on), then every log is sealed, and the state appears in its place only when it is whole: broken off anywhere it can be run
+ * again. Nothing in the store is deleted or overwritten.
  *
- * @throws UserError `invalid_directory`; SystemError naming what cannot be read or does not fit together
+ * @throws UserError as the target; SystemError naming what cannot be read or does not fit together
  */
 export async function restoreControl(options: RestoreOptions): Promise<RestoreReport> {
-  const { store, data, memberId, from, signal, nowMs } = options;
-  const directory = join(data, "control");
-  if (existsSync(directory) && (await hasLog(directory))) {
-    throw new UserError(
-      "invalid_directory",
-      `Cannot restore into ${directory}: a state of control is there`,
-      {
-        hint: "Give a new --data directory, or move the old one away.",
-      },
-    );
-  }
+  const { store, target, from, signal, nowMs } = options;
+  await target.requireEmpty();
   const { snapshot, key, skipped } = await readSnapshot(store, from, signal);
   const at = new Date(nowMs).toISOString();
   let found = await survey(store, { snapshot, key, at, atMs: nowMs }, signal);
@@ -78,11 +63,7 @@ export async function restoreControl(options: RestoreOptions): Promise<RestoreRe
         }),
     ),
   );
-  const making = join(data, UNFINISHED);
-  rmSync(making, { recursive: true, force: true });
-  await foundRaftStore(making, memberId, rebuilt.rows, block * limits.restoreRevisionsPerBlock);
-  rmSync(directory, { recursive: true, force: true });
-  renameSync(making, directory);
+  await target.found(rebuilt.rows, block * limits.restoreRevisionsPerBlock);
   return {
     cluster,
     ...(snapshot === undefined || key === undefined ? {} : { snapshot: { key, at: snapshot.at } }),

@@ -13,6 +13,7 @@ import type { Span } from "./log-holes.ts";
 import { readLosses } from "./loss-report.ts";
 import { type LogContents, readLogs } from "./read-logs.ts";
 import { readMetadata } from "./read-metadata.ts";
+import { readPins } from "./read-pins.ts";
 
 export interface Survey {
   cluster: string;
@@ -42,6 +43,7 @@ export async function survey(
   // After the seals: what an old control still wrote until then is among it.
   const { tenants, problems: unreadable } = await readMetadata(store, signal);
   refuse(unreadable);
+  const pins = await readPins(store, tenants.keys(), signal);
   const losses = await readLosses(store, signal);
   const blockSeen = Math.max(
     snapshot?.block ?? 0,
@@ -53,7 +55,19 @@ export async function survey(
   if (blockSeen >= block) return survey(store, from, signal, blockSeen);
   const cluster = clusterOf(snapshot?.cluster, key, tenants);
   const { logs, logged } = contents;
-  const rebuilt = rebuild({ snapshot, cluster, block, used: 0, tenants, logged, logs, losses, at, atMs });
+  const rebuilt = rebuild({
+    snapshot,
+    cluster,
+    block,
+    used: 0,
+    tenants,
+    pins,
+    logged,
+    logs,
+    losses,
+    at,
+    atMs,
+  });
   const loadable = rebuilt.tenants.filter(
     ({ id, suspended, deletion }) =>
       deletion?.purging !== true && !(suspended && losses.get(id)?.suspend === true),

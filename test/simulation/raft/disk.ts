@@ -25,6 +25,8 @@ export class SimulatedDisk implements Disk {
   #operations = 0;
   #cutAt = Number.POSITIVE_INFINITY;
   #dead = false;
+  /** Counts restarts: what a process from before had under way never reaches the disk. */
+  #life = 0;
   /** Makes every sync fail with this code. */
   failSync: "EIO" | "ENOSPC" | undefined;
 
@@ -61,6 +63,7 @@ export class SimulatedDisk implements Disk {
     this.#names = survived;
     this.#durableNames = new Map(survived);
     this.#dead = false;
+    this.#life += 1;
     this.#cutAt = Number.POSITIVE_INFINITY;
   }
 
@@ -100,6 +103,7 @@ export class SimulatedDisk implements Disk {
   }
 
   #handle(file: File): DiskFile {
+    const life = this.#life;
     return {
       write: (bytes, position) =>
         this.#do(() => {
@@ -108,17 +112,17 @@ export class SimulatedDisk implements Disk {
           content.set(file.content);
           content.set(bytes, position);
           file.content = content;
-        }),
+        }, life),
       truncate: (length) =>
         this.#do(() => {
           file.content = file.content.slice(0, length);
-        }),
+        }, life),
       sync: () =>
         this.#do(() => {
           if (this.failSync !== undefined)
             throw Object.assign(new Error("simulated"), { code: this.failSync });
           file.durable = file.content.slice();
-        }),
+        }, life),
       close: () => Promise.resolve(),
     };
   }
@@ -144,8 +148,8 @@ export class SimulatedDisk implements Disk {
     return found;
   }
 
-  async #do<T>(operation: () => T): Promise<T> {
-    if (this.#dead) throw new PowerCut("no power");
+  async #do<T>(operation: () => T, life = this.#life): Promise<T> {
+    if (this.#dead || life !== this.#life) throw new PowerCut("no power");
     this.#operations += 1;
     const cut = this.#operations >= this.#cutAt;
     if (cut) {
@@ -154,7 +158,7 @@ export class SimulatedDisk implements Disk {
       throw new PowerCut("no power");
     }
     await this.#pause();
-    if (this.#dead) throw new PowerCut("no power");
+    if (this.#dead || life !== this.#life) throw new PowerCut("no power");
     return operation();
   }
 }

@@ -1,9 +1,11 @@
+import { Packr } from "msgpackr";
 import type { Message, NodeId } from "../../../control/raft/core/types.ts";
 import type { Clock } from "../../../control/raft/driver/clock.ts";
 import type { Receiver, Transport } from "../../../control/raft/driver/transport.ts";
-import { Sealer } from "../../../control/raft/link/frame.ts";
 import type { StoredResult } from "../../../control/store/remembered-results.ts";
 import type { Random } from "../random.ts";
+
+const packr = new Packr({ useRecords: false });
 
 /** Joins members in memory. Messages are late, lost, doubled and out of order as `faults` say. */
 export class SimulatedNetwork {
@@ -30,7 +32,10 @@ export class SimulatedNetwork {
         this.#receivers.set(id, given);
       },
       members() {},
-      send: (message, snapshot) => this.#send(message, snapshot),
+      // A process that is gone says nothing any more.
+      send: (message, snapshot) => {
+        if (this.#receivers.get(id) === receiver) this.#send(message, snapshot);
+      },
       propose: (to, command, signal) => this.#propose(id, to, command, signal),
       close: () => {
         if (this.#receivers.get(id) === receiver) this.#receivers.delete(id);
@@ -56,19 +61,16 @@ export class SimulatedNetwork {
     const times = this.#random.chance(this.faults.doubleRate) ? 2 : 1;
     for (let i = 0; i < times; i++) {
       void (async () => {
-        const frame = new Sealer("c").seal({ kind: "message", message });
+        const sent = packr.pack(message);
         const chunks = await snapshot?.().catch(() => undefined);
         if (snapshot !== undefined && chunks === undefined) return;
         if (!(await this.#travel(message.from, message.to))) return;
         const receiver = this.#receivers.get(message.to);
-        const copy = new Sealer("c").open(frame);
-        if (copy.kind !== "message") return;
-        if (chunks === undefined) receiver?.message(copy.message);
-        else
-          receiver?.message(
-            copy.message,
-            chunks.map((chunk) => chunk.slice()),
-          );
+        const arrived = packr.unpack(sent) as Message;
+        receiver?.message(
+          arrived,
+          chunks?.map((chunk) => chunk.slice()),
+        );
       })();
     }
   }

@@ -35,6 +35,7 @@ export const COUNTERS = [
   "outages",
   "hedges",
   "REFs",
+  "cuts over several turns",
   "loads",
   "restores from tails",
   "restores from several tails",
@@ -62,6 +63,10 @@ export const COUNTERS = [
   "keys lost",
   "loads refused for a lost key",
   "tenants shredded",
+  "STATEs",
+  "counters after a failover",
+  "counters after a release",
+  "counters resumed by the same worker",
   "images compared",
   "files compared",
 ] as const;

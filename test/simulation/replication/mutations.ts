@@ -185,6 +185,24 @@ export const MUTATIONS: readonly Mutation[] = [
     seedsMax: 40,
   },
   {
+    name: "low watermark above counters",
+    change: {
+      file: "worker/tenant/host-parts.ts",
+      find: "lowerSlot(materialiser.oldestNeeded(), states.oldestNeeded())",
+      replace: "materialiser.oldestNeeded()",
+    },
+    seedsMax: 120,
+  },
+  {
+    name: "counters that no DIRECTORY's object repeats",
+    change: {
+      file: "worker/state/state-log.ts",
+      find: "const repeats = seq % limits.logDirectoryEvery === 0;",
+      replace: "const repeats = seq < 0;",
+    },
+    seedsMax: 120,
+  },
+  {
     name: "fencing that is not noticed",
     change: {
       file: "worker/replication/log-writer.ts",

@@ -17,11 +17,17 @@ import type { Epoch, Incarnation, LogSeq, TenantId } from "../../../shared/ids.t
 import { limits } from "../../../shared/limits.ts";
 import { sealLog } from "../../../shared/log/seal.ts";
 import type { ObjectStore } from "../../../shared/objects/contract.ts";
-import type { Assignment, ExitRequest, Positions, ReportRequest } from "../../../shared/protocol/internal.ts";
+import type {
+  Assignment,
+  ExitRequest,
+  ReleaseResponse,
+  ReportRequest,
+} from "../../../shared/protocol/internal.ts";
 import type { Random } from "../random.ts";
 import type { Coverage } from "./coverage.ts";
 import { Actor, type Schedule } from "./schedule.ts";
 import type { SimulatedStore } from "./sim-store.ts";
+import { COUNTER } from "./state-judge.ts";
 import type { StoreHistory } from "./store-history.ts";
 
 export interface Route {
@@ -36,7 +42,7 @@ export type AskRelease = (
   incarnation: Incarnation,
   tenant: TenantId,
   epoch: Epoch,
-) => Promise<Positions>;
+) => Promise<ReleaseResponse>;
 
 export interface ControlParts {
   schedule: Schedule;
@@ -139,6 +145,10 @@ export class SimulatedControl {
     const { table } = this.domain;
     this.#parts.history.sealed(incarnation, endSeq);
     this.#run(term, exitWorker(table, this.domain.meta(), incarnation, endSeq));
+    for (const { tenant, epoch, carried } of released) {
+      if (this.owns(incarnation, tenant, epoch))
+        this.#parts.history.states.released(tenant, epoch, carried?.[COUNTER]);
+    }
     this.#run(term, releaseTenants(table, this.domain.meta(), incarnation, released));
   }
 
@@ -276,9 +286,10 @@ export class SimulatedControl {
             return;
           }
         }
-        const base = await this.#parts.askRelease(term.actor, owner.incarnation, id, epoch);
-        if (this.#run(term, finishTransfer(table, this.domain.meta(), id, transfer.id, base)) === undefined)
-          return;
+        const { base, ...handed } = await this.#parts.askRelease(term.actor, owner.incarnation, id, epoch);
+        const decision = finishTransfer(table, this.domain.meta(), id, transfer.id, base, handed);
+        if (this.#run(term, decision) === undefined) return;
+        if ("draft" in decision) this.#parts.history.states.released(id, epoch, handed.carried?.[COUNTER]);
         this.#parts.coverage.add(transfer.to === undefined ? "evictions" : "moves");
         return;
       } catch {

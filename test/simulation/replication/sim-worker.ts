@@ -5,10 +5,11 @@ import { SystemError } from "../../../shared/errors.ts";
 import { DATA_DB, type Epoch, type Incarnation, type TenantId, hex16 } from "../../../shared/ids.ts";
 import { limits } from "../../../shared/limits.ts";
 import { tenantPrefix } from "../../../shared/objects/layout.ts";
-import type { Positions } from "../../../shared/protocol/internal.ts";
+import type { ReleaseResponse } from "../../../shared/protocol/internal.ts";
 import { Departures } from "../../../worker/member/departures.ts";
 import { Visitors } from "../../../worker/member/visitors.ts";
 import { inlineWork } from "../../../worker/replication/bulk/inline.ts";
+import type { BulkChunks, BulkWork } from "../../../worker/replication/bulk/work.ts";
 import type { Clock } from "../../../worker/replication/clock.ts";
 import { Lease } from "../../../worker/control-client/lease.ts";
 import type { Tenant } from "../../../worker/tenant/contract.ts";
@@ -16,6 +17,7 @@ import { type TenantHost, createTenantHost } from "../../../worker/tenant/host.t
 import type { LoadedTenant } from "../../../worker/tenant/loaded-tenant.ts";
 import { type Answer, type Operation, TABLE, carryOut } from "./operations.ts";
 import { Actor } from "./schedule.ts";
+import { COUNTER } from "./state-judge.ts";
 import { violated } from "./violation.ts";
 import type { World } from "./world.ts";
 
@@ -36,6 +38,9 @@ const BROKEN = new Set(["object_corrupt", "log_corrupt", "tenant_missing", "obje
 
 const importing = new WeakSet<Tenant>();
 
+/** Few are: some tenants must be without a change for longer than it is from one DIRECTORY to the next. */
+const COUNTED_EVERY = 7;
+
 /** A worker's process: the real host, with a lease, beats and registrations as worker/session.ts has them. */
 export class SimulatedWorker {
   readonly actor: Actor;
@@ -43,6 +48,9 @@ export class SimulatedWorker {
   /** Somebody else checkpointed one of its databases: tenants may stop. */
   disturbed = false;
   frozenAs: Incarnation | undefined;
+  readonly #counts = new WeakMap<Tenant, () => void>();
+  /** Tenants whose counters it said that it could not read. */
+  readonly #uncounted = new Set<TenantId>();
   #draining = false;
   #left = false;
   #previous: Incarnation | undefined;
@@ -93,6 +101,7 @@ export class SimulatedWorker {
     const { session } = this;
     if (session === undefined) throw new SystemError("worker_starting", "Cannot serve: not registered");
     const tenant = await session.host.acquire(id, epoch);
+    if (op % COUNTED_EVERY === 0) this.#counts.get(tenant)?.();
     const { schedule, random, coverage, expectations } = this.#world;
     const isAsync = this.#world.isAsync(id);
     const isAllowed =
@@ -119,11 +128,11 @@ export class SimulatedWorker {
     }
   }
 
-  async release(incarnation: Incarnation, id: TenantId, epoch: Epoch): Promise<Positions> {
+  async release(incarnation: Incarnation, id: TenantId, epoch: Epoch): Promise<ReleaseResponse> {
     const { session } = this;
     if (session?.incarnation !== incarnation)
       throw new SystemError("worker_lost", "Cannot release: another one");
-    return (await session.departures.release(id, epoch)).base;
+    return session.departures.release(id, epoch);
   }
 
   /** Compares what an owner has with what it logged, by the image that a snapshot would be made of. */
@@ -231,7 +240,7 @@ export class SimulatedWorker {
       nonce,
       clock: this.#clock(),
       newNonce: () => world.newNonce(),
-      bulkWork: inlineWork,
+      bulkWork: this.#bulkWork(),
       bootstrap: (tenant) => this.#bootstrap(incarnation, tenant),
       onError: (error, tenant) => this.#failed(error, tenant),
       control: {
@@ -242,6 +251,26 @@ export class SimulatedWorker {
         mayAnswer: () => lease.held,
       },
     });
+  }
+
+  /** What is done in this thread, but a cut takes time: commits go on beside it. */
+  #bulkWork(): BulkWork {
+    const world = this.#world;
+    const sleep = (): Promise<void> => world.sleep(this.actor, world.random.next() * 15);
+    return {
+      async run(kind, job, chunks, signal) {
+        if (kind !== "pages") return inlineWork.run(kind, job, chunks, signal);
+        world.coverage.add("cuts over several turns");
+        const slow: BulkChunks = {
+          async next(input) {
+            await sleep();
+            signal.throwIfAborted();
+            return chunks.next(input);
+          },
+        };
+        return inlineWork.run(kind, job, slow, signal);
+      },
+    };
   }
 
   #clock(): Clock {
@@ -262,6 +291,7 @@ export class SimulatedWorker {
     const again = this.session?.loaded.get(tenant.id) === loaded;
     if (!again) {
       this.session?.loaded.set(tenant.id, loaded);
+      this.#resumeCounter(incarnation, loaded);
       this.#compareFiles(incarnation, loaded);
       this.#compareRows(incarnation, loaded);
     }
@@ -270,6 +300,22 @@ export class SimulatedWorker {
     });
     world.coverage.add("loads");
     if (tenant.id === world.points.founded) world.coverage.add("loads of branches");
+  }
+
+  #resumeCounter(incarnation: Incarnation, tenant: LoadedTenant): void {
+    const { control, history } = this.#world;
+    const { id, epoch } = tenant;
+    let text: string | undefined;
+    const carried = tenant.carry(COUNTER, () => text);
+    const { given } = carried;
+    text = given;
+    const tails = control.owns(incarnation, id, epoch) ? control.tenant(id).tails : undefined;
+    const excused = this.#uncounted.delete(id);
+    history.states.loaded({ tenant: id, epoch, incarnation, given, tails, excused });
+    this.#counts.set(tenant, () => {
+      text = history.states.count(id, epoch, incarnation);
+      carried.changed();
+    });
   }
 
   #compareFiles(incarnation: Incarnation, tenant: LoadedTenant): void {
@@ -303,7 +349,12 @@ export class SimulatedWorker {
 
   #failed(error: unknown, tenant: TenantId): void {
     const world = this.#world;
-    const { code } = error as { code?: unknown };
+    const { code, message } = error as { code?: unknown; message: string };
+    if (message.startsWith("Cannot resume the counters")) {
+      this.#uncounted.add(tenant);
+      world.note(message);
+      return;
+    }
     world.coverage.add("tenants stopped");
     world.note(`${this.actor.name} stops ${tenant}: ${(error as Error).message}`);
     if (code === "wal_lost" && !this.disturbed) {

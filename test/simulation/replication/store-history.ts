@@ -6,6 +6,7 @@ import type { LtxFile } from "../../../shared/ltx/ltx.ts";
 import type { Coverage } from "./coverage.ts";
 import { SealJudge } from "./seal-judge.ts";
 import type { StoreObserver } from "./sim-store.ts";
+import { StateJudge } from "./state-judge.ts";
 import { Violation } from "./violation.ts";
 
 const LOG = /^workers\/([0-9a-f]{16})\/log\/([0-9a-f]{16})\.wlog$/;
@@ -49,10 +50,12 @@ export class StoreHistory implements StoreObserver {
   readonly #databases = new Map<string, DatabaseHistory>();
   readonly #logs = new Map<Incarnation, LogHistory>();
   readonly seals: SealJudge;
+  readonly states: StateJudge;
   readonly #shredded = new Set<string>();
 
   constructor(objects: () => ReadonlyMap<string, Uint8Array>, coverage: Coverage, nowMs: () => number) {
     this.seals = new SealJudge(nowMs);
+    this.states = new StateJudge(coverage, nowMs);
     this.#objects = objects;
     this.#coverage = coverage;
   }
@@ -177,7 +180,9 @@ export class StoreHistory implements StoreObserver {
     }
     log.lastEntries = Math.max(log.lastEntries, seq);
     log.lowWatermark = Math.max(log.lowWatermark, lowWatermark);
+    this.states.logged(incarnation, seq);
     for (const entry of entries) {
+      if (entry.kind === "state") this.#coverage.add("STATEs");
       if (entry.kind === "data" || entry.kind === "ref") this.#entry(key, incarnation, entry);
     }
   }

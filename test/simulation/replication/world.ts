@@ -3,7 +3,7 @@ import { join } from "node:path";
 import type { Epoch, Incarnation, TenantId } from "../../../shared/ids.ts";
 import { limits } from "../../../shared/limits.ts";
 import { dataKeysPrefix, logKey } from "../../../shared/objects/layout.ts";
-import type { Positions } from "../../../shared/protocol/internal.ts";
+import type { ReleaseResponse } from "../../../shared/protocol/internal.ts";
 import { createTenant } from "../../../control/domain/create-tenant.ts";
 import { sealKey } from "../../../control/domain/keys.ts";
 import { Random } from "../random.ts";
@@ -194,7 +194,12 @@ export class World {
     this.restart(worker, undefined);
   }
 
-  #askRelease(from: Actor, incarnation: Incarnation, tenant: TenantId, epoch: Epoch): Promise<Positions> {
+  #askRelease(
+    from: Actor,
+    incarnation: Incarnation,
+    tenant: TenantId,
+    epoch: Epoch,
+  ): Promise<ReleaseResponse> {
     return this.ask(from, 1_200, `release ${tenant}`, () => {
       const worker = this.workerOf(incarnation);
       return worker && { actor: worker.actor, work: async () => worker.release(incarnation, tenant, epoch) };

@@ -1,9 +1,11 @@
-import { afterAll, beforeAll, expect, test } from "bun:test";
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import PocketBase, { ClientResponseError } from "pocketbase";
 import { SUPERUSER, type TestApi, startTestApi } from "../../app-testing.ts";
 import { newEmailChangeToken, newPasswordResetToken, newVerificationToken } from "../../auth/tokens.ts";
 import type { RecordData } from "../../model/contract.ts";
 import { modelOf } from "../../model/model.ts";
+
+setDefaultTimeout(60_000);
 
 let api: TestApi;
 let root: PocketBase;

@@ -1,7 +1,7 @@
 import type { Collection } from "../../../shared/schema/collection.ts";
+import { findByEmail } from "../../auth/find-by-email.ts";
 import { readClaims } from "../../auth/jwt.ts";
 import { SUPERUSERS, type TokenOwner } from "../../auth/tokens.ts";
-import { quoteName } from "../../model/collections/sql-text.ts";
 import type { FieldError } from "../../model/contract.ts";
 import { toText } from "../../model/fields/cast.ts";
 import { verifyPassword } from "../../model/records/passwords.ts";
@@ -21,10 +21,14 @@ export async function confirmEmailChange(context: PbContext): Promise<Response> 
   const body = await formBody(context);
   const token = formText(context, body, "token");
   const password = formText(context, body, "password");
-  const newEmail = toText(readClaims(token)?.["newEmail"]);
+  const newEmail = readClaims(token)?.["newEmail"];
   const owner = ownerOf(context, token, "emailChange");
   const wrongToken =
-    token === "" ? BLANK : (newEmailError(context, collection, newEmail) ?? ownerError(owner, collection));
+    token === ""
+      ? BLANK
+      : typeof newEmail !== "string" || newEmail === ""
+        ? NO_EMAIL
+        : (ownerError(owner, collection) ?? takenError(context, collection, newEmail));
   failForm({
     token: wrongToken,
     password:
@@ -40,20 +44,15 @@ export async function confirmEmailChange(context: PbContext): Promise<Response> 
   return context.noContent();
 }
 
-function newEmailError(context: PbContext, collection: Collection, email: string): FieldError | undefined {
-  if (email === "") {
-    return {
-      code: "validation_invalid_token_payload",
-      message: "Invalid token payload - newEmail must be set.",
-    };
-  }
-  const sql = `SELECT 1 FROM ${quoteName(collection.name)} WHERE email = ? COLLATE NOCASE LIMIT 1`;
-  const taken = context.tenant.data.read(context.seen, (db) => db.get(sql, [email]));
-  if (taken === undefined) return undefined;
-  return {
-    code: "validation_existing_token_email",
-    message: `The new email address is already registered: ${email}.`,
-  };
+const NO_EMAIL: FieldError = {
+  code: "validation_invalid_token_payload",
+  message: "Invalid token payload - newEmail must be set.",
+};
+
+/** It may have been free when the change was asked for. */
+function takenError(context: PbContext, collection: Collection, email: string): FieldError | undefined {
+  if (findByEmail(context.tenant, context.seen, collection, email) === undefined) return undefined;
+  return { code: "validation_invalid_token_email", message: "The new email address is invalid." };
 }
 
 async function passwordError(

@@ -39,6 +39,8 @@ async function answerAuth(parts: SignInParts, context: PbContext, answer: AuthAn
   const { record, token, method, meta } = answer;
   const model = modelOf(tenant);
   if (record.collection.name === SUPERUSERS) checkSuperuserAddress(context);
+  // The rule may ask about the body, even where the endpoint has no use for one.
+  await context.body();
   const info = { ...context.info, context: answer.requestContext ?? context.info.context };
   tenant.data.read(seen, (db) => {
     if (!meetsRule(recordScope(db, model, info), record, authRule(record.collection))) {

@@ -6,11 +6,12 @@ import { singleUniqueIndex } from "../../model/collections/index-expression.ts";
 import { quoteName } from "../../model/collections/sql-text.ts";
 import type { RecordData } from "../../model/contract.ts";
 import { modelOf } from "../../model/model.ts";
+import { looksLikeEmail } from "../../model/rules.ts";
 import { toText } from "../../model/fields/cast.ts";
 import { verifyPassword } from "../../model/records/passwords.ts";
 import { badRequest, forbidden } from "../../pb/api-error.ts";
 import { findAuthCollection } from "../../pb/find-collection.ts";
-import { BLANK, failForm, formBody, formText, isEmail, lengthError } from "../../pb/form-body.ts";
+import { BLANK, failForm, formBody, formText, lengthError } from "../../pb/form-body.ts";
 import type { PbContext } from "../../pb/route.ts";
 import type { SignIn } from "../../pb/sign-in.ts";
 import type { SqlReader } from "../../sqlite/contract.ts";
@@ -52,7 +53,7 @@ export async function withPassword(signIn: SignIn, context: PbContext): Promise<
 /** An identity that looks like an email is tried as one first, and never as one otherwise. */
 function fieldOrder(identity: string, fields: readonly string[]): string[] {
   const others = fields.filter((name) => name !== "email");
-  return isEmail(identity) && fields.includes("email") ? ["email", ...others] : others;
+  return looksLikeEmail(identity) && fields.includes("email") ? ["email", ...others] : others;
 }
 
 function findByIdentity(

@@ -83,6 +83,10 @@ describe("a backup", () => {
     const stored = `storage/${kept.collectionId}/${kept.id}/${String(kept["file"])}`;
     expect([...entries.keys()]).toEqual(expect.arrayContaining(["data.db", stored]));
     expect(entries.get(stored)?.toString()).toBe("the content");
+    expect(JSON.parse(entries.get(`${stored}.attrs`)?.toString() ?? "")).toMatchObject({
+      "user.content_type": "text/plain; charset=utf-8",
+      md5: new Bun.CryptoHasher("md5").update("the content").digest("base64"),
+    });
     const path = join(directory, "data.db");
     writeFileSync(path, entries.get("data.db") ?? "");
     using copy = new Database(path);
@@ -155,6 +159,22 @@ describe("access", () => {
     expect((await fetch(`${url}?token=${await user.files.getToken()}`)).status).toBe(403);
     const token = await root.files.getToken();
     expect((await fetch(`${api.url}/api/backups/missing.zip?token=${token}`)).status).toBe(404);
+  });
+
+  test("to a download comes from where superusers may come from, and is framed by nobody else", async () => {
+    const url = `${api.url}/api/backups/first.zip?token=${await root.files.getToken()}`;
+    const from = async (address: string): Promise<Response> => {
+      const answer = await fetch(url, { headers: { "x-client": address } });
+      await answer.arrayBuffer();
+      return answer;
+    };
+    const headers = { "x-client": "7.7.7.7" };
+    await root.settings.update({ trustedProxy: { headers: ["x-client"] } });
+    await root.settings.update({ superuserIPs: ["7.7.7.7"] }, { headers });
+    const answer = await from("7.7.7.7");
+    expect([answer.status, answer.headers.get("x-frame-options")]).toEqual([200, "SAMEORIGIN"]);
+    expect((await from("8.8.8.8")).status).toBe(403);
+    await root.settings.update({ superuserIPs: [], trustedProxy: { headers: [] } }, { headers });
   });
 
   test("to a download may ask for a part of it", async () => {

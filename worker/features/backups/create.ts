@@ -8,6 +8,8 @@ import { ZipFile } from "yazl";
 import { AUXILIARY_DB, DATA_DB } from "../../../shared/ids.ts";
 import type { Tenant } from "../../tenant/contract.ts";
 import { namedUploads } from "../../model/records/named-uploads.ts";
+import { ATTRIBUTES, FileAttributes } from "../../pb/file-attributes.ts";
+import { unpackLogs } from "../../pb/logs/packed.ts";
 import { copyDatabase, storedObjects } from "../../tenant/copy.ts";
 import { backupSignal, storeBackup } from "./stored.ts";
 
@@ -25,6 +27,7 @@ export async function createBackup(tenant: Tenant, name: string): Promise<void> 
     // Told by the awaits below as well; this one must not be left unheard.
     written.catch(() => undefined);
     const seen = tenant.observe();
+    await unpackLogs(tenant);
     for (const database of [DATA_DB, AUXILIARY_DB]) {
       const copy = await copyDatabase(tenant, seen, database, directory, { signal });
       if (copy !== undefined) zip.addFile(copy, database);
@@ -43,12 +46,12 @@ export async function createBackup(tenant: Tenant, name: string): Promise<void> 
 async function addFiles(tenant: Tenant, zip: ZipFile, signal: AbortSignal): Promise<void> {
   const named = (keys: readonly string[]): ReadonlySet<string> => namedUploads(tenant, keys);
   for await (const object of storedObjects(tenant, { signal, thumbs: true, named })) {
-    const stream = Readable.fromWeb(object.stream as never, { signal });
+    const attributes = new FileAttributes();
+    const stream = Readable.from(attributes.watch(Readable.fromWeb(object.stream as never, { signal })));
     // Most uploads are compressed already.
-    zip.addReadStream(stream, `storage/${object.name}`, {
-      compress: false,
-      mtime: new Date(object.modifiedMs),
-    });
+    const options = { compress: false, mtime: new Date(object.modifiedMs) };
+    zip.addReadStream(stream, `storage/${object.name}`, options);
     await finished(stream, { signal });
+    zip.addBuffer(Buffer.from(await attributes.json()), `storage/${object.name}${ATTRIBUTES}`, options);
   }
 }

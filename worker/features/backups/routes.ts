@@ -7,6 +7,7 @@ import { modelOf } from "../../model/model.ts";
 import { ApiError, badRequest, forbidden, notFound } from "../../pb/api-error.ts";
 import { failForm, formBody, formText } from "../../pb/form-body.ts";
 import type { FeatureRoute, PbContext } from "../../pb/route.ts";
+import { isSuperuserAddress } from "../../pb/superuser-address.ts";
 import { settingsOf } from "../../pb/settings.ts";
 import { createBackup } from "./create.ts";
 import { NAME_TAKEN, generatedName, isStoredName, nameError } from "./names.ts";
@@ -62,7 +63,7 @@ async function download(context: PbContext): Promise<Response> {
       model.find(db, collection, id),
     ),
   );
-  if (owner?.collection.name !== SUPERUSERS)
+  if (owner?.collection.name !== SUPERUSERS || !isSuperuserAddress(context))
     throw forbidden("Insufficient permissions to access the resource.");
   const name = context.params["key"] ?? "";
   if (!isStoredName(name)) throw notFound();

@@ -1,6 +1,7 @@
 /** The requests of a batch, as submitted. */
 import { limits } from "../../../shared/limits.ts";
 import type { FieldError, UploadedFile } from "../../model/contract.ts";
+import { storedFileName } from "../../model/records/file-name.ts";
 import { badRequest } from "../../pb/api-error.ts";
 import type { BoundBody } from "../../pb/route.ts";
 
@@ -18,13 +19,6 @@ export function parseBatch({ values, files }: BoundBody, requestsMax: number): B
   if (requests.length === 0) {
     throw invalid({ ...BLANK });
   }
-  if (requests.length > requestsMax) {
-    throw invalid({
-      code: "validation_length_too_long",
-      message: `The length must be no more than ${requestsMax}.`,
-      params: { max: requestsMax, min: 0 },
-    });
-  }
   const items = requests.map((request: unknown, index): BatchItem => {
     if (!isObject(request)) throw unreadable();
     return {
@@ -34,6 +28,13 @@ export function parseBatch({ values, files }: BoundBody, requestsMax: number): B
       body: { values: objectOf(request["body"]), files: filesOf(files, index) },
     };
   });
+  if (items.length > requestsMax) {
+    throw invalid({
+      code: "validation_length_too_long",
+      message: `The length must be no more than ${requestsMax}.`,
+      params: { max: requestsMax, min: 0 },
+    });
+  }
   const errors = items.map(itemErrors);
   if (errors.some((found) => Object.keys(found).length > 0)) {
     throw invalid(Object.fromEntries(errors.entries().filter(([, found]) => Object.keys(found).length > 0)));
@@ -66,10 +67,15 @@ function filesOf(files: BoundBody["files"], index: number): Map<string, readonly
   const own = new Map<string, readonly UploadedFile[]>();
   for (const [key, list] of files) {
     for (const prefix of [`requests.${index}.`, `requests[${index}].`]) {
-      if (key.startsWith(prefix)) own.set(key.slice(prefix.length), list);
+      if (key.startsWith(prefix)) own.set(key.slice(prefix.length), list.map(named));
     }
   }
   return own;
+}
+
+/** PocketBase names a file of a batch as an upload before it makes it one. */
+function named(file: UploadedFile): UploadedFile {
+  return { ...file, name: storedFileName(file) };
 }
 
 function unreadable() {

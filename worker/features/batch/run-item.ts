@@ -15,6 +15,7 @@ import {
   save,
   settle,
 } from "../../pb/records/write.ts";
+import { checkRateLimit } from "../../pb/rate-limit.ts";
 import { firstValues } from "../../pb/request-info.ts";
 import type { PbContext } from "../../pb/route.ts";
 import type { RequestInfo } from "../../query/contract.ts";
@@ -28,6 +29,8 @@ export interface ItemResult {
 
 const ACTION = /^(POST|PUT|PATCH|DELETE) \/api\/collections\/([^/?]+)\/records(?:\/([^/?]+))?(?:\?(.*))?$/s;
 
+const takesId = (method: string): boolean => method === "PATCH" || method === "DELETE";
+
 /** A promise only when passwords are hashed or files stored. `prepared` is told of every write that may have stored files. */
 export function runItem(
   context: PbContext,
@@ -37,8 +40,8 @@ export function runItem(
 ): ItemResult | Promise<ItemResult> {
   const [, method = "", collectionName = "", pathId, rawQuery = ""] =
     ACTION.exec(`${item.method} ${item.url}`) ?? [];
-  const takesId = method === "PATCH" || method === "DELETE";
-  if (method === "" || takesId !== (pathId !== undefined)) throw badRequest();
+  if (method === "" || takesId(method) !== (pathId !== undefined)) throw badRequest();
+  countItem(context, item, method, collectionName);
   const model = modelOf(context.tenant);
   const query = firstValues(new URLSearchParams(rawQuery));
   const scope = recordScope(tx, model, itemInfo(context, item, method, query));
@@ -59,6 +62,23 @@ export function runItem(
   return needsSettling(write)
     ? settle(context.tenant, model, write, (check) => check(tx)).then(() => finish(true))
     : finish(false);
+}
+
+const ACTIONS: Readonly<Record<string, string>> = { PATCH: "update", DELETE: "delete" };
+
+/** Each item is limited as the request that it stands for. @throws ApiError 429 */
+function countItem(context: PbContext, { url }: BatchItem, method: string, collection: string): void {
+  const action = ACTIONS[method] ?? "create";
+  const path = `/api/collections/:collection/records${takesId(method) ? "/:id" : ""}`;
+  checkRateLimit(
+    context,
+    { path, actions: [action] },
+    {
+      method,
+      path: url.replace(/\?.*$/s, ""),
+      collection: decodeURIComponent(collection),
+    },
+  );
 }
 
 function prepare(

@@ -1,9 +1,12 @@
+import type { Group, Operand } from "../../../shared/filter/ast.ts";
+import { FilterError } from "../../../shared/filter/error.ts";
+import { parseFilter } from "../../../shared/filter/parse.ts";
 import type { Collection, Schema } from "../../../shared/schema/collection.ts";
 import { readField } from "../../model/fields/options.ts";
 import { collectionToJson } from "../../model/collections/json.ts";
 import { makeSchema } from "../../model/collections/schema.ts";
 import { modelOf } from "../../model/model.ts";
-import { badRequest } from "../../pb/api-error.ts";
+import { parseBool, parseInteger } from "../../pb/records/list.ts";
 import type { PbContext } from "../../pb/route.ts";
 import { buildList } from "../../query/list.ts";
 
@@ -38,7 +41,8 @@ const SCHEMA: Schema = makeSchema([TABLE]);
 export function listCollections(context: PbContext): Response {
   const { query, tenant, seen } = context;
   const { schema } = modelOf(tenant);
-  const skipTotal = ["1", "t", "T", "TRUE", "true", "True"].includes(query.get("skipTotal") ?? "");
+  const [filter, sort] = [query.get("filter") ?? "", query.get("sort") ?? ""];
+  refuseForeignNames(filter, sort);
   const { items, count, page, perPage } = buildList(
     {
       schema: SCHEMA,
@@ -49,11 +53,11 @@ export function listCollections(context: PbContext): Response {
       now: () => new Date(),
     },
     {
-      filter: query.get("filter") ?? "",
-      sort: query.get("sort") ?? "",
-      page: integer(query.get("page")),
-      perPage: integer(query.get("perPage")),
-      skipTotal,
+      filter,
+      sort,
+      page: parseInteger(query.get("page") ?? undefined),
+      perPage: parseInteger(query.get("perPage") ?? undefined),
+      skipTotal: parseBool(query.get("skipTotal") ?? undefined),
     },
   );
   return tenant.data.read(seen, (db) => {
@@ -69,8 +73,22 @@ export function listCollections(context: PbContext): Response {
   });
 }
 
-function integer(text: string | null): number | undefined {
-  if (text === null || text === "") return undefined;
-  if (!/^[+-]?\d{1,15}$/.test(text)) throw badRequest();
-  return Number(text);
+/** Collections are no records: what is theirs has no modifiers, and nothing of the request is. @throws FilterError */
+function refuseForeignNames(filter: string, sort: string): void {
+  if (sort.includes(":")) throw new FilterError("Cannot sort collections: a modifier");
+  if (filter !== "") visitNames(parseFilter(filter).root);
+}
+
+function visitNames({ items }: Group): void {
+  for (const { item } of items) {
+    if (item.type === "group") visitNames(item);
+    else for (const operand of [item.left, item.right]) visitName(operand);
+  }
+}
+
+function visitName(operand: Operand): void {
+  if (operand.type === "function") operand.args.forEach(visitName);
+  if (operand.type === "identifier" && /:|^@(?:request|collection)\b/.test(operand.name)) {
+    throw new FilterError(`Cannot filter collections by ${operand.name}: it is not theirs`);
+  }
 }

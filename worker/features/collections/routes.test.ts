@@ -148,6 +148,23 @@ test.each<[string, string, unknown, number, unknown]>([
     400,
     { message: "Something went wrong while processing your request." },
   ],
+  ["PATCH", "/users", [], 400, { message: "Failed to load the submitted data due to invalid formatting." }],
+  [
+    "PUT",
+    "/import",
+    { collections: [[]] },
+    400,
+    { message: "An error occurred while loading the submitted data." },
+  ],
+  [
+    "POST",
+    "/meta/dry-run-view",
+    { query: "select id from users union select id from users" },
+    400,
+    { message: 'Invalid view query. Raw error: \ninvalid identifier part - expected "as", got union.' },
+  ],
+  ["GET", "?filter=name:lower='users'", undefined, 400, {}],
+  ["GET", "?skipTotal=x", undefined, 400, {}],
   ["GET", "?page=x", undefined, 400, {}],
 ])("%s %s %p answers %p", async (method, path, body, status, expected) => {
   const answer = await call(method, path, body);

@@ -5,16 +5,17 @@ import { newCollection } from "../../model/collections/defaults.ts";
 import { referencesTo } from "../../model/collections/schema.ts";
 import type { TenantModel } from "../../model/contract.ts";
 import { reasonOf } from "../../model/reason.ts";
+import { isPlainObject } from "../../model/shape.ts";
 import { modelOf } from "../../model/model.ts";
 import { recordToJson } from "../../model/records/to-json.ts";
 import { ApiError, badRequest, notFound } from "../../pb/api-error.ts";
-import type { FeatureRoute, PbContext } from "../../pb/route.ts";
+import type { BoundBody, FeatureRoute, PbContext } from "../../pb/route.ts";
 import type { WriteTransaction } from "../../tenant/contract.ts";
 import { randomText } from "../../../shared/ids.ts";
 import { SystemError, UserError } from "../../../shared/errors.ts";
 import { listCollections } from "./list.ts";
-import { checkViewQueries, sampleRows } from "./view-queries.ts";
-import { orRefuse } from "./write.ts";
+import { isStopped, tryViewQueries } from "./view-queries.ts";
+import { INVALID_FORMAT, orRefuse } from "./write.ts";
 
 type Handler = FeatureRoute["handle"];
 
@@ -31,11 +32,16 @@ function forSuperusers(method: FeatureRoute["method"], path: string, handle: Han
   };
 }
 
+/** A view whose rows take too long to be looked at may be saved. */
+const hasEnded = (failure: Error): boolean => !isStopped(failure);
+
+const LOAD_FAILED = "An error occurred while loading the submitted data.";
+
 const create: Handler = async (context) => {
   const values = await newCollectionBody(context);
-  await checkViewQueries(context, [values], "Failed to create collection.");
+  const samples = await tryViewQueries(context, [values], "Failed to create collection.", hasEnded);
   const created = await orRefuse("Failed to create collection.", () =>
-    inTransaction(context, (tx, model) => model.createCollection(tx, { ...values })),
+    inTransaction(context, (tx, model) => model.createCollection(tx, { ...values }, samples)),
   );
   return context.json(200, collectionToJson(created));
 };
@@ -43,13 +49,21 @@ const create: Handler = async (context) => {
 /** PocketBase reads the type first, to know what else to read. */
 async function newCollectionBody(context: PbContext): Promise<Readonly<Record<string, unknown>>> {
   const unreadable = "Failed to load the collection type data due to invalid formatting.";
-  const { values } = await context.body().catch((error: unknown) => {
-    throw error instanceof ApiError && error.status === 400 ? badRequest(unreadable) : error;
-  });
+  const { values } = await bodyOr(context, unreadable);
   const isText = (value: unknown): boolean =>
     value === undefined || value === null || typeof value === "string";
   if (!isText(values["type"]) || !isText(values["name"])) throw badRequest(unreadable);
   return values;
+}
+
+async function bodyOr(context: PbContext, unreadable: string): Promise<BoundBody> {
+  try {
+    return await context.body();
+  } catch (error) {
+    throw error instanceof ApiError && error.status === 400
+      ? badRequest(unreadable, undefined, error)
+      : error;
+  }
 }
 
 const view: Handler = (context) =>
@@ -57,11 +71,11 @@ const view: Handler = (context) =>
 
 const update: Handler = async (context) => {
   named(modelOf(context.tenant).schema, context);
-  const { values } = await context.body();
-  await checkViewQueries(context, [values], "Failed to update collection.");
+  const { values } = await bodyOr(context, INVALID_FORMAT);
+  const samples = await tryViewQueries(context, [values], "Failed to update collection.", hasEnded);
   const updated = await orRefuse("Failed to update collection.", () =>
     inTransaction(context, (tx, model) =>
-      model.updateCollection(tx, named(model.schemaIn(tx), context), { ...values }),
+      model.updateCollection(tx, named(model.schemaIn(tx), context), { ...values }, samples),
     ),
   );
   return context.json(200, collectionToJson(updated));
@@ -106,23 +120,20 @@ const truncate: Handler = async (context) => {
 };
 
 const importAll: Handler = async (context) => {
-  const { values } = await context.body();
-  const { collections, deleteMissing } = values;
-  if (
-    collections === undefined ||
-    collections === null ||
-    (Array.isArray(collections) && collections.length === 0)
-  ) {
+  const { values } = await bodyOr(context, LOAD_FAILED);
+  const [given, deleteMissing] = [values["collections"] ?? [], values["deleteMissing"] ?? false];
+  if (!Array.isArray(given) || typeof deleteMissing !== "boolean") throw badRequest(LOAD_FAILED);
+  const collections = (given as unknown[]).map((item) => item ?? {});
+  if (!isListOfObjects(collections)) throw badRequest(LOAD_FAILED);
+  if (collections.length === 0) {
     throw badRequest("An error occurred while validating the submitted data.", {
       collections: { code: "validation_required", message: "Cannot be blank." },
     });
   }
-  if (!isListOfObjects(collections) || (deleteMissing !== undefined && typeof deleteMissing !== "boolean")) {
-    throw badRequest("An error occurred while loading the submitted data.");
-  }
-  await checkViewQueries(context, collections, "Failed to import collections.");
+  // A query may select from what the same import brings: only what it gives today is looked at.
+  const samples = await tryViewQueries(context, collections, "Failed to import collections.", () => false);
   await orRefuse("Failed to import collections.", () =>
-    inTransaction(context, (tx, model) => model.importCollections(tx, collections, deleteMissing === true)),
+    inTransaction(context, (tx, model) => model.importCollections(tx, collections, deleteMissing, samples)),
   );
   return context.noContent();
 };
@@ -141,9 +152,10 @@ const scaffolds: Handler = (context) => {
 const SAMPLE = { hidden: false, email: true };
 
 const dryRunView: Handler = async (context) => {
-  const { values } = await context.body();
-  const query = values["query"];
-  if (typeof query !== "string" || query === "") {
+  const { values } = await bodyOr(context, LOAD_FAILED);
+  const query = values["query"] ?? "";
+  if (typeof query !== "string") throw badRequest(LOAD_FAILED);
+  if (query === "") {
     throw badRequest("An error occurred while validating the submitted data.", {
       query: { code: "validation_required", message: "Cannot be blank." },
     });
@@ -157,10 +169,9 @@ async function tryView(context: PbContext, query: string): Promise<ReturnType<Te
   const undo = new Error("Cannot keep a dry run: it is undone");
   let result: ReturnType<TenantModel["dryRunView"]> | undefined;
   try {
-    await checkViewQueries(context, [{ viewQuery: query }], "Invalid view query.");
-    const rows = await sampleRows(context, query);
+    const samples = await tryViewQueries(context, [{ viewQuery: query }], "Invalid view query.", () => true);
     await inTransaction(context, (tx, model) => {
-      result = model.dryRunView(tx, query, rows);
+      result = model.dryRunView(tx, query, samples);
       throw undo;
     });
   } catch (error) {
@@ -199,7 +210,7 @@ function named(schema: TenantModel["schema"], { params }: PbContext): Collection
 }
 
 function isListOfObjects(value: unknown): value is Record<string, unknown>[] {
-  return Array.isArray(value) && value.every((item) => typeof item === "object" && item !== null);
+  return Array.isArray(value) && value.every((item) => isPlainObject(item));
 }
 
 function isOwn(error: unknown): boolean {

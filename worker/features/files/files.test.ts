@@ -4,7 +4,7 @@ import { readDropped } from "../../points/dropped-uploads.ts";
 import PocketBase, { type RecordModel } from "pocketbase";
 import sharp from "sharp";
 import { SUPERUSER, type TestApi, startTestApi } from "../../app-testing.ts";
-import { parseRange } from "../../pb/byte-range.ts";
+import { parseRanges } from "../../pb/byte-range.ts";
 
 let api: TestApi;
 let root: PocketBase;
@@ -44,23 +44,63 @@ const get = (
   method = "GET",
 ): Promise<Response> => fetch(`${api.url}/api/files/media/${record.id}/${name}${query}`, { headers, method });
 
-describe("parseRange", () => {
+describe("parseRanges", () => {
   const table: [string | null, unknown][] = [
-    [null, undefined],
-    ["bytes=0-0", { offset: 0, length: 1 }],
-    ["bytes=90-", { offset: 90, length: 10 }],
-    ["bytes=-5", { offset: 95, length: 5 }],
-    ["bytes=-500", { offset: 0, length: 100 }],
-    ["bytes=50-1000", { offset: 50, length: 50 }],
+    [null, []],
+    ["bytes=", []],
+    ["bytes=0-0", [{ offset: 0, length: 1 }]],
+    ["bytes=90-", [{ offset: 90, length: 10 }]],
+    ["bytes=-5", [{ offset: 95, length: 5 }]],
+    ["bytes=-500", [{ offset: 0, length: 100 }]],
+    ["bytes=-0", [{ offset: 100, length: 0 }]],
+    ["bytes=50-1000", [{ offset: 50, length: 50 }]],
     ["bytes=100-", "unsatisfiable"],
-    ["bytes=5-2", "unsatisfiable"],
-    ["bytes=-", "unsatisfiable"],
-    ["lines=1-2", "unsatisfiable"],
-    ["bytes=0-1,4-5", undefined],
+    ["bytes=5-2", "invalid"],
+    ["bytes=-", "invalid"],
+    ["lines=1-2", "invalid"],
+    [
+      "bytes=0-1, 4-5,,100-",
+      [
+        { offset: 0, length: 2 },
+        { offset: 4, length: 2 },
+      ],
+    ],
+    ["bytes=0-90,0-90", []],
   ];
   for (const [header, expected] of table) {
-    test(String(header), () => expect(parseRange(header, 100)).toEqual(expected as never));
+    test(String(header), () => expect(parseRanges(header, 100)).toEqual(expected as never));
   }
+});
+
+/** headers of the request, status, headers of the answer, body */
+test.each<[Record<string, string>, number, Record<string, string | null>, string]>([
+  [
+    { range: "bytes=5-2" },
+    416,
+    { "content-range": null, "cache-control": null, "accept-ranges": null },
+    "invalid range\n",
+  ],
+  [{ range: "bytes=100-" }, 416, { "content-range": "bytes */100" }, "invalid range: failed to overlap\n"],
+  [{ range: "bytes=-0" }, 206, { "content-range": "bytes 100-99/100" }, ""],
+  [{ "if-none-match": "*" }, 304, { "accept-ranges": null }, ""],
+  [{ "if-none-match": '"x"' }, 200, { "accept-ranges": "bytes" }, text],
+  [{ "if-match": '"x"' }, 412, { "accept-ranges": null }, ""],
+  [{ "if-match": "*" }, 200, {}, text],
+])("asked with %p it answers %p", async (sent, status, headers, body) => {
+  const answer = await get(named("text"), "", sent);
+  expect([answer.status, await answer.text()]).toEqual([status, body]);
+  for (const [name, value] of Object.entries(headers)) expect(answer.headers.get(name)).toBe(value);
+});
+
+test("several ranges are parts of one answer", async () => {
+  const answer = await get(named("text"), "", { range: "bytes=0-1,98-" });
+  const boundary = /^multipart\/byteranges; boundary=(\w+)$/.exec(
+    answer.headers.get("content-type") ?? "",
+  )?.[1];
+  const part = (range: string, bytes: string): string =>
+    `--${boundary}\r\nContent-Range: bytes ${range}/100\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n${bytes}\r\n`;
+  const body = `${part("0-1", "01")}${part("98-99", "89")}--${boundary}--\r\n`;
+  expect([answer.status, await answer.text()]).toEqual([206, body]);
 });
 
 test("a file is served whole, in ranges and by condition, sandboxed", async () => {

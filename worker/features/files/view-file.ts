@@ -17,7 +17,7 @@ export function findViewFileOwner(
     const table = quoteName(collection.name);
     for (const field of collection.fields) {
       if (field.type !== "file") continue;
-      const column = quoteName(field.name);
+      const column = `${table}.${quoteName(field.name)}`;
       const condition = isMultiple(field)
         ? `json_valid(${column}) AND EXISTS (SELECT 1 FROM json_each(${column}) WHERE value = ?)`
         : `${column} = ?`;

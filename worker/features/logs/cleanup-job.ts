@@ -1,6 +1,6 @@
 import type { CronJob } from "../../crons/job.ts";
 import { settingsGroup, settingsOf } from "../../pb/settings.ts";
-import { deleteLogsBefore } from "./store.ts";
+import { deleteLogsBefore } from "../../pb/logs/packed.ts";
 
 const DAY_MS = 24 * 60 * 60_000;
 

@@ -1,6 +1,6 @@
 import type { Tenant } from "../../tenant/contract.ts";
 import { logQueueOf } from "./log-queue.ts";
-import { LOG_LEVELS } from "./store.ts";
+import { LOG_LEVELS } from "../../pb/logs/store.ts";
 
 /** Tells the tenant's superusers, by its logs, that one of its jobs failed. */
 export function logJobFailure(tenant: Tenant, job: string, error: unknown): void {

@@ -1,7 +1,8 @@
 import { setImmediate } from "node:timers/promises";
 import { limits } from "../../../shared/limits.ts";
 import type { Tenant } from "../../tenant/contract.ts";
-import { LOG_LEVELS, type LogEntry, insertLogs } from "./store.ts";
+import { storeLogs, unpackLogs } from "../../pb/logs/packed.ts";
+import { LOG_LEVELS, type LogEntry } from "../../pb/logs/store.ts";
 
 /** What becomes an entry when the batch is written: the work on it is no request's. */
 export type LateEntry = () => LogEntry | Promise<LogEntry>;
@@ -43,6 +44,12 @@ export class LogQueue {
     }
   }
 
+  /** Everything added before this can be read from `_logs`, or is lost. */
+  async settle(): Promise<void> {
+    await this.flush();
+    await unpackLogs(this.#tenant);
+  }
+
   #schedule(delayMs: number): void {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {
@@ -66,7 +73,7 @@ export class LogQueue {
       }
       const lost = dropped + batch.length - entries.length;
       if (lost > 0) entries.push(droppedEntry(lost));
-      await insertLogs(this.#tenant, entries);
+      await storeLogs(this.#tenant, entries);
     } catch {
       this.#dropped += dropped + batch.length;
     }

@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import PocketBase from "pocketbase";
+import PocketBase, { type ClientResponseError } from "pocketbase";
 import { AUXILIARY_DB } from "../../../shared/ids.ts";
 import { limits } from "../../../shared/limits.ts";
 import { SUPERUSER, type TestApi, startTestApi } from "../../app-testing.ts";
 import { LogQueue, logQueueOf } from "./log-queue.ts";
-import { deleteLogsBefore, insertLogs } from "./store.ts";
+import { deleteLogsBefore, storeLogs } from "../../pb/logs/packed.ts";
 
 let api: TestApi;
 let root: PocketBase;
@@ -61,7 +61,7 @@ describe("request logs", () => {
         status: 401,
         auth: "",
         error: "The request requires valid record authorization token.",
-        details: {},
+        details: null,
       },
     });
     await fetch(`${api.url}/nowhere`);
@@ -96,7 +96,7 @@ describe("request logs", () => {
   test("stats count by the hour", async () => {
     const hour = Date.parse("2022-05-01T10:00:00Z");
     const entry = (timeMs: number) => ({ timeMs, level: 0, message: "old", data: {} });
-    await insertLogs(api.tenant, [entry(hour + 1), entry(hour + 3_599_999), entry(hour + 3_600_000)]);
+    await storeLogs(api.tenant, [entry(hour + 1), entry(hour + 3_599_999), entry(hour + 3_600_000)]);
     expect(await root.logs.getStats({ filter: "message = 'old'" })).toEqual([
       { date: "2022-05-01 10:00:00.000Z", total: 2 },
       { date: "2022-05-01 11:00:00.000Z", total: 1 },
@@ -109,11 +109,27 @@ describe("request logs", () => {
   });
 });
 
+test("logs are filtered by what is theirs", async () => {
+  for (const filter of [
+    "@request.auth.id = ''",
+    "level:lower = 1",
+    "data:length = 1",
+    "(level = 1 || id:isset = 2)",
+  ]) {
+    for (const ask of [() => root.logs.getList(1, 1, { filter }), () => root.logs.getStats({ filter })]) {
+      expect(await ask().catch((error: ClientResponseError) => error.status)).toBe(400);
+    }
+  }
+  expect(
+    (await root.logs.getList(1, 1, { filter: "data.auth:lower = 'x' && created < @now" })).items,
+  ).toEqual([]);
+});
+
 test("LogQueue drops what is too much, and says how much", async () => {
   const queue = new LogQueue(api.tenant, 60_000);
   const entry = () => ({ timeMs: Date.now(), level: 0, message: "flood", data: {} });
   for (let count = 0; count < limits.logQueueEntriesMax + 7; count++) queue.add(entry);
-  await queue.flush();
+  await queue.settle();
   const counts = api.tenant.database(AUXILIARY_DB).read(api.tenant.observe(), (db) => ({
     flood: db.values("SELECT count(*) FROM _logs WHERE message = 'flood'")[0]?.[0],
     told: db.values("SELECT count(*) FROM _logs WHERE message = '7 log entries were dropped'")[0]?.[0],

@@ -7,10 +7,10 @@ import { realIp } from "../../pb/real-ip.ts";
 import { onSettings, settingsGroup, settingsOf } from "../../pb/settings.ts";
 import type { Tenant } from "../../tenant/contract.ts";
 import { type LogQueue, logQueueOf } from "./log-queue.ts";
-import { LOG_LEVELS, type LogEntry } from "./store.ts";
+import { LOG_LEVELS, type LogEntry } from "../../pb/logs/store.ts";
 
-/** Whose successes are not worth a line: the logs themselves, long connections, the dashboard. */
-const QUIET = /^\/(?:api\/logs(?:[/?]|$)|api\/realtime(?:\?|$)|_\/)/;
+/** Whose successes are not worth a line: the logs themselves, long connections, the dashboard, codes on their way. */
+const QUIET = /^\/(?:api\/logs(?:[/?]|$)|api\/(?:realtime|oauth2-redirect)(?:\?|$)|_\/)/;
 
 interface Who {
   collection: string;
@@ -37,7 +37,9 @@ const desks = {
 };
 
 /** Tenant slot: who the tokens of late speak for; asked when a batch is written, not by requests. */
-const tokens = { create: () => new LRUCache<string, Who>({ max: limits.logTokensKnownMax }) };
+const tokens = {
+  create: () => new LRUCache<string, Who>({ maxSize: limits.logTokensKnownMax, sizeCalculation: () => 1 }),
+};
 
 /** The app, with each of its answers noted. */
 export function withRequestLogs(app: TenantApp): TenantApp {
@@ -161,7 +163,8 @@ async function readFailure(response: Response): Promise<Failure> {
   const text = await response.text();
   if (text.length > limits.logDetailsCharactersMax) return {};
   const body = JSON.parse(text) as { message?: string; data?: unknown };
-  return { details: body.data ?? null, error: body.message ?? "" };
+  const isPlain = typeof body.data !== "object" || body.data === null || Object.keys(body.data).length === 0;
+  return { details: isPlain ? null : body.data, error: body.message ?? "" };
 }
 
 function isJson(response: Response): boolean {

@@ -1,5 +1,6 @@
 /** `/api/logs`: superusers read the tenant's logs. */
 import { AUXILIARY_DB } from "../../../shared/ids.ts";
+import { parseFilter } from "../../../shared/filter/parse.ts";
 import type { Collection, Schema } from "../../../shared/schema/collection.ts";
 import { makeSchema } from "../../model/collections/schema.ts";
 import { parseDateText } from "../../model/fields/date-text.ts";
@@ -9,8 +10,10 @@ import type { FeatureRoute, PbContext } from "../../pb/route.ts";
 import type { QueryContext } from "../../query/contract.ts";
 import { compileFilter } from "../../query/filter.ts";
 import { buildList } from "../../query/list.ts";
+import { refuseForeignNames } from "./filter-names.ts";
 import { logQueueOf } from "./log-queue.ts";
-import { deleteLogsBefore, hasLogs, logToJson } from "./store.ts";
+import { deleteLogsBefore } from "../../pb/logs/packed.ts";
+import { hasLogs, logToJson } from "../../pb/logs/store.ts";
 
 export const logRoutes: readonly FeatureRoute[] = [
   { method: "GET", path: "/api/logs", handle: list },
@@ -49,14 +52,16 @@ async function list(context: PbContext): Promise<Response> {
   context.requireSuperuser();
   const { query } = context;
   const skipTotal = ["1", "t", "T", "TRUE", "true", "True"].includes(query.get("skipTotal") ?? "");
+  const filter = query.get("filter") ?? "";
+  if (filter !== "") compile(context, filter, "");
   const { items, count, page, perPage } = buildList(queryContext(context), {
-    filter: query.get("filter") ?? "",
+    filter,
     sort: query.get("sort") ?? "",
     page: integer(query.get("page")),
     perPage: integer(query.get("perPage")),
     skipTotal,
   });
-  await logQueueOf(context.tenant).flush();
+  await logQueueOf(context.tenant).settle();
   return context.tenant.database(AUXILIARY_DB).read(context.seen, (db) => {
     const has = hasLogs(db);
     const counted = count === undefined ? -1 : 0;
@@ -76,7 +81,7 @@ async function stats(context: PbContext): Promise<Response> {
   context.requireSuperuser();
   const text = context.query.get("filter") ?? "";
   const filter = text === "" ? undefined : compile(context, text);
-  await logQueueOf(context.tenant).flush();
+  await logQueueOf(context.tenant).settle();
   const rows = context.tenant.database(AUXILIARY_DB).read(context.seen, (db) =>
     hasLogs(db)
       ? db.all<{ date: string; total: number }>(
@@ -102,7 +107,7 @@ async function truncate(context: PbContext): Promise<Response> {
 
 async function view(context: PbContext): Promise<Response> {
   context.requireSuperuser();
-  await logQueueOf(context.tenant).flush();
+  await logQueueOf(context.tenant).settle();
   const row = context.tenant
     .database(AUXILIARY_DB)
     .read(context.seen, (db) =>
@@ -112,11 +117,13 @@ async function view(context: PbContext): Promise<Response> {
   return context.json(200, logToJson(row));
 }
 
-function compile(context: PbContext, filter: string) {
+function compile(context: PbContext, text: string, failure = "Invalid filter format.") {
   try {
-    return compileFilter(filter, queryContext(context));
+    const filter = parseFilter(text);
+    refuseForeignNames(filter.root);
+    return compileFilter(text, queryContext(context));
   } catch (cause) {
-    throw badRequest("Invalid filter format.", undefined, cause);
+    throw badRequest(failure, undefined, cause);
   }
 }
 

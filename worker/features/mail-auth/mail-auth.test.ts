@@ -262,6 +262,9 @@ describe("settings/test/email", () => {
         },
       },
     });
+    expect(await send({ email: "a@b.co", template: "otp", collection: "x".repeat(256) })).toMatchObject({
+      json: { data: { collection: { code: "validation_length_out_of_range" } } },
+    });
     expect((await send({ email: "a@b.c", template: "otp" }, { authorization: "" })).status).toBe(401);
     await root.settings.update({ smtp: { password: "wrong" } });
     expect((await send({ email: "a@b.c", template: "otp" })).json["message"]).toMatch(

@@ -1,6 +1,6 @@
 /** Sending mails on behalf of requests whose answers must not tell whether there is anybody to send to. */
 import { type Log, createLog } from "../../log.ts";
-import type { Mailer } from "../../mail/mailer.ts";
+import { type Mailer, isMailRefusal } from "../../mail/mailer.ts";
 import { type RecordMail, composeRecordMail } from "../../mail/record-mail.ts";
 import { tenantSender } from "../../mail/sender.ts";
 import type { RecordData } from "../../model/contract.ts";
@@ -23,6 +23,18 @@ export function postRecordMail(
   mailer.post({ tenantId: tenant.id, sender: tenantSender(settings), ...composed }, (signal) =>
     seen.settled(signal),
   );
+}
+
+/** Whether anybody can send for the tenant; logged when not, for answers that must not tell. */
+export function canSend(mailer: Mailer, { tenant, seen }: PbContext, what: string): boolean {
+  try {
+    mailer.requireSender(tenantSender(settingsOf(tenant, seen)));
+    return true;
+  } catch (error) {
+    if (!isMailRefusal(error)) throw error;
+    mailLog.error({ err: error, tenant: tenant.id }, `could not send ${what}`);
+    return false;
+  }
 }
 
 /** What fails here is logged: the answer is the same for all, and on its way. */

@@ -1,8 +1,8 @@
 import { SUPERUSERS } from "../../auth/tokens.ts";
 import { type Mailer, isMailRefusal } from "../../mail/mailer.ts";
 import type { FieldError } from "../../model/contract.ts";
-import { modelOf } from "../../model/model.ts";
 import { badRequest, forbidden } from "../../pb/api-error.ts";
+import { findNamedCollection } from "../../pb/find-collection.ts";
 import { failForm, formBody, formText } from "../../pb/form-body.ts";
 import type { PbContext } from "../../pb/route.ts";
 import { emailError } from "./email-form.ts";
@@ -12,8 +12,9 @@ import { mailLog, postRecordMail } from "./post.ts";
 /** `POST …/request-email-change`: `{newEmail}` of the signed-in record; the mail goes to the new address. */
 export async function requestEmailChange(mailer: Mailer, context: PbContext): Promise<Response> {
   const { tenant, seen } = context;
+  const named = findNamedCollection(context);
   const { record, collection } = context.requireAuth();
-  if (modelOf(tenant).schema.find(context.params["collection"] ?? "")?.id !== collection.id) {
+  if (named.id !== collection.id) {
     throw forbidden(`The request requires auth record from ${collection.name} collection.`);
   }
   if (collection.name === SUPERUSERS) throw badRequest("All superusers can change their emails directly.");

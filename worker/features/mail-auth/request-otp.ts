@@ -12,7 +12,7 @@ import { findAuthCollection } from "../../pb/find-collection.ts";
 import type { PbContext } from "../../pb/route.ts";
 import { submittedEmail } from "./email-form.ts";
 import { findByEmail } from "../../auth/find-by-email.ts";
-import { inBackground, postRecordMail } from "./post.ts";
+import { canSend, inBackground, postRecordMail } from "./post.ts";
 
 const ID_ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789";
 
@@ -25,9 +25,9 @@ export async function requestOtp(mailer: Mailer, context: PbContext): Promise<Re
   const record = findByEmail(context.tenant, context.seen, collection, email);
   const otpId =
     record === undefined
-      ? randomText(15, ID_ALPHABET)
+      ? undefined
       : (reusedOtp(context, collection, record) ?? (await newOtp(mailer, context, collection, record)));
-  return context.json(200, { otpId });
+  return context.json(200, { otpId: otpId ?? randomText(15, ID_ALPHABET) });
 }
 
 /** The newest one, when there are so many alive that another would only help whoever guesses. */
@@ -43,13 +43,15 @@ function reusedOtp(context: PbContext, collection: Collection, record: RecordDat
   return alive.length > limits.otpsLiveMax ? toText(alive[0]?.[0]) : undefined;
 }
 
+/** Undefined when nobody could get it: one that is not sent would only wait to be guessed. */
 async function newOtp(
   mailer: Mailer,
   context: PbContext,
   collection: Collection,
   record: RecordData,
-): Promise<string> {
+): Promise<string | undefined> {
   const { tenant } = context;
+  if (!canSend(mailer, context, "a one-time password")) return undefined;
   const model = modelOf(tenant);
   const password = randomText(otp(collection).length, "1234567890");
   // The password leaves by a mail to this address alone: whoever knows it has read that mail.

@@ -1,4 +1,7 @@
-/** Where a record signs in from: the last few origins are remembered, and a new one is told by mail. */
+/**
+ * Where a record signs in from: the last few origins are remembered, and a new one is told by mail. One that could not be told is
+ * not remembered, so that the next sign-in from there is told.
+ */
 import { createHash } from "node:crypto";
 import { limits } from "../../../shared/limits.ts";
 import type { Collection } from "../../../shared/schema/collection.ts";
@@ -9,7 +12,7 @@ import { modelOf } from "../../model/model.ts";
 import type { PbContext } from "../../pb/route.ts";
 import type { SqlReader } from "../../sqlite/contract.ts";
 import type { Tenant } from "../../tenant/contract.ts";
-import { inBackground, postRecordMail } from "./post.ts";
+import { canSend, inBackground, postRecordMail } from "./post.ts";
 
 export async function noteOrigin(mailer: Mailer, context: PbContext, record: RecordData): Promise<void> {
   const { tenant, seen } = context;
@@ -17,21 +20,25 @@ export async function noteOrigin(mailer: Mailer, context: PbContext, record: Rec
   const origins = model.schema.find("_authOrigins");
   const { authAlert } = record.collection.options as AuthOptions;
   if (origins === undefined || !authAlert.enabled) return;
-  const userAgent = (context.request.headers.get("user-agent") ?? "").slice(0, limits.userAgentCharactersMax);
+  // A header's characters are its bytes.
+  const userAgent = cut(context.request.headers.get("user-agent") ?? "", limits.userAgentBytesMax);
   const fingerprint = createHash("md5")
-    .update(context.clientIp + userAgent)
+    .update(context.clientIp + userAgent, "latin1")
     .digest("hex");
-  const isKnown = (db: SqlReader): boolean =>
-    originsOf(tenant, db, origins, record).some(({ values }) => values["fingerprint"] === fingerprint);
-  if (tenant.data.read(seen, isKnown)) return;
+  const ofThisOrigin = ({ values }: RecordData): boolean => values["fingerprint"] === fingerprint;
+  const before = tenant.data.read(seen, (db) => originsOf(tenant, db, origins, record));
+  const known = before.find(ofThisOrigin);
+  if (known !== undefined) return touch(tenant, known);
+  const isTold = before.length > 0 && record.values["email"] !== "";
+  if (isTold && !canSend(mailer, context, "a login alert")) return;
   const values = { collectionRef: record.collection.id, recordRef: record.id, fingerprint };
   const pending = model.bind(origins, undefined, values, new Map(), { allowHidden: true });
   await tenant.data.write(seen, (tx) => {
-    if (isKnown(tx)) return;
-    const known = originsOf(tenant, tx, origins, record);
-    for (const old of known.slice(limits.authOriginsMax - 1)) model.remove(tx, old);
+    const current = originsOf(tenant, tx, origins, record);
+    if (current.some(ofThisOrigin)) return;
+    for (const old of current.slice(limits.authOriginsMax - 1)) model.remove(tx, old);
     model.save(tx, pending);
-    if (known.length === 0 || record.values["email"] === "") return;
+    if (!isTold) return;
     const when = new Date().toISOString().replace("T", " ");
     const info = `${when} - ${context.clientIp} ${userAgent}`;
     tx.afterDurable(() =>
@@ -39,6 +46,18 @@ export async function noteOrigin(mailer: Mailer, context: PbContext, record: Rec
         postRecordMail(mailer, context, tenant.observe(), record, { kind: "login-alert", info }),
       ),
     );
+  });
+}
+
+/** As PocketBase does it, so that an import's origins are known again. */
+const cut = (text: string, max: number): string => (text.length > max ? `${text.slice(0, max)}...` : text);
+
+/** When it was last used. The answer need not wait until that is durable. */
+async function touch(tenant: Tenant, origin: RecordData): Promise<void> {
+  const model = modelOf(tenant);
+  const pending = model.bind(origin.collection, origin, {}, new Map(), { allowHidden: true });
+  await tenant.data.write(tenant.observe(), (tx) => {
+    if (model.find(tx, origin.collection, origin.id) !== undefined) model.save(tx, pending);
   });
 }
 

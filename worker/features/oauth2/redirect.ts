@@ -2,7 +2,7 @@
  * `/api/oauth2-redirect`, where a provider sends the browser back to: what it brings goes to the realtime client that waits for
  * it under the topic `@oauth2`, whose id is the `state`.
  */
-import { toText } from "../../model/fields/cast.ts";
+import { formBody, formText } from "../../pb/form-body.ts";
 import { marshalGo } from "../../pb/go-json.ts";
 import type { PbContext } from "../../pb/route.ts";
 import { keepAppleName } from "./apple-name.ts";
@@ -15,18 +15,18 @@ const FAILURE = "../_/#/auth/oauth2-redirect-failure";
 export async function redirect(services: OAuth2Services, context: PbContext): Promise<Response> {
   const isDelivered = await deliver(services, context);
   return new Response(null, {
-    status: context.request.method === "POST" ? 303 : 307,
+    status: context.request.method === "GET" ? 307 : 303,
     headers: { location: isDelivered ? SUCCESS : FAILURE },
   });
 }
 
 /** Whether a client got a code. It gets the provider's error too, so that it need not wait in vain. */
 async function deliver(services: OAuth2Services, context: PbContext): Promise<boolean> {
-  const { state, code, error, user } = await brought(context);
+  const { state, code, error, user } = await brought(context).catch(() => NOTHING);
   const { tenant } = context;
   const clients = services.realtime(tenant);
   const client = state === "" ? undefined : clients.find(state);
-  if (client === undefined || !client.topics.some(({ base }) => base === TOPIC)) return false;
+  if (client === undefined || !client.topics.some(({ name }) => name === TOPIC)) return false;
   // The one who waits and the one who comes back must be the same: a state may have been passed on.
   if (client.clientIp !== context.clientIp) return false;
   if (user !== "" && error === "") keepAppleName(tenant, code, user, Date.now());
@@ -35,11 +35,19 @@ async function deliver(services: OAuth2Services, context: PbContext): Promise<bo
   return error === "" && code !== "";
 }
 
-async function brought(context: PbContext) {
-  const { query } = context;
-  const posted =
-    context.request.method === "POST" ? (await context.body().catch(() => undefined))?.values : undefined;
+const NOTHING = { state: "", code: "", error: "", user: "" };
+
+/** @throws ApiError for a body that cannot be read */
+async function brought(context: PbContext): Promise<typeof NOTHING> {
+  const posted = context.request.method === "POST" ? await formBody(context) : undefined;
   const text = (name: string): string =>
-    posted === undefined ? (query.get(name) ?? "") : toText(posted[name]);
-  return { state: text("state"), code: text("code"), error: text("error"), user: text("user") };
+    posted === undefined ? (context.query.get(name) ?? "") : formText(context, posted, name);
+  const user = posted?.values["user"];
+  return {
+    state: text("state"),
+    code: text("code"),
+    error: text("error"),
+    // Apple's, of its form alone.
+    user: typeof user === "string" ? user : "",
+  };
 }

@@ -21,6 +21,6 @@ export interface RealtimeClients {
 export interface WaitingClient {
   readonly id: string;
   readonly clientIp: string;
-  readonly topics: readonly { readonly base: string }[];
+  readonly topics: readonly { readonly name: string }[];
   send(event: string, data: string): void;
 }

@@ -10,6 +10,7 @@ import { asObject } from "../../oauth2/paths.ts";
 import { configuredProviders, providerOf } from "../../oauth2/provider.ts";
 import { fetchUser } from "../../oauth2/user.ts";
 import { ApiError, badRequest, forbidden } from "../../pb/api-error.ts";
+import { sortedKeys } from "../../pb/go-json.ts";
 import { findAuthCollection } from "../../pb/find-collection.ts";
 import { BLANK, LOAD_FAILED, formBody, formText, lengthError } from "../../pb/form-body.ts";
 import type { PbContext } from "../../pb/route.ts";
@@ -49,6 +50,8 @@ async function readForm(context: PbContext, collection: Collection) {
     codeVerifier: formText(context, body, "codeVerifier"),
     redirectURL: formText(context, body, "redirectURL") || formText(context, body, "redirectUrl"),
   };
+  const createData = body.values["createData"] ?? {};
+  if (typeof createData !== "object" || Array.isArray(createData)) throw badRequest(LOAD_FAILED);
   const isKnown = configuredProviders(collection).some(({ name }) => name === providerName);
   const unknown = {
     code: "validation_invalid_provider",
@@ -64,7 +67,7 @@ async function readForm(context: PbContext, collection: Collection) {
         : { provider: lengthError(providerName, 0, 100) ?? unknown }),
   };
   if (Object.keys(errors).length > 0) throw badRequest(LOAD_FAILED, errors);
-  return { providerName, code, createData: asObject(body.values["createData"]) };
+  return { providerName, code, createData: asObject(createData) };
 }
 
 function initProvider(collection: Collection, name: string): Provider {
@@ -94,20 +97,10 @@ async function userOf(
   return user;
 }
 
-/** In PocketBase's order; `avatarUrl` is for older clients. */
-function metaOf(user: ProviderUser, isNew: boolean): Record<string, unknown> {
+/** PocketBase writes it as a map; `avatarUrl` is for older clients. */
+function metaOf(user: ProviderUser, isNew: boolean): unknown {
   const { id, name, username, email, avatarURL, rawUser, token } = user;
-  return {
-    expiry: token.expiry,
-    rawUser,
-    id,
-    name,
-    username,
-    email,
-    avatarURL,
-    accessToken: token.accessToken,
-    refreshToken: token.refreshToken,
-    avatarUrl: avatarURL,
-    isNew,
-  };
+  const { expiry, accessToken, refreshToken } = token;
+  const meta = { id, name, username, email, avatarURL, avatarUrl: avatarURL, rawUser, isNew };
+  return sortedKeys({ ...meta, expiry, accessToken, refreshToken });
 }

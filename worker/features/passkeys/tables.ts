@@ -1,5 +1,5 @@
 /** Tables of data.db that are no collections, made by the first passkey, as those of authenticator apps are. */
-import type { RecordChange } from "../../model/contract.ts";
+import type { RecordChange, RecordData } from "../../model/contract.ts";
 import { modelOf } from "../../model/model.ts";
 import type { SqlReader } from "../../sqlite/contract.ts";
 import type { Tenant, WriteTransaction } from "../../tenant/contract.ts";
@@ -34,13 +34,7 @@ export const passkeyCleanup = {
   create(tenant: Tenant): true {
     const model = modelOf(tenant);
     model.listen((tx, change) => {
-      if (isLost(change) && hasTables(tx)) {
-        const { collection, record } = change;
-        tx.run("DELETE FROM `_mb_passkeys` WHERE collectionRef = ? AND recordRef = ?", [
-          collection.id,
-          record.id,
-        ]);
-      }
+      if (isLost(change)) forgetPasskeys(tx, change.record);
     });
     model.listenCollections((tx, { action, collection }) => {
       if (action !== "delete" || collection.type !== "auth" || !hasTables(tx)) return;
@@ -49,6 +43,11 @@ export const passkeyCleanup = {
     return true;
   },
 };
+
+export function forgetPasskeys(tx: WriteTransaction, { collection, id }: RecordData): void {
+  if (!hasTables(tx)) return;
+  tx.run("DELETE FROM `_mb_passkeys` WHERE collectionRef = ? AND recordRef = ?", [collection.id, id]);
+}
 
 /** Also when an address is proven: as with linked accounts, whoever enrolled before may not be its owner. */
 function isLost({ action, collection, record, before }: RecordChange): boolean {

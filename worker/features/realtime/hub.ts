@@ -39,7 +39,9 @@ export class RealtimeHub {
   }
 
   find(id: string): RealtimeClient | undefined {
-    return this.#clients.get(parseEventId(id)?.name ?? "");
+    const client = this.#clients.get(parseEventId(id)?.name ?? "");
+    if (client !== undefined) this.#checkSecret(client);
+    return client;
   }
 
   /**
@@ -158,7 +160,10 @@ export class RealtimeHub {
 
   #refreshAuth({ record, before }: RecordChange): void {
     const keyChanged = before?.values["tokenKey"] !== record.values["tokenKey"];
-    for (const client of this.#authenticatedAs(record)) client.authenticate(keyChanged ? undefined : record);
+    for (const client of this.#authenticatedAs(record)) {
+      this.#checkSecret(client);
+      if (client.auth !== undefined) client.authenticate(keyChanged ? undefined : record);
+    }
   }
 
   #dropAuth(record: RecordData): void {

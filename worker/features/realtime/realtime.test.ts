@@ -171,3 +171,40 @@ test("parseTopic reads options and ignores what it cannot read", () => {
   expect(parseTopic("posts/*?options=nonsense")).toMatchObject({ base: "posts/*", query: {}, headers: {} });
   expect(parseTopic("custom")).toMatchObject({ base: "custom", query: {} });
 });
+
+test("bodies are read as PocketBase reads them", async () => {
+  const { clientId, close } = await connect();
+  const send = async (body: string, type = "application/json"): Promise<[number, string]> => {
+    const headers = { "content-type": type };
+    const answer = await fetch(`${api.url}/api/realtime`, { method: "POST", headers, body });
+    return [answer.status, await answer.text()];
+  };
+  expect(await send(JSON.stringify({ clientId, subscriptions: [null] }))).toEqual([204, ""]);
+  const generic = `"message":"Something went wrong while processing your request."`;
+  expect(await send("x", "text/plain")).toEqual([400, expect.stringContaining(generic)]);
+  await close();
+});
+
+test("a new token secret ends who a client is, also when the record changes after it", async () => {
+  await root.collections.create({ name: "staff", type: "auth", listRule: "" });
+  const password = { password: "12345678", passwordConfirm: "12345678" };
+  const { id } = await root.collection("staff").create({ email: "s@example.com", ...password });
+  const { token } = await new PocketBase(api.url)
+    .collection("staff")
+    .authWithPassword("s@example.com", password.password);
+  const { clientId, close } = await connect();
+  const subscribe = async (authorization?: string): Promise<number> => {
+    const headers = {
+      "content-type": "application/json",
+      ...(authorization === undefined ? {} : { authorization }),
+    };
+    const body = JSON.stringify({ clientId, subscriptions: ["staff/*"] });
+    return (await fetch(`${api.url}/api/realtime`, { method: "POST", headers, body })).status;
+  };
+  expect(await subscribe(token)).toBe(204);
+  expect(await subscribe()).toBe(403);
+  await root.collections.update("staff", { authToken: { secret: "s".repeat(50) } });
+  await root.collection("staff").update(id, { emailVisibility: true });
+  expect(await subscribe()).toBe(204);
+  await close();
+});

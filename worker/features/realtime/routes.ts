@@ -2,6 +2,7 @@
 import { limits } from "../../../shared/limits.ts";
 import type { FieldError } from "../../model/contract.ts";
 import { badRequest, forbidden, notFound } from "../../pb/api-error.ts";
+import { toApiError } from "../../pb/error-response.ts";
 import { lengthError } from "../../pb/form-body.ts";
 import type { FeatureRoute, PbContext } from "../../pb/route.ts";
 import { realtimeHub } from "./hub.ts";
@@ -26,7 +27,10 @@ function connect(context: PbContext): Response {
 
 async function subscribe(context: PbContext): Promise<Response> {
   const isJson = context.request.headers.get("content-type")?.startsWith("application/json") === true;
-  const { clientId, subscriptions } = validated((await context.body()).values, isJson);
+  const { values } = await context.body().catch((error: unknown) => {
+    throw toApiError(error)?.status === 400 ? badRequest("", undefined, error) : error;
+  });
+  const { clientId, subscriptions } = validated(values, isJson);
   const hub = context.tenant.slot(realtimeHub);
   const client = hub.find(clientId);
   if (client === undefined) throw notFound("Missing or invalid client id.");
@@ -50,7 +54,9 @@ function validated(
   const clientId = asText(values["clientId"] ?? "", isJson);
   const given = values["subscriptions"] ?? [];
   if (isJson && !Array.isArray(given)) throw badRequest();
-  const subscriptions = (Array.isArray(given) ? given : [given]).map((topic) => asText(topic, isJson));
+  const subscriptions = (Array.isArray(given) ? given : [given]).map((topic: unknown) =>
+    asText(topic ?? "", isJson),
+  );
   const errors: Record<string, unknown> = {};
   const idError =
     clientId === ""
@@ -58,25 +64,22 @@ function validated(
       : lengthError(clientId, 1, 255);
   if (idError !== undefined) errors["clientId"] = idError;
   if (subscriptions.length > limits.realtimeTopicsMax) {
-    errors["subscriptions"] = tooLong(limits.realtimeTopicsMax);
+    const max = limits.realtimeTopicsMax;
+    errors["subscriptions"] = {
+      code: "validation_length_too_long",
+      message: `The length must be no more than ${max}.`,
+      params: { max, min: 0 },
+    };
   } else {
     const items: Record<string, FieldError> = {};
     for (const [index, topic] of subscriptions.entries()) {
-      if (Array.from(topic).length > limits.realtimeTopicCharactersMax)
-        items[index] = tooLong(limits.realtimeTopicCharactersMax);
+      const error = lengthError(topic, 0, limits.realtimeTopicCharactersMax);
+      if (error !== undefined) items[index] = error;
     }
     if (Object.keys(items).length > 0) errors["subscriptions"] = items;
   }
   if (Object.keys(errors).length > 0) throw badRequest("", errors);
   return { clientId, subscriptions };
-}
-
-function tooLong(max: number): FieldError {
-  return {
-    code: "validation_length_too_long",
-    message: `The length must be no more than ${max}.`,
-    params: { max, min: 0 },
-  };
 }
 
 /** Values of forms were inferred and are text again; JSON says what it means. */

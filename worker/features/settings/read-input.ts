@@ -8,8 +8,8 @@ export class InvalidSettings extends Error {
 const RATE_LIMIT_RULE: SettingsObject = { label: "", audience: "", duration: 0, maxRequests: 0 };
 
 /**
- * `base` with the input merged in, as Go decodes JSON into a struct: objects merge key by key, lists are replaced, null
- * and unknown keys change nothing.
+ * `base` with the input merged in, as Go decodes JSON into a struct: objects merge key by key, items of a list over
+ * those in their place, null and unknown keys change nothing.
  * @throws InvalidSettings
  */
 export function readSettingsInput(
@@ -26,7 +26,7 @@ export function readSettingsInput(
 
 function readValue(known: SettingsValue, input: unknown, path: string): SettingsValue {
   if (input === undefined) return known;
-  if (Array.isArray(known)) return readList(input, path);
+  if (Array.isArray(known)) return readList(known, input, path);
   if (input === null) return known;
   if (isObject(known)) {
     if (!isObject(input)) throw wrong(path);
@@ -37,16 +37,21 @@ function readValue(known: SettingsValue, input: unknown, path: string): Settings
   return input as SettingsValue;
 }
 
-function readList(input: unknown, path: string): SettingsValue[] {
+function readList(known: readonly SettingsValue[], input: unknown, path: string): SettingsValue[] {
   if (input === null) return [];
   if (!Array.isArray(input)) throw wrong(path);
-  return input.map((item: unknown): SettingsValue => {
+  return input.map((item: unknown, index): SettingsValue => {
     if (path !== "rateLimits.rules") {
       if (typeof item !== "string") throw wrong(path);
       return item;
     }
     if (item !== null && !isObject(item)) throw wrong(path);
-    return readSettingsInput(RATE_LIMIT_RULE, item ?? {}, path);
+    const before = known[index];
+    return readSettingsInput(
+      isObject(before) ? { ...RATE_LIMIT_RULE, ...before } : RATE_LIMIT_RULE,
+      item ?? {},
+      path,
+    );
   });
 }
 

@@ -80,3 +80,53 @@ test("settings that make no sense are refused by group and field, and change not
   });
   expect(await root.settings.getAll()).toEqual(before);
 });
+
+test("items of a list are changed in their place, as Go decodes into what is there", async () => {
+  const rule = { label: "*:auth", audience: "@guest", duration: 3, maxRequests: 2 };
+  await root.settings.update({ rateLimits: { rules: [rule] } });
+  const rules = [
+    { label: "*:list", duration: 1, maxRequests: 1 },
+    { label: "*:view", duration: 1, maxRequests: 1 },
+  ];
+  expect(await root.settings.update({ rateLimits: { rules } })).toMatchObject({
+    rateLimits: {
+      rules: [
+        { label: "*:list", audience: "@guest" },
+        { label: "*:view", audience: "" },
+      ],
+    },
+  });
+  await root.settings.update({ rateLimits: { rules: [] } });
+});
+
+test("test/s3 refuses in PocketBase's words", async () => {
+  const send = async (body: string): Promise<unknown> => {
+    const headers = { "content-type": "application/json", authorization: root.authStore.token };
+    return (await fetch(`${api.url}/api/settings/test/s3`, { method: "POST", headers, body })).json();
+  };
+  for (const body of ["{", `{"filesystem":1}`]) {
+    expect(await send(body)).toMatchObject({
+      message: "An error occurred while loading the submitted data.",
+    });
+  }
+  expect(await send(`{"filesystem":"x"}`)).toMatchObject({
+    data: { filesystem: { code: "validation_in_invalid" } },
+  });
+  expect(await send(`{"filesystem":"backups"}`)).toMatchObject({
+    message: "Failed to test the S3 filesystem. Raw error: \nS3 storage filesystem is not enabled.",
+  });
+  const s3 = {
+    enabled: true,
+    bucket: "b",
+    region: "r",
+    endpoint: "https://a.b",
+    accessKey: "a",
+    secret: "s",
+  };
+  await root.settings.update({ backups: { s3 } });
+  expect(await send(`{"filesystem":"backups"}`)).toMatchObject({
+    message: expect.stringContaining(
+      "the platform keeps this application's backups in its own object storage",
+    ),
+  });
+});

@@ -1,8 +1,8 @@
 /** What PocketBase refuses in settings, by group and field. */
 import type { FieldError } from "../../model/contract.ts";
-import { looksLikeUrl } from "../../model/rules.ts";
+import { looksLikeEmail, looksLikeUrl } from "../../model/rules.ts";
 import { isAddressOrRange } from "../../pb/address-range.ts";
-import { BLANK, INVALID_EMAIL, isEmail, lengthError } from "../../pb/form-body.ts";
+import { BLANK, INVALID_EMAIL, lengthError } from "../../pb/form-body.ts";
 import { type SettingsObject, settingsGroup } from "../../pb/settings.ts";
 
 import { cronError } from "./cron-error.ts";
@@ -124,7 +124,7 @@ const length =
   (least: number, most: number): Check =>
   (value) =>
     isBlank(value) ? undefined : lengthError(String(value), least, most);
-const email: Check = (value) => (isBlank(value) || isEmail(String(value)) ? undefined : INVALID_EMAIL);
+const email: Check = (value) => (isBlank(value) || looksLikeEmail(String(value)) ? undefined : INVALID_EMAIL);
 const url: Check = (value) => (isBlank(value) || looksLikeUrl(String(value)) ? undefined : URL_ERROR);
 const host: Check = (value) =>
   isBlank(value) ||

@@ -56,6 +56,31 @@ describe("POST /api/sql", () => {
     expect(body["rows"]).toEqual([["aaaaaaaaaaaaaaa", "One", "1", "1.5", "2", null]]);
   });
 
+  test("tells what a change of the schema comes after, as PocketBase's connection does", async () => {
+    await root.collection("posts").create({ id: "bbbbbbbbbbbbbbb", title: "Two" });
+    expect((await run("CREATE TABLE aside (a)")).body["affectedRows"]).toBe(1);
+    expect((await run("INSERT INTO aside VALUES (1), (2), (3)")).body["affectedRows"]).toBe(3);
+    expect((await run("ALTER TABLE aside RENAME TO beside")).body["affectedRows"]).toBe(3);
+    expect((await run("DELETE FROM beside WHERE a = 9")).body["affectedRows"]).toBe(0);
+    expect((await run("ALTER TABLE beside RENAME COLUMN a TO b")).body["affectedRows"]).toBe(0);
+    await root.collection("posts").delete("bbbbbbbbbbbbbbb");
+    expect((await run("DROP TABLE beside")).body).toMatchObject({ affectedRows: 1, columns: [], rows: [] });
+  });
+
+  test.each([
+    ["SELECT ?", "missing argument with index 1"],
+    ["SELECT :a", 'missing named argument "a"'],
+    ["ROLLBACK", "SQL logic error: cannot rollback - no transaction is active (1)"],
+  ])("refuses %p", async (query, reason) => {
+    const { status, body } = await run(query);
+    expect([status, body.message]).toEqual([400, `Failed to execute query. Raw error:\n${reason}.`]);
+  });
+
+  test("shows what the last statement gives", async () => {
+    const { body } = await run("SELECT 1; DELETE FROM posts WHERE id = 'none'");
+    expect(body).toMatchObject({ affectedRows: 0, columns: [], rows: [] });
+  });
+
   test("keeps 64-bit integers and columns of one name", async () => {
     const { body } = await run("SELECT 9223372036854775807 AS a, 2 AS a");
     expect(body["rows"]).toEqual([["9223372036854775807", "2"]]);

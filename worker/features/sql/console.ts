@@ -1,6 +1,6 @@
 /** `POST /api/sql`: PocketBase's SQL console for superusers. */
 import { limits } from "../../../shared/limits.ts";
-import { firstWords, splitStatements } from "../../hrana/sql-tokens.ts";
+import { firstWords, parameterNames, splitStatements } from "../../hrana/sql-tokens.ts";
 import { reasonOf } from "../../model/reason.ts";
 import { ApiError, badRequest } from "../../pb/api-error.ts";
 import { BLANK, failForm, formBody, formText } from "../../pb/form-body.ts";
@@ -25,7 +25,7 @@ interface ConsoleResult {
 }
 
 /** Statements that PocketBase runs without looking for rows: what they return is not shown. */
-const WITHOUT_ROWS = ["INSERT", "CREATE", "UPDATE", "DELETE", "DROP", "DETACH"];
+const WITHOUT_ROWS = ["INSERT", "CREATE", "UPDATE", "DELETE", "DROP", "DETACH", "ALTER", "REPLACE"];
 
 async function runSql(context: PbContext): Promise<Response> {
   context.requireSuperuser();
@@ -56,14 +56,16 @@ function tooLong(query: string) {
 
 async function execute(context: PbContext, query: string): Promise<ConsoleResult> {
   if (query === "") throw new Error("empty query");
-  const statements = splitStatements(query);
+  // As it was sent: a comment behind the last column belongs to its name.
+  const statements = query.includes(";") ? splitStatements(query) : [query];
+  statements.forEach(refuseParameters);
   const startMs = performance.now();
   const ran = (await readAll(context, statements)) ?? (await writeAll(context, statements));
   const execTime = Math.floor(performance.now() - startMs);
   const showsRows = !WITHOUT_ROWS.some((word) => query.toUpperCase().startsWith(word));
   return {
     execTime,
-    affectedRows: showsRows ? 0 : ran.affectedRows,
+    affectedRows: showsRows ? 0 : (ran.affectedRows ?? (await changesBefore(context))),
     columns: showsRows
       ? (ran.last?.columns ?? []).map(({ name, declaredType }) => ({
           name,
@@ -75,10 +77,41 @@ async function execute(context: PbContext, query: string): Promise<ConsoleResult
   };
 }
 
+/** @throws Error for a parameter, to which nothing can be bound here */
+function refuseParameters(statement: string): void {
+  const names = parameterNames(statement);
+  if (names.length === 0) return;
+  const index = names.findIndex((name) => name === null || name.startsWith("?"));
+  throw new Error(
+    index >= 0
+      ? `missing argument with index ${index + 1}`
+      : `missing named argument "${names[0]?.slice(1)}"`,
+  );
+}
+
 interface RanAll {
-  /** The last statement that returns rows. */
   last: RanWithRows | undefined;
+  /** Undefined when no statement has changed rows. */
+  affectedRows: number | undefined;
+}
+
+/** What `changes()` of PocketBase's one writing connection tells: the rows of the newest change, here and by the API. */
+interface Changes {
   affectedRows: number;
+  /** Of the API's connection, when it was the console that changed something. */
+  total: number;
+}
+const changesSlot = { create: (): Changes => ({ affectedRows: 0, total: -1 }) };
+
+async function changesBefore({ tenant, seen }: PbContext): Promise<number> {
+  const known = tenant.slot(changesSlot);
+  const [changes, total] = await countsOf(tenant, seen);
+  return total === known.total ? known.affectedRows : changes;
+}
+
+async function countsOf({ data }: PbContext["tenant"], seen: PbContext["seen"]): Promise<[number, number]> {
+  const counts = await data.write(seen, (tx) => tx.values("SELECT changes(), total_changes()")[0]);
+  return [Number(counts?.[0]), Number(counts?.[1])];
 }
 
 /** Undefined when one of them writes: then all of them belong into one transaction. */
@@ -92,9 +125,9 @@ async function readAll(
       const ran = await reader.run(statement, [], BOUNDS);
       checkControl(ran.nature, statement);
       if (!ran.ran) return undefined;
-      if (ran.columns.length > 0) last = checked(ran);
+      last = checked(ran);
     }
-    return { last, affectedRows: 0 };
+    return { last, affectedRows: undefined };
   });
 }
 
@@ -104,13 +137,13 @@ async function writeAll({ tenant, seen }: PbContext, statements: readonly string
     deferForeignKeys: false,
     onModelChanged: () => modelChanged(tenant),
   });
-  const all: RanAll = { last: undefined, affectedRows: 0 };
+  const all: RanAll = { last: undefined, affectedRows: undefined };
   try {
     for (const statement of statements) {
       const how = { bounds: BOUNDS, mayNest: false, mustFit: false };
       const ran = await transaction.run(statement, [], how);
       checkControl(ran.nature, statement);
-      if (ran.columns.length > 0) all.last = checked(ran);
+      all.last = checked(ran);
       if (ran.nature.changesRows) all.affectedRows = ran.changes;
     }
   } catch (error) {
@@ -118,6 +151,11 @@ async function writeAll({ tenant, seen }: PbContext, statements: readonly string
     throw error;
   }
   await transaction.commit();
+  if (all.affectedRows !== undefined) {
+    const known = tenant.slot(changesSlot);
+    known.affectedRows = all.affectedRows;
+    [, known.total] = await countsOf(tenant, seen);
+  }
   return all;
 }
 
@@ -129,10 +167,13 @@ function checked(ran: RanWithRows): RanWithRows {
   return ran;
 }
 
+const NO_TRANSACTION = "SQL logic error: cannot rollback - no transaction is active (1)";
+
 function checkControl({ control, foreignKeys }: StatementNature, statement: string): void {
   if (foreignKeys !== undefined) throw new Error("PRAGMA foreign_keys cannot be set here");
   if (control === undefined) return;
   const [word] = firstWords(statement, 1);
+  if (control === "rollback") throw new Error(NO_TRANSACTION);
   throw new Error(`${word} is not allowed here: statements run in a transaction already`);
 }
 

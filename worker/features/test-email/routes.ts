@@ -8,8 +8,9 @@ import { type RecordMail, composeRecordMail } from "../../mail/record-mail.ts";
 import { tenantSender } from "../../mail/sender.ts";
 import type { RecordData } from "../../model/contract.ts";
 import { modelOf } from "../../model/model.ts";
+import { looksLikeEmail } from "../../model/rules.ts";
 import { badRequest } from "../../pb/api-error.ts";
-import { BLANK, INVALID_EMAIL, formBody, formText, isEmail, lengthError } from "../../pb/form-body.ts";
+import { BLANK, INVALID_EMAIL, formBody, formText, lengthError } from "../../pb/form-body.ts";
 import type { FeatureRoute, PbContext } from "../../pb/route.ts";
 import { settingsOf } from "../../pb/settings.ts";
 
@@ -60,8 +61,8 @@ async function readForm(context: PbContext): Promise<{ email: string; kind: Kind
   const kind = KINDS.find((kind) => kind === template);
   const collection = modelOf(context.tenant).schema.find(name === "" ? SUPERUSERS : name);
   const errors = {
-    ...(collection?.type === "auth" ? {} : { collection: INVALID_COLLECTION }),
-    ...(email === "" ? { email: BLANK } : isEmail(email) ? {} : { email: INVALID_EMAIL }),
+    ...(collection?.type === "auth" ? {} : { collection: lengthError(name, 1, 255) ?? INVALID_COLLECTION }),
+    ...(email === "" ? { email: BLANK } : looksLikeEmail(email) ? {} : { email: INVALID_EMAIL }),
     ...(kind === undefined
       ? {
           template:

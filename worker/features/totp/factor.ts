@@ -3,6 +3,7 @@ import { policyOf } from "../../auth/policy.ts";
 import { limits } from "../../../shared/limits.ts";
 import type { OfferMethods, StrongFactor } from "../../pb/sign-in.ts";
 import { findTotp } from "./credential.ts";
+import { forgetCredentials, hasTables } from "./tables.ts";
 
 /** Whoever has an authenticator is asked for it, whatever they prove first. */
 export const totpFactor: StrongFactor = {
@@ -10,6 +11,9 @@ export const totpFactor: StrongFactor = {
   isOffered: ({ totp }) => totp.enabled,
   isAskedOfOwners: () => true,
   isEnrolled: (db, record) => findTotp(db, record)?.isConfirmed === true,
+  forget: (tx, { collection, id }) => {
+    if (hasTables(tx)) forgetCredentials(tx, collection.id, id);
+  },
 };
 
 export const offerTotp: OfferMethods = ({ tenant, seen }, collection) => {

@@ -18,6 +18,7 @@ export const authTemplates = {
       "<p>Thank you for joining us at {APP_NAME}.</p>",
       "<p>Click on the button below to verify your email address.</p>",
       button("confirm-verification", "Verify"),
+      "<p><i>If you didn't recently register, please ignore this email.</i></p>",
     ),
   },
   resetPassword: {
@@ -25,7 +26,7 @@ export const authTemplates = {
     body: body(
       "<p>Click on the button below to reset your password.</p>",
       button("confirm-password-reset", "Reset password"),
-      "<p><i>If you didn't ask to reset your password, you can ignore this email.</i></p>",
+      "<p><i>If you didn't ask to reset your password, please ignore this email.</i></p>",
     ),
   },
   confirmEmailChange: {
@@ -33,7 +34,7 @@ export const authTemplates = {
     body: body(
       "<p>Click on the button below to confirm your new email address.</p>",
       button("confirm-email-change", "Confirm new email"),
-      "<p><i>If you didn't ask to change your email address, you can ignore this email.</i></p>",
+      "<p><i>If you didn't ask to change your email address, please ignore this email.</i></p>",
     ),
   },
   otp: {

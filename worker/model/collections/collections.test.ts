@@ -114,7 +114,7 @@ test.each<[Record<string, unknown>, unknown]>([
     {
       name: "x",
       type: "auth",
-      oauth2: { enabled: true, providers: [{ name: "nobody", clientId: "a", clientSecret: "b" }] },
+      oauth2: { enabled: true, providers: [{ name: "nobody" }] },
     },
     { oauth2: { providers: { 0: { name: "validation_missing_provider" } } } },
   ],

@@ -1,7 +1,8 @@
 /** `PUT /api/collections/import`: all given collections saved as one change, optionally removing everything that is not given. */
 import type { Collection } from "../../../shared/schema/collection.ts";
 import type { WriteTransaction } from "../../tenant/contract.ts";
-import { ValidationFailure } from "../contract.ts";
+import { ValidationFailure, type ViewSamples } from "../contract.ts";
+import { plainObject } from "../plain-errors.ts";
 import { reasonOf } from "../reason.ts";
 import { fieldError } from "../field-error.ts";
 import { addField, defaultFieldId } from "../fields/options.ts";
@@ -27,6 +28,7 @@ export function importCollections(
   inputs: readonly Readonly<Record<string, unknown>>[],
   deleteMissing: boolean,
   remove: (collection: Collection) => void,
+  samples?: ViewSamples,
 ): void {
   try {
     if (inputs.length === 0) throw new Error("no collections to import");
@@ -39,7 +41,7 @@ export function importCollections(
       }
     }
     for (const change of changes) store(tx, state, change);
-    for (const { collection, before } of changes) validate(tx, state, collection, before);
+    for (const { collection, before } of changes) validate(tx, state, collection, before, samples);
   } catch (error) {
     if (error instanceof ValidationFailure) throw error;
     const reason = reasonOf(error);
@@ -91,6 +93,9 @@ function viewsLast(a: Change, b: Change): number {
 function store(tx: WriteTransaction, state: SchemaState, change: Change): void {
   const collection = normalise(tx, change, change.before);
   try {
+    if (change.before !== undefined && change.before.id !== collection.id) {
+      throw new Error("primary key change is not allowed");
+    }
     storeCollection(tx, state, collection, change.before);
   } catch (cause) {
     if (cause instanceof ValidationFailure) throw cause;
@@ -104,23 +109,15 @@ function validate(
   state: SchemaState,
   collection: Collection,
   before: Collection | undefined,
+  samples: ViewSamples | undefined,
 ): void {
   // A new one is there by now: it is checked as an update of itself.
-  const errors = collectionErrors(tx, state, collection, before ?? collection);
+  const errors = collectionErrors(tx, state, collection, before ?? collection, samples);
   if (errors === undefined) return;
-  const details = JSON.stringify(shortened(errors), undefined, 2);
+  const details = JSON.stringify(plainObject(errors), undefined, 2);
   throw failure(
     `Data validations failed for collection ${JSON.stringify(collection.name)} (${collection.id}):\n${details}`,
   );
-}
-
-/** Codes and messages are told as plain sentences inside the one message. */
-function shortened(errors: object): unknown {
-  const entries = Object.entries(errors) as [string, unknown][];
-  const message = entries.find(([key]) => key === "message")?.[1];
-  if (typeof message === "string")
-    return message.charAt(0).toLowerCase() + message.slice(1).replace(/\.$/, "");
-  return Object.fromEntries(entries.map(([key, value]) => [key, shortened(value as object)]));
 }
 
 function failure(message: string): ValidationFailure {

@@ -18,54 +18,40 @@ export interface IndexExpression {
   where: string;
 }
 
+// Greedy, as PocketBase's: parentheses of a WHERE clause count to the columns, which makes the text no index.
 const INDEX =
-  /create\s+(unique\s+)?\s*index\s*(if\s+not\s+exists\s+)?(\S*)\s+on\s+([^\s(]*)\s*\(([\s\S]*)\)(?:\s*where\s+([\s\S]*))?/i;
-const COLUMN = /^([\s\S]+?)(?:\s+collate\s+(\w+))?(?:\s+(asc|desc))?$/i;
+  /create[\t\n\f\r ]+(unique[\t\n\f\r ]+)?[\t\n\f\r ]*index[\t\n\f\r ]*(if[\t\n\f\r ]+not[\t\n\f\r ]+exists[\t\n\f\r ]+)?([^\t\n\f\r ]*)[\t\n\f\r ]+on[\t\n\f\r ]+([^\t\n\f\r ]*)[\t\n\f\r ]*\(([\s\S]*)\)(?:[\t\n\f\r ]*where[\t\n\f\r ]+([\s\S]*))?/i;
+const COLUMN = /^([\s\S]+?)(?:\s+collate\s+(\w+))?(?:\s+(asc|desc))?$/im;
 
 /** All parts are empty when the text is not an index. */
 export function parseIndex(expression: string): IndexExpression {
-  const match = INDEX.exec(cutWhere(expression).head);
-  const empty = {
-    unique: false,
-    ifNotExists: false,
-    schemaName: "",
-    indexName: "",
-    tableName: "",
-    columns: [],
-    where: "",
-  };
-  if (match === null) return empty;
-  const names = splitTopLevel(match[3] ?? "", ".").map(unquote);
+  const match = INDEX.exec(expression);
+  const names = parts(match?.[3], ".").map(unquote);
   const columns: IndexColumn[] = [];
-  for (const raw of splitTopLevel(match[5] ?? "", ",")) {
-    const parts = COLUMN.exec(raw.trim());
-    const name = unquote(parts?.[1] ?? "");
+  for (const raw of parts(match?.[5], ",")) {
+    const column = COLUMN.exec(raw);
+    const name = unquote(column?.[1] ?? "");
     if (name !== "")
-      columns.push({ name, collate: parts?.[2] ?? "", sort: (parts?.[3] ?? "").toUpperCase() });
+      columns.push({ name, collate: column?.[2] ?? "", sort: (column?.[3] ?? "").toUpperCase() });
   }
   return {
-    unique: match[1] !== undefined,
-    ifNotExists: match[2] !== undefined,
+    unique: match?.[1] !== undefined,
+    ifNotExists: match?.[2] !== undefined,
     schemaName: names.length === 2 ? (names[0] ?? "") : "",
-    indexName: names.at(-1) ?? "",
-    tableName: unquote(match[4] ?? ""),
+    indexName: (names.length === 2 ? names[1] : names[0]) ?? "",
+    tableName: unquote(match?.[4] ?? ""),
     columns,
-    where: cutWhere(expression).where,
+    where: match?.[6]?.trim() ?? "",
   };
 }
 
-/** The WHERE clause begins after the parenthesis that closes the columns; its own parentheses are not theirs. */
-function cutWhere(expression: string): { head: string; where: string } {
-  const open = expression.indexOf("(");
-  let depth = 0;
-  for (let i = open; i >= 0 && i < expression.length; i++) {
-    if (expression[i] === "(") depth++;
-    if (expression[i] === ")" && --depth === 0) {
-      const where = /^\s*where\s+([\s\S]*)$/i.exec(expression.slice(i + 1));
-      return { head: expression.slice(0, i + 1), where: where?.[1]?.trim() ?? "" };
-    }
+/** None when a quote or a parenthesis is not closed. */
+function parts(text: string | undefined, separator: string): string[] {
+  try {
+    return splitTopLevel(text ?? "", separator);
+  } catch {
+    return [];
   }
-  return { head: expression, where: "" };
 }
 
 export function isValidIndex(index: IndexExpression): boolean {
@@ -106,5 +92,5 @@ export function singleUniqueIndex(indexes: readonly string[], column: string): I
 }
 
 function unquote(text: string): string {
-  return text.replace(/^[`"'[\]\s]+|[`"'[\]\s]+$/g, "");
+  return text.replace(/^[`"'[\]\r\n\t\f\v ]+|[`"'[\]\r\n\t\f\v ]+$/g, "");
 }

@@ -25,6 +25,7 @@ export function readNewCollection(input: Input): CollectionDraft {
   );
   const automatic = scaffold.id;
   const collection = apply(scaffold, input);
+  collection.id ||= automatic;
   return { collection, automaticId: collection.id === automatic };
 }
 
@@ -37,7 +38,8 @@ function apply(collection: Collection, input: Input): Collection {
   collection.id = text(input, "id") ?? collection.id;
   collection.name = text(input, "name") ?? collection.name;
   collection.type = (text(input, "type") ?? collection.type) as CollectionType;
-  collection.created = input["created"] === undefined ? collection.created : parseDateText(input["created"]);
+  collection.created =
+    input["created"] === null ? "" : parseDateText(text(input, "created") ?? collection.created);
   if (input["system"] !== undefined && input["system"] !== null) {
     if (typeof input["system"] !== "boolean") throw new InvalidInput("Cannot read system: not true or false");
     collection.system = input["system"];
@@ -51,16 +53,21 @@ function apply(collection: Collection, input: Input): Collection {
   }
   if (input["indexes"] !== undefined) collection.indexes = indexes(input["indexes"]);
   if (input["fields"] !== undefined) collection.fields = fields(input["fields"], collection.fields);
+  // Options of another type are not kept, but must be readable.
+  if (collection.type !== "auth") readOptions("auth", input);
+  text(input, "viewQuery");
   collection.options = readOptions(collection.type, input, collection.options);
   return collection;
 }
 
 function indexes(input: unknown): string[] {
   if (input === null) return [];
-  if (!Array.isArray(input) || !input.every((item) => typeof item === "string")) {
-    throw new InvalidInput("Cannot read indexes: not a list of texts");
-  }
-  return [...input];
+  if (!Array.isArray(input)) throw new InvalidInput("Cannot read indexes: not a list");
+  return (input as unknown[]).map((item) => {
+    if (item !== null && typeof item !== "string")
+      throw new InvalidInput("Cannot read indexes: not a list of texts");
+    return item ?? "";
+  });
 }
 
 /** A field without id is the stored one of the same name and type, if there is one. */

@@ -1,13 +1,14 @@
 /** Creating and changing collections: normalise, validate, store, change the table, refresh the views. All in the transaction. */
 import type { Collection } from "../../../shared/schema/collection.ts";
 import type { WriteTransaction } from "../../tenant/contract.ts";
-import { ValidationFailure } from "../contract.ts";
+import { ValidationFailure, type ViewSamples } from "../contract.ts";
 import { reasonOf } from "../reason.ts";
 import { nowText } from "../fields/date-text.ts";
 import { addField } from "../fields/options.ts";
 import { newTokenSecret, type AuthOptions } from "./auth-options.ts";
 import { addDefaults, defaultCollectionId, unmapMissingFields } from "./defaults.ts";
 import { buildIndex, parseIndex } from "./index-expression.ts";
+import { dryRunView } from "./dry-run.ts";
 import type { CollectionDraft } from "./input.ts";
 import { renameInRateLimits } from "./rename-limits.ts";
 import { checkRule } from "./rule-check.ts";
@@ -20,15 +21,23 @@ import { validateCollection } from "./validate.ts";
 import { MissingIdColumn, viewFields } from "./view-fields.ts";
 import { refreshViews, saveView, viewQueryOf } from "./views.ts";
 
+/** Characters of what is told about a view query. */
+const VIEW_REASON_MAX = 500;
+
 /** @throws ValidationFailure, or what SQLite says */
 export function saveCollection(
   tx: WriteTransaction,
   state: SchemaState,
   draft: CollectionDraft,
   before: Collection | undefined,
+  samples?: ViewSamples,
 ): Collection {
+  const { id } = draft.collection;
+  if (before !== undefined && id !== before.id && state.in(tx).find(id) === undefined) {
+    throw new Error("failed to retrieve old cached collection: sql: no rows in result set");
+  }
   const collection = normalise(tx, draft, before);
-  const errors = collectionErrors(tx, state, collection, before);
+  const errors = collectionErrors(tx, state, collection, before, samples);
   if (errors !== undefined) throw new ValidationFailure(errors);
   return storeCollection(tx, state, collection, before);
 }
@@ -90,20 +99,21 @@ export function collectionErrors(
   state: SchemaState,
   collection: Collection,
   before: Collection | undefined,
+  samples?: ViewSamples,
 ): ReturnType<typeof validateCollection> {
   let viewError: string | undefined;
   if (collection.type === "view") {
+    const query = viewQueryOf(collection);
     try {
-      collection.fields = viewFields(tx, state.in(tx), viewQueryOf(collection));
+      collection.fields = viewFields(tx, state.in(tx), query);
     } catch (error) {
-      viewError = reasonOf(error);
       collection.fields = error instanceof MissingIdColumn ? error.fields : [];
     }
-  }
-  const named = collection.fields.findIndex(({ name }) => !/^\w+$/.test(name));
-  if (collection.type === "view" && viewError === undefined && named >= 0) {
-    const name = JSON.stringify(collection.fields[named]?.name);
-    viewError = `invalid field ${name} (${named}): name: must be in a valid format`;
+    try {
+      if (query !== "") dryRunView(tx, state, query, samples);
+    } catch (error) {
+      viewError = reasonOf(error).slice(0, VIEW_REASON_MAX);
+    }
   }
   const schema = withCollection(state.in(tx), collection);
   return validateCollection({ db: tx, schema, collection, before, checkRule, viewError });

@@ -1,42 +1,57 @@
 /** Reading SQL texts of collections (index and view definitions) at their top level: quotes and parentheses stay whole. */
 
-const CLOSING: Readonly<Record<string, string>> = { "'": "'", '"': '"', "`": "`", "[": "]" };
+const BLANKS = "\t\n\v\f\r \u0085\u00a0";
 
-/** Calls `visit` for every character outside of quotes and parentheses. */
-function walkTopLevel(text: string, visit: (character: string, at: number) => void): void {
-  let depth = 0;
-  for (let i = 0; i < text.length; i++) {
-    const character = text[i] ?? "";
-    const closing = CLOSING[character];
-    if (closing !== undefined) {
-      const end = text.indexOf(closing, i + 1);
-      i = end < 0 ? text.length : end;
-      continue;
-    }
-    if (character === "(") depth++;
-    else if (character === ")") depth = Math.max(0, depth - 1);
-    else if (depth === 0) visit(character, i);
-  }
-}
-
-/** Parts between separators (each one character of `separators`), trimmed, without empty ones. */
-export function splitTopLevel(text: string, separators: string): string[] {
+/**
+ * Parts that end at a separator (each one character of `separators`) outside of quotes and parentheses, trimmed, without empty
+ * ones. The rules are those of PocketBase's own tokenizer, since they decide which definitions it accepts: brackets quote
+ * nothing, a backslash takes the meaning of the character after it, and a blank that separates is never trimmed.
+ * @param keep - a part keeps the separator that ended it
+ * @throws Error for a quote or a parenthesis that is not closed
+ */
+export function splitTopLevel(text: string, separators: string, keep = false): string[] {
   const parts: string[] = [];
-  let start = 0;
-  walkTopLevel(text, (character, at) => {
-    if (!separators.includes(character)) return;
-    parts.push(text.slice(start, at).trim());
+  let [start, depth, quote] = [0, 0, ""];
+  const blanks = new Set(Array.from(BLANKS).filter((blank) => !separators.includes(blank)));
+  const take = (end: number): void => {
+    const part = trim(text.slice(start, end), blanks);
+    if (part !== "") parts.push(part);
+  };
+  for (let at = 0; at < text.length; at++) {
+    const character = text[at] ?? "";
+    if (at === start || text[at - 1] !== "\\") {
+      if (quote !== "") quote = character === quote ? "" : quote;
+      else if (character === "(") depth++;
+      else if (character === ")") depth = Math.max(0, depth - 1);
+      else if ("'\"`".includes(character)) quote = character;
+    }
+    if (depth > 0 || quote !== "" || !separators.includes(character)) continue;
+    take(keep ? at + 1 : at);
     start = at + 1;
-  });
-  parts.push(text.slice(start).trim());
-  return parts.filter((part) => part !== "");
+  }
+  if (depth > 0 || quote !== "") {
+    throw new Error(`unbalanced parenthesis or quoted expression: ${JSON.stringify(text.slice(start))}`);
+  }
+  take(text.length);
+  return parts;
 }
 
-/** Without `--` and block comments. */
-export function stripComments(sql: string): string {
-  return sql.replace(/('(?:[^']|'')*'|"[^"]*"|`[^`]*`)|\/\*[\s\S]*?\*\/|--[^\n]*/g, (all, quoted?: string) =>
-    quoted === undefined ? " " : all,
-  );
+function trim(text: string, characters: ReadonlySet<string>): string {
+  let [start, end] = [0, text.length];
+  while (start < end && characters.has(text[start] ?? "")) start++;
+  while (end > start && characters.has(text[end - 1] ?? "")) end--;
+  return text.slice(start, end);
+}
+
+const OPAQUE = /'[^']*'|"[^"]*"|`[^`]*`|\[[^\]]*\]|--[^\n]*|\/\*[\s\S]*?\*\//g;
+
+/**
+ * What is run as one statement must be one to SQLite, whose quotes are not the tokenizer's.
+ * @throws Error for a text that holds more
+ */
+export function oneStatement(sql: string): string {
+  if (sql.replaceAll(OPAQUE, "").includes(";")) throw new Error("multiple statements are not supported");
+  return sql;
 }
 
 /** A name as a quoted SQL identifier. Names of collections and fields are `\w+`; a backtick never gets through. */

@@ -15,9 +15,11 @@ export class SchemaState {
   }
 
   get committed(): Schema {
-    this.#committed ??= this.#tenant.data.read(this.#tenant.observe(), (db) =>
-      makeSchema(loadCollections(db)),
-    );
+    if (this.#committed === undefined) {
+      const { data } = this.#tenant;
+      this.#committed = data.read(this.#tenant.observe(), (db) => makeSchema(loadCollections(db)));
+      data.rest();
+    }
     return this.#committed;
   }
 

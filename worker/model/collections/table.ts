@@ -9,15 +9,15 @@ import { fieldError } from "../field-error.ts";
 import { ID_ALPHABET } from "../fields/random-pattern.ts";
 import { typeOf } from "../fields/registry.ts";
 import { buildIndex, isValidIndex, parseIndex } from "./index-expression.ts";
-import { quoteName } from "./sql-text.ts";
+import { oneStatement, quoteName } from "./sql-text.ts";
 
 const INVALID_INDEX = "validation_invalid_index_expression";
 
 /** Columns stand in alphabetical order. @throws ValidationFailure for an index that SQLite refuses */
 export function createTable(tx: SqlWriter, collection: Collection): void {
   const columns = collection.fields
-    .map((field) => `${quoteName(field.name)} ${typeOf(field).column(field)}`)
-    .toSorted((a, b) => (a < b ? -1 : 1));
+    .toSorted((a, b) => (a.name < b.name ? -1 : 1))
+    .map((field) => `${quoteName(field.name)} ${typeOf(field).column(field)}`);
   tx.exec(`CREATE TABLE ${quoteName(collection.name)} (${columns.join(", ")})`);
   createIndexes(tx, collection);
 }
@@ -114,7 +114,7 @@ function createIndexes(tx: SqlWriter, collection: Collection): void {
       return;
     }
     try {
-      tx.exec(buildIndex(index));
+      tx.exec(oneStatement(buildIndex(index)));
     } catch (error) {
       const reason = reasonOf(error);
       errors[String(position)] = fieldError(

@@ -249,6 +249,9 @@ function viewOptions({ collection, viewError }: CollectionContext): ErrorData | 
       check(collection.options["viewQuery"], required) ??
       (viewError === undefined
         ? undefined
-        : fieldError("validation_invalid_view_query", `Invalid query - ${viewError.replace(/[.]?$/, ".")}`)),
+        : fieldError(
+            "validation_invalid_view_query",
+            `Invalid query - ${/[.?!]$/.test(viewError) ? viewError : `${viewError}.`}`,
+          )),
   });
 }

@@ -22,7 +22,10 @@ export function usableRule({ checkRule, schema, collection }: CollectionContext)
     const reason = checkRule(schema, collection, value);
     return reason === undefined
       ? undefined
-      : fieldError("validation_invalid_rule", `Invalid rule. Raw error: ${reason.replace(/[.]?$/, ".")}`);
+      : fieldError(
+          "validation_invalid_rule",
+          `Invalid rule. Raw error: ${/[.?!]$/.test(reason) ? reason : `${reason}.`}`,
+        );
   };
 }
 

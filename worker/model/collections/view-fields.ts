@@ -6,7 +6,7 @@ import { explain } from "../../statements/explain.ts";
 import { addField, readField } from "../fields/options.ts";
 import { ID_ALPHABET } from "../fields/random-pattern.ts";
 import { DEFAULT_ID_PATTERN } from "../fields/text.ts";
-import { quoteName } from "./sql-text.ts";
+import { oneStatement, quoteName } from "./sql-text.ts";
 import { parseViewQuery, singleStatement, trimQuery, type Identifier } from "./view-query.ts";
 
 const CAST = /^cast\s*\([\s\S]*\s+as\s+(\w+)\s*\)$/i;
@@ -35,11 +35,10 @@ export interface ViewColumn {
 
 /** @throws Error with PocketBase's text when the query cannot be a view */
 export function viewFields(tx: WriteTransaction, schema: Schema, query: string): Field[] {
-  singleStatement(query);
   const suggested = viewColumns(schema, query);
   const fields: Field[] = [];
   for (const { name } of queryColumns(tx, query))
-    addField(fields, suggested.get(name)?.field ?? jsonField(name));
+    addField(fields, suggested.get(name)?.field ?? defaultField(name));
   if (!fields.some((field) => field.name === "id")) throw new MissingIdColumn(fields);
   return fields;
 }
@@ -55,13 +54,14 @@ export class MissingIdColumn extends Error {
 /** By alias. */
 export function viewColumns(schema: Schema, query: string): Map<string, ViewColumn> {
   const { columns, tables } = parseViewQuery(query);
-  if (columns.some(({ original }) => original === "*" || original.endsWith(".*"))) {
+  if (columns.some(({ alias }) => alias === "*")) {
     throw new Error(
       "wildcard columns (*) are not supported - manually type the collection field names you want the view query to have",
     );
   }
   const sources = new Map<string, Collection>();
   for (const { original, alias } of tables) {
+    if (alias.includes("(")) continue;
     const collection = schema.collections.find((one) => one.name === original);
     if (collection !== undefined) sources.set(alias, collection);
   }
@@ -76,18 +76,7 @@ function resolve(
 ): ViewColumn {
   const plain = (field: Field): ViewColumn => ({ field, collection: undefined, original: undefined });
   const { alias, original } = column;
-  if (alias === "id") {
-    return plain(
-      readField({
-        type: "text",
-        name: "id",
-        system: true,
-        required: true,
-        primaryKey: true,
-        pattern: DEFAULT_ID_PATTERN,
-      }),
-    );
-  }
+  if (alias === "id") return plain(defaultField(alias));
   const aggregate = /^(count|total)\(/i.exec(original)?.[1]?.toLowerCase();
   if (aggregate !== undefined) {
     return plain(readField({ type: "number", name: alias, onlyInt: aggregate === "count" }));
@@ -100,10 +89,10 @@ function resolve(
   }
   const parts = original.split(".");
   const collection = sources.get(parts.length === 2 ? (parts[0] ?? "") : (main ?? ""));
-  if (collection === undefined) return plain(jsonField(alias));
+  if (collection === undefined) return plain(defaultField(alias));
   const name = parts.length === 2 ? (parts[1] ?? "") : (parts[0] ?? "");
   const source = collection.fields.find((field) => field.name.toLowerCase() === name.toLowerCase());
-  if (source === undefined) return { field: jsonField(alias), collection, original: undefined };
+  if (source === undefined) return { field: defaultField(alias), collection, original: undefined };
   if (name.toLowerCase() === "id") {
     const relation = readField({ type: "relation", name: alias, maxSelect: 1, collectionId: collection.id });
     return { field: relation, collection, original: undefined };
@@ -112,8 +101,11 @@ function resolve(
   return { field: clone, collection, original: source };
 }
 
-function jsonField(name: string): Field {
-  return readField({ type: "json", name, maxSize: 1 });
+/** Of a column that is no field's. */
+function defaultField(name: string): Field {
+  if (name !== "id") return readField({ type: "json", name, maxSize: 1 });
+  const id = { type: "text", name, system: true, required: true, primaryKey: true };
+  return readField({ ...id, pattern: DEFAULT_ID_PATTERN });
 }
 
 /** Columns as SQLite sees them: the query is made a view for a moment. @throws what SQLite says of the query */
@@ -137,7 +129,7 @@ function tableColumns(tx: WriteTransaction, name: string): ColumnInfo[] {
 /** The query is wrapped, which also keeps a second statement from running. @throws what SQLite says */
 export function createView(tx: WriteTransaction, name: string, query: string): void {
   tx.exec(`DROP VIEW IF EXISTS ${quoteName(name)}`);
-  tx.exec(`CREATE VIEW ${quoteName(name)} AS SELECT * FROM (${singleStatement(query)})`);
+  tx.exec(oneStatement(`CREATE VIEW ${quoteName(name)} AS SELECT * FROM (${singleStatement(query)})`));
   // Missing tables and columns show only when the view is read; it is only compiled, since running it may take any time.
   explain(tx, `SELECT * FROM ${quoteName(name)}`);
 }

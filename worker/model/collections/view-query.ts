@@ -1,5 +1,5 @@
 /** What a view's SELECT names: its columns and the tables that they may come from. Loose on purpose: SQLite itself judges the SQL. */
-import { splitTopLevel, stripComments } from "./sql-text.ts";
+import { splitTopLevel } from "./sql-text.ts";
 
 export interface Identifier {
   /** The expression, quotes around plain names removed. */
@@ -13,80 +13,62 @@ export interface ViewQuery {
   tables: Identifier[];
 }
 
-const JOIN = /^(?:full|left|right|cross|inner|outer|natural|join)$/;
-const CONDITION = /^(?:on|using)$/;
-const TAIL = /^(?:where|group|having|order|limit|window)$/;
-/** The first SELECT of a compound names its columns. */
-const COMPOUND = /^(?:union|except|intersect)$/;
+const COMMENT = /\/\*[\s\S]*?\*\/|--[^\n]+/g;
+const JOIN = new RegExp(
+  String.raw`[\t\n\f\r ]+(?:(?:full|left|right)[\t\n\f\r ]+outer[\t\n\f\r ]+join|(?:full|cross|inner|outer|left|right)[\t\n\f\r ]+join|join)[\t\n\f\r ]`,
+  "gi",
+);
+const TAIL = /[\t\n\f\r ]+(?:where|group[\t\n\f\r ]+by|having|order|limit|with)[\t\n\f\r ]/gi;
+/** Stand for what the two patterns above find, wherever it is. */
+const JOIN_WORD = "__pb_join__";
+const TAIL_WORD = "__pb_discard__";
 
-/** @throws Error for a column with blanks outside of parentheses and quotes, as PocketBase does */
+/**
+ * As loose as PocketBase's parser, and no looser: what that one refuses (a column with blanks outside of parentheses, UNION,
+ * USING) its clients know as refused.
+ * @throws Error for what cannot be a column or a table
+ */
 export function parseViewQuery(query: string): ViewQuery {
-  const words = splitTopLevel(separateCommas(unwrap(stripComments(trimQuery(query)))), " \n\t\r");
-  const parts = { select: [] as string[], from: [] as string[] };
-  let target: string[] | undefined;
-  for (const word of words) {
-    const lower = word.toLowerCase();
-    if (lower === "select") target = begin(parts.select);
-    else if (lower === "from") target = begin(parts.from);
-    else if (COMPOUND.test(lower)) break;
-    else if (target === undefined) continue;
-    else if (TAIL.test(lower)) target = undefined;
-    else if (target === parts.from && JOIN.test(lower)) target = begin(parts.from);
-    else if (target === parts.from && CONDITION.test(lower)) target.push(SKIP);
-    else if (target === parts.from || !/^(?:distinct|all)$/.test(lower)) target.push(word);
+  const text = trimQuery(query)
+    .replaceAll(COMMENT, " ")
+    .replaceAll(JOIN, ` ${JOIN_WORD} `)
+    .replaceAll(TAIL, ` ${TAIL_WORD} `);
+  const parts = { select: "", from: "", join: "" };
+  let part: keyof typeof parts | undefined;
+  let skip = false;
+  for (const token of splitTopLevel(text, ", \n\t", true)) {
+    const word = token.trim().toLowerCase();
+    if (word === "distinct") continue;
+    if (word === TAIL_WORD) skip = true;
+    else if (word === "select" || word === "from" || word === JOIN_WORD) {
+      skip = false;
+      if (part === "join" && word === JOIN_WORD) parts.join += ",";
+      part = word === JOIN_WORD ? "join" : word;
+    } else {
+      if (part === "join" && word === "on") skip = true;
+      if (!skip && part !== undefined) parts[part] += ` ${token}`;
+    }
   }
-  return { columns: identifiers(parts.select), tables: identifiers(parts.from) };
+  return {
+    columns: identifiers(parts.select),
+    tables: [...identifiers(parts.from), ...identifiers(parts.join)],
+  };
 }
 
-/** A query may stand in parentheses as a whole: a UNION must. */
-function unwrap(query: string): string {
-  const trimmed = trimQuery(query);
-  const isWrapped =
-    trimmed.startsWith("(") && trimmed.endsWith(")") && splitTopLevel(trimmed, " \n\t\r)").length === 1;
-  return isWrapped ? unwrap(trimmed.slice(1, -1)) : trimmed;
-}
-
-/** `SELECT a,b` and `SELECT a , b` read alike: a comma is a word of its own. */
-function separateCommas(text: string): string {
-  return splitTopLevel(text, ",").join(" , ");
-}
-
-function begin(list: string[]): string[] {
-  if (list.length > 0) list.push(",");
-  return list;
-}
-
-/** Stands for a join's condition: words after it are dropped up to the next comma. */
-const SKIP = "\0";
-
-function identifiers(words: readonly string[]): Identifier[] {
-  const found: Identifier[] = [];
-  let current: string[] = [];
-  let inCondition = false;
-  for (const word of [...words, ","]) {
-    if (word === ",") {
-      if (current.length > 0) found.push(identifier(current));
-      current = [];
-      inCondition = false;
-    } else if (word === SKIP) inCondition = true;
-    else if (!inCondition) current.push(word);
-  }
-  return found;
+function identifiers(list: string): Identifier[] {
+  return splitTopLevel(list, ",").map((item) => identifier(splitTopLevel(item, " \n\t")));
 }
 
 function identifier(parts: readonly string[]): Identifier {
   const [first = "", second = "", third = ""] = parts;
-  if (parts.length === 1) {
-    const original = unquoteName(first);
-    return { original, alias: unquoteName(first.split(".").at(-1) ?? "", "'") };
+  if (parts.length === 0 || parts.length > 3) {
+    throw new Error(`invalid identifier parts [${parts.join(" ")}]`);
   }
-  if (parts.length === 2) return { original: unquoteName(first), alias: unquoteName(second, "'") };
-  if (parts.length === 3) {
-    if (second.toLowerCase() !== "as")
-      throw new Error(`invalid identifier part - expected "as", got ${second}`);
-    return { original: unquoteName(first), alias: unquoteName(third, "'") };
+  if (parts.length === 3 && second.toLowerCase() !== "as") {
+    throw new Error(`invalid identifier part - expected "as", got ${second}`);
   }
-  throw new Error(`invalid identifier parts [${parts.join(" ")}]`);
+  const alias = parts.length === 1 ? (first.split(".").at(-1) ?? "") : parts.length === 2 ? second : third;
+  return { original: unquoteName(first), alias: unquoteName(alias, "'") };
 }
 
 function unquoteName(raw: string, extra = ""): string {
@@ -102,12 +84,9 @@ function unquoteName(raw: string, extra = ""): string {
     .join(".");
 }
 
-/** Without blanks and semicolons around it. */
+/** Without blanks around it, and semicolons. */
 export function trimQuery(query: string): string {
-  return query
-    .trim()
-    .replace(/^;+|;+$/g, "")
-    .trim();
+  return query.trim().replace(/^;+|;+$/g, "");
 }
 
 /** @throws Error when the text holds more than one statement */

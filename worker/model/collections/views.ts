@@ -6,7 +6,8 @@ import { withCollection } from "./schema.ts";
 import { quoteName } from "./sql-text.ts";
 import type { SchemaState } from "./state.ts";
 import { updateCollectionRow } from "./stored.ts";
-import { createView, viewFields, withTextId } from "./view-fields.ts";
+import { normalised } from "./dry-run.ts";
+import { createView, viewFields } from "./view-fields.ts";
 
 export const viewQueryOf = (collection: Collection): string => {
   const query = collection.options["viewQuery"];
@@ -23,7 +24,7 @@ export function saveView(
   const query = viewQueryOf(collection);
   collection.fields = viewFields(tx, state.in(tx), query);
   if (oldName !== undefined) tx.exec(`DROP VIEW IF EXISTS ${quoteName(oldName)}`);
-  createView(tx, collection.name, withTextId(tx, query));
+  createView(tx, collection.name, normalised(tx, query));
 }
 
 /** Views whose fields are no longer what their query gives are saved again. @throws when one no longer works */

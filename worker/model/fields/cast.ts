@@ -16,6 +16,7 @@ export function toText(raw: unknown): string {
 }
 
 const NUMBER = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$/;
+const HEXADECIMAL = /^([+-]?)0x([\da-f]+)p([+-]?\d+)$/i;
 
 export function toNumber(raw: unknown): number {
   switch (typeof raw) {
@@ -27,6 +28,12 @@ export function toNumber(raw: unknown): number {
       return Number(raw);
     case "string": {
       if (NUMBER.test(raw)) return finiteOrZero(Number(raw));
+      if (/\d_\d/.test(raw)) return toNumber(raw.replaceAll(/(?<=\d)_(?=\d)/g, ""));
+      const hexadecimal = HEXADECIMAL.exec(raw);
+      if (hexadecimal !== null) {
+        const [, sign = "", digits = "", exponent = ""] = hexadecimal;
+        return finiteOrZero(Number.parseInt(sign + digits, 16) * 2 ** Number(exponent));
+      }
       if (/^[+-]?inf(?:inity)?$/i.test(raw)) return raw.startsWith("-") ? -Infinity : Infinity;
       return /^nan$/i.test(raw) ? Number.NaN : 0;
     }
@@ -87,16 +94,17 @@ function unique(items: readonly unknown[]): string[] {
   return [...seen];
 }
 
-/** Never in exponent form, as Go prints a float in decimal. */
+/** Go's shortest decimal, never in exponent form. */
 function numberText(value: number): string {
-  const text = String(value);
-  const [mantissa = "", exponent] = text.split("e");
-  if (exponent === undefined) return text;
-  if (Number.isInteger(value)) return BigInt(value).toString();
-  const digits = mantissa.replace(/[-.]/g, "");
-  const point = mantissa.replace("-", "").indexOf(".");
-  const zeros = -Number(exponent) - (point < 0 ? digits.length : point);
-  return `${value < 0 ? "-" : ""}0.${"0".repeat(Math.max(0, zeros))}${digits}`;
+  const text = Object.is(value, -0) ? "-0" : String(value);
+  const scientific = /^(-?)(\d)(?:\.(\d+))?e([+-]\d+)$/.exec(text);
+  if (scientific === null) return text;
+  const [, sign = "", whole = "", fraction = "", exponent = "0"] = scientific;
+  const shift = Number(exponent);
+  const digits = whole + fraction;
+  return shift < 0
+    ? `${sign}0.${"0".repeat(-shift - 1)}${digits}`
+    : `${sign}${digits.padEnd(shift + 1, "0")}`;
 }
 
 /** Code points: how PocketBase counts the characters of a text. */

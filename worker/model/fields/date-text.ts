@@ -4,7 +4,7 @@ const CANONICAL = /^\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}\.\d{3}Z$/;
 /** Go's zero time, which PocketBase takes for no date. */
 const ZERO_TIME = "0001-01-01 00:00:00.000Z";
 const ISO =
-  /^(\d{4})-(\d{2})-(\d{2})(?:[T ](\d{2}):(\d{2}):(\d{2})(?:[.,](\d+))? ?(Z|[+-]\d{2}:?\d{2}(?: [A-Z]{3,5})?)?)?$/;
+  /^(\d{4})-(\d{2})-(\d{2})(?:[T ](\d{1,2}):(\d{2}):(\d{2})(?:[.,](\d+))?(Z| ?[+-]\d{2}:?\d{2}(?: [A-Z]{3,5})?)?)?$/;
 
 export function nowText(): string {
   return dateText(new Date());
@@ -48,16 +48,53 @@ export function parseDateText(raw: unknown): string {
 
 function offsetMs(zone: string | undefined): number {
   if (zone === undefined || zone === "Z") return 0;
+  return offsetOf(zone.trim());
+}
+
+function offsetOf(zone: string): number {
   const [hours, minutes] = [Number(zone.slice(1, 3)), Number(zone.slice(3).replace(":", "").slice(0, 2))];
   return (zone.startsWith("-") ? -1 : 1) * (hours * 60 + minutes) * 60_000;
 }
 
-/** `02 Jan 2006` and the mail and log forms (`Mon, 02 Jan 2006 15:04:05 GMT`). */
+const DAY = "(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)";
+const LONG_DAY = "(?:Monday|Tuesday|Wednesday|Thursday|Friday|Saturday|Sunday)";
+const MONTH = "(?<month>Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)";
+const CLOCK = "(?<hour>\\d{1,2}):(?<minute>\\d{2}):(?<second>\\d{2})(?:[.,](?<fraction>\\d+))?";
+const OFFSET = "(?<offset>[+-]\\d{4})";
+/** A name of a zone says nothing in Go, but where it is the server's own. */
+const ZONE = "(?:[A-Z]{3,4}|[A-Z]{4}T)";
+
+/** RFC 1123, 822 and 850, C's `asctime` with and without a zone, Ruby's, a day alone, a time of day, and a stamp of a log. */
+const NAMED = [
+  `${DAY}, (?<day>\\d{2}) ${MONTH} (?<year>\\d{4}) ${CLOCK} (?:${OFFSET}|${ZONE})`,
+  `(?<day>\\d{2}) ${MONTH} (?<year>\\d{2}) (?<hour>\\d{1,2}):(?<minute>\\d{2}) (?:${OFFSET}|${ZONE})`,
+  `${LONG_DAY}, (?<day>\\d{2})-${MONTH}-(?<year>\\d{2}) ${CLOCK} ${ZONE}`,
+  `${DAY} ${MONTH}  ?(?<day>\\d{1,2}) ${CLOCK} (?:${ZONE} |${OFFSET} )?(?<year>\\d{4})`,
+  `(?<day>\\d{2}) ${MONTH} (?<year>\\d{4})`,
+  `(?<hour>\\d{1,2}):(?<minute>\\d{2})(?<half>AM|PM)`,
+  `${MONTH}  ?(?<day>\\d{1,2}) ${CLOCK}`,
+].map((form) => new RegExp(`^${form}$`, "i"));
+
+const MONTHS = "janfebmaraprmayjunjulaugsepoctnovdec";
+
+/** The forms with names in them; without a year it is year 0. */
 function namedMonth(raw: string): string {
-  if (!/^(?:[A-Z][a-z]{2,8},? )?(?:\d{1,2}[ -][A-Z][a-z]{2}[ -]\d{2,4}|[A-Z][a-z]{2} +\d{1,2} )/.test(raw))
-    return "";
-  const zoned = /(?:[A-Z]{3,4}|[+-]\d{4})(?: \d{4})?$/.test(raw) ? raw : `${raw} UTC`;
-  return canonical(new Date(zoned));
+  const found = NAMED.map((form) => form.exec(raw)?.groups).find((groups) => groups !== undefined);
+  if (found === undefined) return "";
+  const part = (name: string): number => Number(found[name] ?? 0);
+  const month = MONTHS.indexOf((found["month"] ?? "jan").toLowerCase()) / 3;
+  const short = found["year"]?.length === 2 ? (part("year") >= 69 ? 1900 : 2000) : 0;
+  const day = found["day"] === undefined ? 1 : part("day");
+  let hour = part("hour");
+  if (found["half"] !== undefined) {
+    if (hour > 12 || found["half"] !== found["half"].toUpperCase()) return "";
+    hour = (hour % 12) + (found["half"] === "PM" ? 12 : 0);
+  }
+  const date = new Date(0);
+  date.setUTCFullYear(short + part("year"), month, day);
+  if (date.getUTCDate() !== day || hour > 23 || part("minute") > 59 || part("second") > 59) return "";
+  date.setUTCHours(hour, part("minute"), part("second"), Number(`${found["fraction"] ?? ""}000`.slice(0, 3)));
+  return canonical(new Date(date.getTime() - offsetMs(found["offset"])));
 }
 
 function canonical(date: Date): string {

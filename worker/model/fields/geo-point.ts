@@ -38,9 +38,14 @@ function toPoint(raw: unknown): GeoPoint {
     }
   }
   if (!isPlainObject(value)) return { lon: 0, lat: 0 };
-  return { lon: coordinate(value["lon"]), lat: coordinate(value["lat"]) };
+  return { lon: coordinate(value, "lon"), lat: coordinate(value, "lat") };
 }
 
-function coordinate(value: unknown): number {
+/** Without regard to case, as Go reads JSON. */
+function coordinate(point: Readonly<Record<string, unknown>>, name: string): number {
+  const key = Object.hasOwn(point, name)
+    ? name
+    : Object.keys(point).findLast((key) => key.toLowerCase() === name);
+  const value = key === undefined ? undefined : point[key];
   return typeof value === "number" ? value : 0;
 }

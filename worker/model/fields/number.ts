@@ -22,15 +22,17 @@ export const numberField: FieldType = {
       return fieldError("validation_not_a_number", "The submitted number is not properly formatted.");
     }
     if (number === 0) return flag(field, "required") ? cannotBeBlank : undefined;
-    if (flag(field, "onlyInt") && !Number.isInteger(number)) {
+    if (flag(field, "onlyInt") && (!Number.isInteger(number) || Math.abs(number) > 2 ** 63)) {
       return fieldError("validation_only_int_constraint", "Decimal numbers are not allowed.");
     }
     const [min, max] = [bound(field, "min"), bound(field, "max")];
     if (min !== null && number < min) {
-      return fieldError("validation_min_number_constraint", `Must be larger than ${min.toFixed(6)}.`);
+      return fieldError("validation_min_number_constraint", "Must be greater or equal than {{.min}}.", {
+        min,
+      });
     }
     if (max !== null && number > max) {
-      return fieldError("validation_max_number_constraint", `Must be less than ${max.toFixed(6)}.`);
+      return fieldError("validation_max_number_constraint", "Must be less or equal than {{.max}}.", { max });
     }
     return undefined;
   },

@@ -1,3 +1,4 @@
+import { fromPlainText } from "./json-text.ts";
 import { expect, test } from "bun:test";
 import type { Collection, Field } from "../../../shared/schema/collection.ts";
 import { newCollection } from "../collections/defaults.ts";
@@ -57,9 +58,10 @@ test.each<[string, Record<string, unknown>, unknown, string | undefined, string?
     "The submitted number is not properly formatted.",
   ],
   ["number", { onlyInt: true }, 1.5, "validation_only_int_constraint", "Decimal numbers are not allowed."],
-  ["number", { min: 2 }, 1, "validation_min_number_constraint", "Must be larger than 2.000000."],
-  ["number", { max: 2.5 }, 3, "validation_max_number_constraint", "Must be less than 2.500000."],
+  ["number", { min: 2 }, 1, "validation_min_number_constraint", "Must be greater or equal than 2."],
+  ["number", { max: 2.5 }, 3, "validation_max_number_constraint", "Must be less or equal than 2.5."],
   ["number", { min: 2 }, 0, undefined],
+  ["number", { onlyInt: true, max: 10 }, 1e21, "validation_only_int_constraint"],
   ["bool", { required: true }, false, "validation_required"],
   ["email", {}, "nobody", "validation_is_email", "Must be a valid email address."],
   ["email", {}, "a@example.com", undefined],
@@ -71,6 +73,10 @@ test.each<[string, Record<string, unknown>, unknown, string | undefined, string?
     "Email domain is not allowed.",
   ],
   ["email", { exceptDomains: ["example.com"] }, "a@example.com", "validation_email_domain_not_allowed"],
+  ["url", {}, "http://a.b/%zz", "validation_invalid_url"],
+  ["url", {}, "http://a.b/?a=%zz", undefined],
+  ["select", { values: ["a"] }, "b. ", "validation_invalid_value", "Invalid value b."],
+  ["json", {}, fromPlainText("a\u0007"), "validation_invalid_json", "Must be a valid json value."],
   ["url", {}, "not a url", "validation_invalid_url", "Must be a valid url."],
   ["url", {}, "https://example.copm", undefined],
   ["url", {}, "http://localhost:8090/a?b#c", undefined],

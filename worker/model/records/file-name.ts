@@ -3,6 +3,8 @@ import { randomText } from "../../../shared/ids.ts";
 import { ID_ALPHABET } from "../fields/random-pattern.ts";
 import type { UploadedFile } from "../contract.ts";
 
+/** Characters at the end of an upload's name that are looked at. */
+const NAME_MAX = 300;
 const BASE_MAX = 100;
 const EXTENSION_MAX = 20;
 
@@ -28,11 +30,13 @@ const EXTENSIONS: Readonly<Record<string, string>> = {
 
 /** `<snake case base>_<10 random><extension>`; a double extension such as `.tar.gz` is kept. */
 export function storedFileName(file: Pick<UploadedFile, "name" | "mime">): string {
-  const original = extensionOf(file.name);
-  let extension = original.replace(/[^\w.*\-+=#]+/g, "");
-  if (extension === "") extension = EXTENSIONS[file.mime.split(";")[0]?.trim() ?? ""] ?? "";
-  if (extension.length > EXTENSION_MAX) extension = `.${extension.slice(-EXTENSION_MAX)}`;
-  let base = snakeCase(file.name.slice(0, file.name.length - original.length));
+  const name = file.name.replace(/\/+$/, "").replace(/^.*\//s, "").slice(-NAME_MAX);
+  const original = extensionOf(name);
+  let extension = withoutDots(original.replace(/[^\w.*\-+=#]+/g, ""));
+  if (extension !== "") extension = `.${extension}`;
+  else extension = EXTENSIONS[file.mime.split(";")[0]?.trim() ?? ""] ?? "";
+  if (extension.length > EXTENSION_MAX) extension = `.${withoutDots(extension.slice(-EXTENSION_MAX))}`;
+  let base = snakeCase(withoutDots(name.slice(0, name.length - original.length)));
   if (base.length < 3) base += randomText(10, ID_ALPHABET);
   return `${base.slice(0, BASE_MAX)}_${randomText(10, ID_ALPHABET)}${extension}`;
 }
@@ -40,8 +44,12 @@ export function storedFileName(file: Pick<UploadedFile, "name" | "mime">): strin
 function extensionOf(name: string): string {
   const last = name.lastIndexOf(".");
   if (last < 0) return "";
-  const double = /\.[a-zA-Z][a-zA-Z0-9]{1,6}$/.exec(name.slice(0, last));
-  return double !== null && double.index > 0 ? name.slice(double.index) : name.slice(last);
+  const double = name.slice(0, last).lastIndexOf(".");
+  return name.slice(double < 0 ? last : double);
+}
+
+function withoutDots(text: string): string {
+  return text.replace(/^\.+|\.+$/g, "");
 }
 
 function snakeCase(text: string): string {

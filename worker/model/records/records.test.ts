@@ -227,6 +227,23 @@ test("uploads get stored names; names that nobody uploaded are refused", async (
   expect(added.values["files"]).toEqual([second, expect.stringMatching(/^new_\w{10}\.md$/)]);
 });
 
+test("deleting: a row that was read before a cascade is saved as it was read", async () => {
+  createCollection({ name: "roots", fields: [textField("t")] });
+  createCollection({ name: "kids", fields: [textField("t")] });
+  const [roots, kids] = [named("roots").id, named("kids").id];
+  const fields = [
+    { type: "relation", name: "root", collectionId: roots, maxSelect: 3, cascadeDelete: true },
+    { type: "relation", name: "kid", collectionId: kids },
+  ];
+  updateCollection("kids", { fields });
+  const [r1, r2] = [await save("roots", {}), await save("roots", {})];
+  const goes = await save("kids", { root: [r1.id] });
+  const stays = await save("kids", { root: [r1.id, r2.id], kid: goes.id });
+  inTx((tx) => model().remove(tx, r1));
+  expect(find("kids", goes.id)).toBeUndefined();
+  expect(find("kids", stays.id)?.values).toMatchObject({ root: [r2.id], kid: goes.id });
+});
+
 test("truncateCollection empties a collection with its cascades", async () => {
   createCollection({ name: "posts", fields: [textField("a")] });
   for (let i = 0; i < 3; i++) await save("posts", { a: String(i) });

@@ -8,6 +8,7 @@ import { quoteName } from "../collections/sql-text.ts";
 import { ValidationFailure, type RecordData } from "../contract.ts";
 import { toTexts } from "../fields/cast.ts";
 import { flag } from "../fields/field-type.ts";
+import { weighTriggers } from "../../statements/trigger-weight.ts";
 import { planOf } from "./plan.ts";
 import { removeReferences } from "./references.ts";
 import { fromRow } from "./row.ts";
@@ -29,7 +30,9 @@ export function removeRecord(writer: RecordWriter, record: RecordData): void {
   const { collection } = record;
   if (collection.type === "view") throw new Error("Cannot delete record: it belongs to a view");
   if (collection.name === SUPERUSERS) keepOneSuperuser(writer);
-  const { changes } = tx.run(`DELETE FROM ${quoteName(collection.name)} WHERE id = ?`, [record.id]);
+  const sql = `DELETE FROM ${quoteName(collection.name)} WHERE id = ?`;
+  weighTriggers(tx, writer.schema, collection.name, sql);
+  const { changes } = tx.run(sql, [record.id]);
   if (changes === 0) return;
   tell({ action: "delete", collection, record, before: record });
   if (collection.type === "auth") {
@@ -61,29 +64,47 @@ function referencesOf(schema: Schema, target: Collection): readonly Reference[] 
 
 /** Takes the id out of every record that has it, in batches; each pass shrinks what is left. */
 function release(writer: RecordWriter, gone: RecordData, { collection, field }: Reference): void {
-  const column = quoteName(field.name);
+  // With its table: a field may be called `root`, `parent` or another name of a column of json_each.
+  const column = `${quoteName(collection.name)}.${quoteName(field.name)}`;
   const where = isMultiple(field)
     ? `EXISTS (SELECT 1 FROM json_each(CASE WHEN json_valid(${column}) THEN ${column} ELSE json_array(${column}) END) AS je WHERE je.value = ?)`
     : `${column} = ?`;
   const sql = `${planOf(collection).select} WHERE ${where} LIMIT ${limits.cascadeBatch}`;
   for (;;) {
     const rows = writer.tx.all(sql, [gone.id]);
-    for (const row of rows) releaseOne(writer, gone, fromRow(collection, row), field);
+    let isStale = false;
+    for (const row of rows) {
+      const released = releaseOne(writer, gone, fromRow(collection, row), field, isStale);
+      if (released === "removed") isStale = true;
+    }
     if (rows.length < limits.cascadeBatch) return;
   }
 }
 
-function releaseOne(writer: RecordWriter, gone: RecordData, referrer: RecordData, field: Field): void {
+/** @param isStale - what went before may have changed the stored row since it was read */
+function releaseOne(
+  writer: RecordWriter,
+  gone: RecordData,
+  referrer: RecordData,
+  field: Field,
+  isStale: boolean,
+): "removed" | "kept" {
   const left = toTexts(referrer.values[field.name]).filter((id) => id !== gone.id);
   if (left.length === 0 && flag(field, "cascadeDelete")) {
     removeRecord(writer, referrer);
-    return;
+    return "removed";
   }
   // Without field errors: the client is told by the request's own message.
   if (left.length === 0 && flag(field, "required")) throw new ValidationFailure({});
   // Not validated: another relation of the referrer may point to what this very change has deleted.
-  writeRecord(writer, referrer.collection, referrer, {
-    ...referrer.values,
-    [field.name]: isMultiple(field) ? left : (left.at(-1) ?? ""),
-  });
+  const values = { ...referrer.values, [field.name]: isMultiple(field) ? left : (left.at(-1) ?? "") };
+  const stored = isStale ? storedNow(writer, referrer) : referrer;
+  // PocketBase saves the whole row as it had read it: what a cascade has just taken out of it is in it again.
+  if (stored !== undefined) writeRecord(writer, referrer.collection, stored, values);
+  return "kept";
+}
+
+function storedNow({ tx }: RecordWriter, { collection, id }: RecordData): RecordData | undefined {
+  const row = tx.get(`${planOf(collection).select} WHERE id = ?`, [id]);
+  return row === undefined ? undefined : fromRow(collection, row);
 }

@@ -1,4 +1,5 @@
 import type { RecordData } from "../contract.ts";
+import { exactly } from "../fields/json-text.ts";
 import { planOf } from "./plan.ts";
 
 export interface Visibility {
@@ -29,7 +30,9 @@ export function recordToJson(
     }
     if (planned.field.hidden && !visibility.hidden) continue;
     if (hidesEmail && key === "email") continue;
-    json[key] = planned.type.type === "password" ? "" : values[key];
+    const value = values[key];
+    // JavaScript's JSON drops the sign of this zero.
+    json[key] = planned.type.type === "password" ? "" : Object.is(value, -0) ? exactly(-0, "-0") : value;
   }
   return json;
 }

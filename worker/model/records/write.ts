@@ -14,6 +14,7 @@ import {
 import { fieldError } from "../field-error.ts";
 import { nowText } from "../fields/date-text.ts";
 import { flag } from "../fields/field-type.ts";
+import { weighTriggers } from "../../statements/trigger-weight.ts";
 import { planOf } from "./plan.ts";
 
 /** The transaction as record code sees it: the schema in it, and how a change is told. */
@@ -25,7 +26,7 @@ export interface RecordWriter {
 
 /** Stores values without validating them; dates are set, listeners told. */
 export function writeRecord(
-  { tx, tell }: RecordWriter,
+  { tx, schema, tell }: RecordWriter,
   collection: Collection,
   before: RecordData | undefined,
   given: Readonly<RecordValues>,
@@ -34,8 +35,8 @@ export function writeRecord(
   setDates(collection, before === undefined, values);
   const id = before?.id ?? String(values["id"]);
   try {
-    if (before === undefined) insert(tx, collection, values);
-    else update(tx, before, values);
+    if (before === undefined) insert(tx, schema, collection, values);
+    else update(tx, schema, before, values);
   } catch (error) {
     throw uniqueErrors(error, collection) ?? error;
   }
@@ -54,8 +55,9 @@ function setDates(collection: Collection, isNew: boolean, values: RecordValues):
   }
 }
 
-function insert(tx: WriteTransaction, collection: Collection, values: RecordValues): void {
+function insert(tx: WriteTransaction, schema: Schema, collection: Collection, values: RecordValues): void {
   const plan = planOf(collection);
+  weighTriggers(tx, schema, collection.name, plan.insert);
   tx.run(
     plan.insert,
     plan.fields.map(({ field, name, type }) => type.toColumn(field, values[name])),
@@ -63,7 +65,7 @@ function insert(tx: WriteTransaction, collection: Collection, values: RecordValu
 }
 
 /** Only what has changed, so that two writers of different fields do not undo each other. */
-function update(tx: WriteTransaction, before: RecordData, values: RecordValues): void {
+function update(tx: WriteTransaction, schema: Schema, before: RecordData, values: RecordValues): void {
   const { collection } = before;
   const columns: string[] = [];
   const params: SqlValue[] = [];
@@ -75,10 +77,9 @@ function update(tx: WriteTransaction, before: RecordData, values: RecordValues):
     params.push(column);
   }
   if (columns.length === 0) return;
-  const { changes } = tx.run(`UPDATE ${quoteName(collection.name)} SET ${columns.join(", ")} WHERE id = ?`, [
-    ...params,
-    before.id,
-  ]);
+  const sql = `UPDATE ${quoteName(collection.name)} SET ${columns.join(", ")} WHERE id = ?`;
+  weighTriggers(tx, schema, collection.name, sql);
+  const { changes } = tx.run(sql, [...params, before.id]);
   if (changes === 0) throw new UserError("not_found", "The requested resource wasn't found.");
 }
 

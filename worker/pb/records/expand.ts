@@ -68,7 +68,8 @@ function resolveStep(
   name: string,
   nodes: readonly ExpandNode[],
 ): Step | undefined {
-  const back = /^(\w+)_via_(\w+)$/.exec(name);
+  // The second is how PocketBase wrote it first.
+  const back = /^(\w+)_via_(\w+)$/.exec(name) ?? /^(\w+)\((\w+)\)$/.exec(name);
   if (back !== null) return resolveBackRelation(scope, from, back[1] ?? "", back[2] ?? "", nodes);
   const field = from.fields.find((field) => field.name === name && field.type === "relation");
   const target = field === undefined ? undefined : scope.model.schema.find(String(field["collectionId"]));

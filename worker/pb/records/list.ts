@@ -24,12 +24,12 @@ export interface RecordPage {
 export function listRecords(
   scope: RecordScope,
   collection: Collection,
-  { query, parameters }: Pick<PbContext, "query" | "parameters">,
+  { parameters }: Pick<PbContext, "parameters">,
   asJson?: JsonRows,
 ): RecordPage {
   const skipTotal = parseBool(parameters["skipTotal"]);
   const statements = buildList(clientQuery(scope, collection), {
-    filter: parameters["filter"] === undefined ? "" : joinFilters(query.getAll("filter")),
+    filter: parameters["filter"] ?? "",
     sort: parameters["sort"] ?? "",
     page: parseInteger(parameters["page"]),
     perPage: parseInteger(parameters["perPage"]),
@@ -51,19 +51,18 @@ export function listRecords(
   };
 }
 
-function joinFilters(filters: readonly string[]): string {
-  const given = filters.filter((filter) => filter !== "");
-  return given.length <= 1 ? (given[0] ?? "") : given.map((filter) => `(${filter}\n)`).join(" && ");
-}
-
-function parseInteger(text: string | undefined): number | undefined {
+/** As Go's `strconv.Atoi`. */
+/** @throws ApiError 400 */
+export function parseInteger(text: string | undefined): number | undefined {
   if (text === undefined || text === "") return undefined;
-  if (!/^[+-]?\d{1,15}$/.test(text)) throw badRequest();
-  return Number(text);
+  if (!/^[+-]?\d+$/.test(text)) throw badRequest();
+  const value = BigInt(text.replace("+", ""));
+  if (value !== BigInt.asIntN(64, value)) throw badRequest();
+  return Number(value);
 }
 
-/** As Go's `strconv.ParseBool`. */
-function parseBool(text: string | undefined): boolean {
+/** As Go's `strconv.ParseBool`. @throws ApiError 400 */
+export function parseBool(text: string | undefined): boolean {
   if (text === undefined || text === "") return false;
   if (["1", "t", "T", "TRUE", "true", "True"].includes(text)) return true;
   if (["0", "f", "F", "FALSE", "false", "False"].includes(text)) return false;

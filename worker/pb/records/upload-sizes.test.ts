@@ -5,8 +5,8 @@ import { SUPERUSER, type TestApi, startTestApi } from "../../app-testing.ts";
 import { bootstrap } from "../../model/bootstrap.ts";
 import { usageOf } from "../../platform/usage.ts";
 import { SQL_FUNCTIONS } from "../../query/functions.ts";
-import type { Connection } from "../../sqlite/connection.ts";
-import { uploadBytesOf } from "./upload-sizes.ts";
+import { copyDatabase } from "../../tenant/copy.ts";
+import { namedUploadsCounted, uploadBytesOf } from "./upload-sizes.ts";
 
 const MIB = 1024 * 1024;
 let api: TestApi;
@@ -115,13 +115,28 @@ test("SQL stays within it, too", async () => {
   expect((await root.collection("docs").getList(1, 1)).totalItems).toBe(0);
 });
 
+test("what raw SQL deleted counts until maintenance asks for it", async () => {
+  const { id } = await add(500_000);
+  await add(300_000);
+  await root.send("/api/sql", { method: "POST", body: { query: `DELETE FROM docs WHERE id = '${id}'` } });
+  expect(await uploadBytesOf(api.tenant)).toBe(800_000);
+  const { objects } = await api.tenant.objects.list({ prefix: storagePrefix(api.tenant.id), limit: 100 });
+  const named = namedUploadsCounted(
+    api.tenant,
+    objects.map(({ key }) => key),
+  );
+  expect(named.size).toBe(1);
+  // Not while the request that asks is served.
+  await api.tenant.data.write(api.tenant.observe(), () => undefined);
+  expect(await uploadBytesOf(api.tenant)).toBe(300_000);
+});
+
 test("whole databases beyond it replace nothing", async () => {
   await root.collection("docs").create({ text: "x".repeat(900_000) });
-  const path = `${api.world.directory}/large.db`;
-  await Bun.write(
-    path,
-    api.tenant.data.read(api.tenant.observe(), (db) => (db as Connection).image()),
-  );
+  const { tenant, world } = api;
+  const { signal } = new AbortController();
+  const path = await copyDatabase(tenant, tenant.observe(), tenant.data.name, world.directory, { signal });
+  if (path === undefined) throw new Error("expected a database");
   const before = (await root.collection("docs").getFullList()).length;
   Object.assign(api.tenant.quota ?? {}, { bytesMax: 1_000_000 });
   const replaced = api.tenant.replaceDatabases(api.tenant.observe(), new Map([[api.tenant.data.name, path]]));

@@ -68,13 +68,7 @@ export class UploadSizes {
     const gone = droppedFiles(change);
     if (gone.length === 0 || !hasTable(tx)) return;
     const { id, collection } = change.record;
-    let bytes = 0;
-    for (const name of gone) {
-      const file = `${collection.id}/${id}/${name}`;
-      bytes += sum(tx, "WHERE file = ?", [file]);
-      tx.run("DELETE FROM `_mb_uploads` WHERE file = ?", [file]);
-    }
-    this.#changed(tx, -bytes);
+    for (const name of gone) this.#uncount(tx, `${collection.id}/${id}/${name}`);
   }
 
   #changed(tx: WriteTransaction, bytes: number): void {
@@ -115,11 +109,42 @@ export class UploadSizes {
     }
   }
 
+  /** Of these uploads those that no record names any more count no more: raw SQL deletes records behind the model's back. */
+  recount(keys: readonly string[]): void {
+    const { data, quota, id } = this.#tenant;
+    if (quota === undefined || keys.length === 0) return;
+    const { length } = storagePrefix(id);
+    const counted = (db: SqlReader): string[] =>
+      hasTable(db) ? keys.filter((key) => sum(db, "WHERE file = ?", [key.slice(length)]) > 0) : [];
+    // Asked first: a write that changes nothing would still be replicated.
+    if (data.read(this.#tenant.observe(), counted).length === 0) return;
+    void (async () => {
+      await data.write(this.#tenant.observe(), (tx) => {
+        const found = counted(tx);
+        const named = namedUploads(this.#tenant, found);
+        for (const key of found) if (!named.has(key)) this.#uncount(tx, key.slice(length));
+      });
+    })().catch((error: unknown) => this.#failed(error));
+  }
+
+  #uncount(tx: WriteTransaction, file: string): void {
+    const bytes = sum(tx, "WHERE file = ?", [file]);
+    tx.run("DELETE FROM `_mb_uploads` WHERE file = ?", [file]);
+    this.#changed(tx, -bytes);
+  }
+
   /** The next upload tries again. */
   #failed(error: unknown): void {
     if (this.#tenant.gone.aborted) return;
     log.warn({ err: error, tenant: this.#tenant.id }, "could not count the uploads of a tenant");
   }
+}
+
+/** As `namedUploads`, for maintenance, which asks for every upload now and then: the quota's count is put right on that occasion. */
+export function namedUploadsCounted(tenant: Tenant, keys: readonly string[]): ReadonlySet<string> {
+  const named = namedUploads(tenant, keys);
+  tenant.slot(uploadSizes).recount(keys.filter((key) => !named.has(key)));
+  return named;
 }
 
 /** As the quota counts them; without one they are listed. */

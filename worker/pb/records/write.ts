@@ -10,6 +10,7 @@ import {
   type TenantModel,
   ValidationFailure,
 } from "../../model/contract.ts";
+import { PASSWORD_BYTES_MAX } from "../../model/fields/password.ts";
 import type { SqlReader } from "../../sqlite/contract.ts";
 import type { Tenant, WriteTransaction } from "../../tenant/contract.ts";
 import { ApiError, badRequest, forbidden, notFound } from "../api-error.ts";
@@ -41,11 +42,17 @@ export function prepareCreate(scope: RecordScope, collection: Collection, body: 
   const pending = bind(scope, collection, undefined, body);
   let manages = isSuperuser;
   if (!isSuperuser) {
+    // PocketBase hashes before it asks the rule, and cannot say what of it failed.
+    if ([...pending.passwords.values()].some(beyondBcrypt)) throw badRequest(CREATE_FAILED);
     const submitted = withSubmitted(scope, collection, body, pending);
     if (!meetsCreateRule(submitted, pending)) throw badRequest(CREATE_FAILED);
     manages = meetsManageRuleUnsaved(submitted, pending);
   }
   return prepared(collection, pending, body, manages, CREATE_FAILED);
+}
+
+function beyondBcrypt(password: string): boolean {
+  return Buffer.byteLength(password) > PASSWORD_BYTES_MAX;
 }
 
 /** @throws ApiError 403 for a locked rule, 404 when there is no such record for this client */

@@ -7,6 +7,7 @@ import { adoptDatabaseFile } from "../../sqlite/validate.ts";
 import { imagePageSize } from "../capture.ts";
 import { DatabaseFile } from "../database-file.ts";
 import { writeFile } from "./output.ts";
+import { unpackedPages } from "./packed-pages.ts";
 import { PageSource } from "./page-source.ts";
 import type { BulkChunks, BulkFile, BulkInput, BulkJobs, BulkKind } from "./work.ts";
 
@@ -27,6 +28,7 @@ export const jobs: {
   restore,
   merge,
   encode,
+  pages,
   adopt({ path, name }) {
     adoptDatabaseFile(path, name);
     return Promise.resolve({});
@@ -135,12 +137,7 @@ async function encode(
       salt1: 0,
       salt2: 0,
     };
-    const hasher = new Bun.CryptoHasher("sha256");
-    const length = await writeFile(target, (write) => {
-      const encoder = new LtxStreamEncoder(header, (bytes) => {
-        hasher.update(bytes);
-        write(bytes);
-      });
+    return await writeHashed(target, header, (encoder) => {
       const lock = lockPage(pageSize);
       const buffer = new Uint8Array(READ_BYTES);
       for (let at = 0; at < size; at += buffer.length) {
@@ -152,13 +149,41 @@ async function encode(
           if (pgno !== lock) encoder.page(pgno, part.subarray(offset, offset + pageSize));
         }
       }
-      encoder.end();
-      return encoder.length;
     });
-    return { path: target, header, length, sha256: hasher.digest("base64url") };
   } finally {
     closeSync(fd);
   }
+}
+
+function pages(
+  { target, header }: BulkJobs["pages"]["job"],
+  context: JobContext,
+): Promise<BulkJobs["pages"]["result"]> {
+  const { chunks } = context;
+  return writeHashed(target, header, async (encoder) => {
+    for (let piece = await chunks.next(0); piece !== undefined; piece = await chunks.next(0)) {
+      context.look();
+      for (const { pgno, data } of unpackedPages(piece, header.pageSize)) encoder.page(pgno, data);
+    }
+  });
+}
+
+async function writeHashed(
+  path: string,
+  header: LtxHeader,
+  fill: (encoder: LtxStreamEncoder) => Promise<void> | void,
+): Promise<BulkFile & { sha256: string }> {
+  const hasher = new Bun.CryptoHasher("sha256");
+  const length = await writeFile(path, async (write) => {
+    const encoder = new LtxStreamEncoder(header, (bytes) => {
+      hasher.update(bytes);
+      write(bytes);
+    });
+    await fill(encoder);
+    encoder.end();
+    return encoder.length;
+  });
+  return { path, header, length, sha256: hasher.digest("base64url") };
 }
 
 function readFully(fd: number, target: Uint8Array, at: number): void {

@@ -90,7 +90,8 @@ class BulkThreads implements BulkWork {
   }
 }
 
-const isBackground = (kind: BulkKind): boolean => kind !== "restore";
+/** Somebody waits for a load, and for a commit. */
+const isBackground = (kind: BulkKind): boolean => kind !== "restore" && kind !== "pages";
 /** More threads than cores would only make each job slower, but a load must not wait behind a snapshot. */
 const threadsMax = (): number =>
   Math.min(limits.bulkThreadsMax, Math.max(limits.bulkBackgroundThreadsMax + 1, availableParallelism()));

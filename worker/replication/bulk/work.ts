@@ -31,6 +31,11 @@ export interface BulkJobs {
     job: { source: string; target: string; facts: BulkFacts };
     result: BulkFile & { sha256: string };
   };
+  /** Writes pages, which come ascending as pieces of `packedPages`, as an LTX file at `target`. */
+  pages: {
+    job: { target: string; header: LtxHeader };
+    result: BulkFile & { sha256: string };
+  };
   /** See `adoptDatabaseFile`. */
   adopt: { job: { path: string; name: string }; result: Record<string, never> };
 }

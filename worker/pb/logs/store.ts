@@ -1,9 +1,9 @@
 /** The table of a tenant's logs, in auxiliary.db, as PocketBase has it there. */
-import { AUXILIARY_DB, randomText } from "../../../shared/ids.ts";
+import { randomText } from "../../../shared/ids.ts";
 import { dateText } from "../../model/fields/date-text.ts";
-import { sortedKeys } from "../../pb/go-json.ts";
-import type { SqlReader, SqlRow } from "../../sqlite/contract.ts";
-import type { Observation, Tenant } from "../../tenant/contract.ts";
+import { sortedKeys } from "../go-json.ts";
+import type { SqlReader, SqlRow, SqlValue } from "../../sqlite/contract.ts";
+import type { WriteTransaction } from "../../tenant/contract.ts";
 
 export const LOG_LEVELS = { debug: -4, info: 0, warn: 4, error: 8 } as const;
 
@@ -33,24 +33,19 @@ const insertOf = (rows: number): string =>
   `INSERT INTO \`_logs\` (id, level, message, data, created) VALUES ${Array(rows).fill("(?, ?, ?, ?, ?)").join(", ")}`;
 const INSERT_ROWS = insertOf(ROWS);
 
-/** One commit; the data's keys are in the order that clients see. */
-export async function insertLogs(tenant: Tenant, entries: readonly LogEntry[]): Promise<void> {
-  await tenant.database(AUXILIARY_DB).write(tenant.observe(), (tx) => {
-    if (!hasLogs(tx)) tx.exec(TABLES);
-    tx.withinQuota();
-    const newId = idsOfBatch();
-    for (let start = 0; start < entries.length; start += ROWS) {
-      const rows = entries.slice(start, start + ROWS);
-      const params = rows.flatMap(({ timeMs, level, message, data }, index) => [
-        newId(timeMs, start + index),
-        level,
-        message,
-        JSON.stringify(data),
-        dateText(new Date(timeMs)),
-      ]);
-      tx.run(rows.length === ROWS ? INSERT_ROWS : insertOf(rows.length), params);
+/** The data's keys are in the order that clients see. */
+export function insertRows(tx: WriteTransaction, entries: readonly LogEntry[]): void {
+  if (!hasLogs(tx)) tx.exec(TABLES);
+  const newId = idsOfBatch();
+  for (let start = 0; start < entries.length; start += ROWS) {
+    const rows = entries.slice(start, start + ROWS);
+    const params: SqlValue[] = [];
+    for (const [index, { timeMs, level, message, data }] of rows.entries()) {
+      const created = dateText(new Date(timeMs));
+      params.push(newId(timeMs, start + index), level, message, JSON.stringify(data), created);
     }
-  });
+    tx.run(rows.length === ROWS ? INSERT_ROWS : insertOf(rows.length), params);
+  }
 }
 
 /**
@@ -63,20 +58,6 @@ function idsOfBatch(): (timeMs: number, index: number) => string {
     timeMs.toString(36).padStart(8, "0").slice(-8) + batch + index.toString(36).padStart(3, "0");
 }
 const LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789";
-
-/** The last instant whose text sorts after all others. */
-const NEWEST_MS = Date.UTC(9999, 11, 31);
-
-/** Those of that time go, too. @returns how many went */
-export async function deleteLogsBefore(tenant: Tenant, seen: Observation, timeMs: number): Promise<number> {
-  const database = tenant.database(AUXILIARY_DB);
-  const before = dateText(new Date(Math.min(timeMs, NEWEST_MS)));
-  const isOld = (db: SqlReader): boolean =>
-    hasLogs(db) && db.values("SELECT 1 FROM `_logs` WHERE created <= ? LIMIT 1", [before]).length > 0;
-  // Asked first: a write that changes nothing would still be replicated.
-  if (!database.read(seen, isOld)) return 0;
-  return database.write(seen, (tx) => tx.run("DELETE FROM `_logs` WHERE created <= ?", [before]).changes);
-}
 
 export function hasLogs(db: SqlReader): boolean {
   return db.values("SELECT 1 FROM sqlite_schema WHERE name = '_logs'").length > 0;
