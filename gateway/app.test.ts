@@ -253,6 +253,13 @@ describe("other hosts", () => {
     expect(await answer.text()).toContain(text);
   });
 
+  test("a tenant's admin UI says that it is not there, where there is a tenant", async () => {
+    const headers = { accept: "text/html" };
+    expect((await ask("/_/", { headers }, "nobody.example.com")).status).toBe(404);
+    found = () => route(A, 1, 1);
+    expect(await (await ask("/_/", { headers })).text()).toContain("The admin UI of this application");
+  });
+
   test("the operators' API is control's", async () => {
     expect(await (await ask("/api/cp/tenants", {}, "admin.example.com")).text()).toBe("operators' api");
   });

@@ -246,9 +246,10 @@ async function answerTenant(
     }
     refuseWhenEmpty(allowance, "this application's clients");
   }
-  if (options.dashboards !== undefined) {
-    const page = await tenantDashboard(options, slug, request);
-    if (page !== undefined) return page;
+  // Most requests are told apart without being taken to pieces.
+  if (request.url.includes("/_")) {
+    const dashboard = await tenantDashboard(options, slug, request);
+    if (dashboard !== undefined) return dashboard;
   }
   const socket = request.headers.get("upgrade")?.toLowerCase() === "websocket";
   const reading = socket ? NO_BODY_ONCE : request.body === null ? NO_BODY : bodyOf(options, request, bounds);
@@ -313,7 +314,13 @@ async function tenantDashboard(
   if (pathname !== "/_" && !pathname.startsWith("/_/")) return undefined;
   const route = table.find(slug) ?? (await source.find({ slug }));
   refuseByState(route, slug);
-  return serveDashboard(dashboards, "tenant", pathname.slice(2), request);
+  return (
+    (await serveDashboard(dashboards, "tenant", pathname.slice(2), request)) ??
+    page(200, "The admin UI of this application", [
+      "It is not part of this release yet.",
+      "Until then its API does all that it would do, and an operator has the command line tool.",
+    ])
+  );
 }
 
 /** A tenant's bound can only be below the gateway's. */
