@@ -316,7 +316,8 @@ async function tenantDashboard(
   refuseByState(route, slug);
   return (
     (await serveDashboard(dashboards, "tenant", pathname.slice(2), request)) ??
-    page(200, "The admin UI of this application", [
+    // Not 200: tools ask by this whether it is there.
+    page(404, "The admin UI of this application", [
       "It is not part of this release yet.",
       "Until then its API does all that it would do, and an operator has the command line tool.",
     ])
