@@ -281,7 +281,7 @@ const tooFarAhead = (): SystemError =>
 const fateOpen = (cause?: SystemError): SystemError =>
   new SystemError(
     "commit_unknown",
-    `Cannot confirm the write: ${cause?.message ?? "object storage does not answer"}`,
+    `Cannot confirm the write: ${cause?.message ?? "it is not in object storage yet"}`,
     {
       cause,
       hint: "It may become durable later. Read it again before you repeat it.",
