@@ -22,13 +22,19 @@ afterEach(() => {
   for (const directory of directories.splice(0)) rmSync(directory, { recursive: true, force: true });
 });
 
+/** Below those that the system gives to connections: a member that is down for a moment finds its port free again. */
 async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () =>
-    Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: () => new Response() }),
-  );
-  const ports = servers.map((server) => server.port ?? 0);
-  for (const server of servers) await server.stop(true);
-  return ports;
+  const ports = new Set<number>();
+  while (ports.size < count) {
+    const port = 20_000 + Math.floor(Math.random() * 12_000);
+    try {
+      await Bun.serve({ port, hostname: "127.0.0.1", fetch: () => new Response() }).stop(true);
+      ports.add(port);
+    } catch {
+      // Somebody has it: another one.
+    }
+  }
+  return [...ports];
 }
 
 interface Replica {

@@ -25,7 +25,13 @@ const CHECKS: readonly Step[] = [
 ];
 /** Of one failed test. */
 const FAILURE_LINES = 60;
-const SUITES = ["shared", "control", "worker", "gateway", "scripts", "test"];
+/** Side by side: those of the second list wait for clocks and disks most of the time. */
+const SUITES_BESIDE: readonly (readonly string[])[] = [
+  ["shared", "worker", "gateway"],
+  ["control", "scripts"],
+];
+/** By itself: it starts whole platforms and simulators, which take all that there is. */
+const LAST_SUITE = "test";
 
 const { values, help } = parseOptions(OPTIONS, process.argv.slice(2), process.env);
 if (help) {
@@ -43,11 +49,9 @@ const failures: string[] = [];
 let passedTests = 0;
 let failedTests = 0;
 const startedMs = performance.now();
-for (const step of [...CHECKS, ...SUITES.map(suite)].filter(
-  ({ name }) => values.only === undefined || name.startsWith(values.only),
-)) {
-  await run(step);
-}
+await runAll(CHECKS, true);
+await Promise.all(SUITES_BESIDE.map((folders, lane) => runAll(folders.map(suite), lane === 0)));
+await runAll([suite(LAST_SUITE)], true);
 await stopS3Server();
 const seconds = ((performance.now() - startedMs) / 1000).toFixed(0);
 process.stdout.write(
@@ -64,8 +68,16 @@ function suite(folder: string): Step {
   return { name: folder, command: [process.execPath, "test", ...options, `./${folder}/`] };
 }
 
-async function run({ name, command }: Step): Promise<void> {
-  process.stdout.write(`\n--- ${name}\n`);
+async function runAll(steps: readonly Step[], live: boolean): Promise<void> {
+  for (const step of steps) {
+    if (values.only === undefined || step.name.startsWith(values.only)) await run(step, live);
+  }
+}
+
+/** @param live - prints as it goes; otherwise all at the end, since another step prints meanwhile */
+async function run({ name, command }: Step, live: boolean): Promise<void> {
+  const said = [`\n--- ${name}`];
+  if (live) process.stdout.write(`${said[0]}\n`);
   const stepMs = performance.now();
   const child = Bun.spawn(command, {
     cwd: root,
@@ -77,7 +89,8 @@ async function run({ name, command }: Step): Promise<void> {
   });
   let since: string[] = [];
   for await (const line of linesOf(child.stderr)) {
-    process.stderr.write(`${line}\n`);
+    if (live) process.stderr.write(`${line}\n`);
+    else said.push(line);
     since = [...since.slice(1 - FAILURE_LINES), line];
     if (line.startsWith("(fail)")) failures.push(...since);
     if (/^\((fail|pass)\)/.test(line)) since = [];
@@ -86,6 +99,7 @@ async function run({ name, command }: Step): Promise<void> {
   }
   const status = await child.exited;
   if (status !== 0) failed.push(name);
+  if (!live) process.stderr.write(`${said.join("\n")}\n`);
   process.stdout.write(
     `--- ${name}: ${status === 0 ? "ok" : `failed (${status})`} in ${((performance.now() - stepMs) / 1000).toFixed(1)} s\n`,
   );
