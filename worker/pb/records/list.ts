@@ -51,8 +51,7 @@ export function listRecords(
   };
 }
 
-/** As Go's `strconv.Atoi`. */
-/** @throws ApiError 400 */
+/** As Go's `strconv.Atoi`. @throws ApiError 400 */
 export function parseInteger(text: string | undefined): number | undefined {
   if (text === undefined || text === "") return undefined;
   if (!/^[+-]?\d+$/.test(text)) throw badRequest();
