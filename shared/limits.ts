@@ -132,7 +132,7 @@ export const limits = {
   // --- SQLite
   checkpointPages: 1_000,
   walReadBytesMax: 4 * 1024 * 1024,
-  walFilesOpenMax: 256, // by capture's own descriptors
+  walFilesOpenMax: 1_024, // by capture's own descriptors
   sqliteBusyMs: 10_000,
   statementCacheMax: 256, // of one connection
   statementsOpenMax: 8_192, // of all connections: some 75 MB
@@ -143,7 +143,7 @@ export const limits = {
   writersWarmMax: 1_000, // with a page cache and prepared statements; with the readers' this bounds all of the process
   secondariesOpenMax: 1_000, // databases beside data.db
   secondariesWarmMax: 64,
-  descriptorsReserved: 1_280, // for connections, requests to the store, files in transit, walFilesOpenMax
+  descriptorsReserved: 2_048, // for connections, requests to the store, files in transit, walFilesOpenMax
   cleanCopyKeepMs: 24 * 60 * 60_000, // local files of tenants that did not come back
   tenantQueueMax: 1_000,
   tenantReleasesParallel: 64,
