@@ -88,6 +88,10 @@ const OPTIONS = {
   "db-mib": { value: "<n>", help: "cost: one tenant's database, compressed (default 5)." },
   workers: { value: "<n>", help: "cost: how many logs there are (default 10)." },
   "put-ms": { value: "<n>", help: "cost: how long the store takes for a PUT (default 35)." },
+  "counted-reads-per-second": {
+    value: "<n>",
+    help: "cost: requests that change rate limit counters and nothing else (default 0).",
+  },
   "loads-per-day": { value: "<n>", help: "cost: tenants that come back (default: each active one once)." },
   price: {
     value: "<name>",

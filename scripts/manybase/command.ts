@@ -48,6 +48,7 @@ export interface CommandOptions {
   "db-mib"?: string;
   workers?: string;
   "put-ms"?: string;
+  "counted-reads-per-second"?: string;
   "loads-per-day"?: string;
   price?: string;
 }

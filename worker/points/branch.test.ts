@@ -18,6 +18,7 @@ import type { ObjectStore } from "../../shared/objects/contract.ts";
 import type { BranchPoint, Point } from "../../shared/protocol/points.ts";
 import { keyringFile } from "../encryption/encryption-fixture.ts";
 import { openKeyProvider } from "../encryption/key-provider.ts";
+import { faultyStore } from "../objects/faults.ts";
 import type { Tenant } from "../tenant/contract.ts";
 import type { LoadedTenant } from "../tenant/loaded-tenant.ts";
 import { ManualClock } from "../tenant/manual-clock.ts";
@@ -297,6 +298,18 @@ describe("uploads of a branch", () => {
     await store.put(storageKey(parentId, "c", "r", "named"), new Uint8Array(1));
     const named = new Set([storageKey(id, "c", "r", "named")]);
     expect(await detachBranch({ ...options, namedUploads: () => named })).toEqual({ uploads: 1 });
+    expect(await keys(storagePrefix(id))).toEqual(["c/r/a", "c/r/b", "c/r/named"]);
+    // Removed by the parent's maintenance after it was listed: no point names it.
+    await store.put(storageKey(parentId, "c", "r", "gone"), new Uint8Array(1));
+    const vanishing: ObjectStore = {
+      ...faultyStore(plain, () => undefined),
+      async copy(from, to, request) {
+        await plain.delete([from]);
+        return plain.copy(from, to, request);
+      },
+    };
+    const gone = new Set([storageKey(id, "c", "r", "gone")]);
+    await detachBranch({ ...options, store: vanishing, namedUploads: () => gone });
     expect(await keys(storagePrefix(id))).toEqual(["c/r/a", "c/r/b", "c/r/named"]);
   });
 });

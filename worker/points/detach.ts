@@ -1,5 +1,6 @@
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { UserError } from "../../shared/errors.ts";
 import { limits } from "../../shared/limits.ts";
 import { pinKey } from "../../shared/objects/layout.ts";
 import type { ObjectStore } from "../../shared/objects/contract.ts";
@@ -62,9 +63,16 @@ async function copyUpload(
   from: string,
   to: string,
 ): Promise<void> {
-  if (!tenant.history.encrypted && !origin.encrypted) return store.copy(from, to, { signal });
+  if (!tenant.history.encrypted && !origin.encrypted) {
+    try {
+      await store.copy(from, to, { signal });
+    } catch (error) {
+      // Maintenance of the origin may have removed what no point names.
+      if (!(error instanceof UserError && error.code === "not_found")) throw error;
+    }
+    return;
+  }
   const found = await store.get(from, { signal });
-  // Maintenance of the origin may have removed what no point names.
   if (found === undefined) return;
   await store.put(to, { stream: found.stream, length: found.size }, { signal });
 }

@@ -52,6 +52,7 @@ function loadOf(options: CommandOptions): PlatformLoad {
     databaseBytes: number(options, "db-mib", 5) * 1024 * 1024,
     workers,
     putMs: number(options, "put-ms", 35),
+    countedReadsPerSecond: number(options, "counted-reads-per-second", 0),
     loadsPerDay: number(options, "loads-per-day", Math.round(tenants * activeShare)),
   };
 }
@@ -64,6 +65,7 @@ type NumberOption =
   | "db-mib"
   | "workers"
   | "put-ms"
+  | "counted-reads-per-second"
   | "loads-per-day";
 
 function number(options: CommandOptions, name: NumberOption, otherwise: number): number {

@@ -1,5 +1,6 @@
 /** The model against the requests of a worker that runs for days on a clock of its own. */
 import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { limits } from "../../../shared/limits.ts";
 import { bootstrap } from "../../../worker/model/bootstrap.ts";
 import { namedUploads } from "../../../worker/model/records/named-uploads.ts";
 import { SQL_FUNCTIONS } from "../../../worker/query/functions.ts";
@@ -110,7 +111,14 @@ describe("the cost model", () => {
     store.reset();
     await clock.pass(7 * 24 * HOUR);
     expect(store.requests()).toBe(0);
-    const idle = { activeShare: 0, writesPerSecond: 1_000, bytesPerWrite: 1_400, workers: 10, putMs: 35 };
+    const idle = {
+      activeShare: 0,
+      writesPerSecond: 1_000,
+      bytesPerWrite: 1_400,
+      workers: 10,
+      putMs: 35,
+      countedReadsPerSecond: 0,
+    };
     const cost = costOf(
       { tenants: 100_000, databaseBytes: 1e6, loadsPerDay: 0, ...idle },
       PRICES["s3"] ?? FREE,
@@ -127,12 +135,20 @@ describe("the cost model", () => {
       databaseBytes: 1e6,
       workers: 10,
       putMs: 35,
+      countedReadsPerSecond: 0,
       loadsPerDay: 0,
     };
     const log = (tenants: number, writesPerSecond: number): number =>
       costOf({ ...load, tenants, writesPerSecond }, FREE).lines.find(({ what }) => what === "log PUT")
         ?.perSecond ?? 0;
     expect(log(1_000_000, 10_000) / log(1_000, 10_000)).toBeLessThan(1.05);
+    const state = (writesPerSecond: number): number =>
+      costOf({ ...load, tenants: 1_000, writesPerSecond, countedReadsPerSecond: 10_000 }, FREE).lines.find(
+        ({ what }) => what === "state PUT",
+      )?.perSecond ?? 0;
+    // One a second and worker, unless commits carry it.
+    expect(state(0)).toBeCloseTo(10 / (limits.stateEveryMs / 1000));
+    expect(state(1_000)).toBeLessThan(0.001);
     // One PUT at a time: a worker's log has an end, however much is written.
     expect(log(1_000, 1_000_000)).toBeLessThanOrEqual(10 / 0.035 + (1_000_000 * 1_400) / (8 * 1024 * 1024));
   });

@@ -15,6 +15,8 @@ export interface PlatformLoad {
   workers: number;
   /** How long the store takes for a PUT, in the middle. */
   putMs: number;
+  /** Requests that change nothing but a tenant's rate limit counters. */
+  countedReadsPerSecond: number;
   /** Tenants that come back from the store, after an eviction, a move or a worker's death. */
   loadsPerDay: number;
 }
@@ -50,6 +52,8 @@ export interface Cost {
   dollars: number;
 }
 
+const stateSeconds = limits.stateEveryMs / 1000;
+
 export const MONTH_SECONDS = 30 * 24 * 60 * 60;
 
 /** Objects of one worker's log, per second: one PUT at a time, and what comes meanwhile is the next one's (LogWriter). */
@@ -77,6 +81,9 @@ export function costOf(load: PlatformLoad, prices: Prices): Cost {
   // What is about to be deleted needs a PUT to the log, which mostly rides on others'.
   const proofs = (active * (each?.condemnedPut ?? 0)) / load.workers;
   const log = written ? logObjectsPerSecond(perWorker + proofs, load.bytesPerWrite, load.putMs) : 0;
+  // Counters of requests that changed in a second without any object that could carry them.
+  const counted = 1 - Math.exp((-load.countedReadsPerSecond / load.workers) * stateSeconds);
+  const lone = (load.workers * counted * Math.exp(-log * stateSeconds)) / stateSeconds;
   const large = load.bytesPerWrite > limits.logInlineEntryBytesMax ? load.writesPerSecond : 0;
   const loads = load.loadsPerDay / (24 * 60 * 60);
   const minutes = limits.materialiseAfterMs / 60_000;
@@ -86,6 +93,12 @@ export function costOf(load: PlatformLoad, prices: Prices): Cost {
       "put",
       log * load.workers,
       `per worker 1 / (put + e^(-w put) / w), w writes/s, put ${load.putMs} ms`,
+    ],
+    [
+      "state PUT",
+      "put",
+      lone,
+      `a worker whose tenants' rate limits counted requests in ${stateSeconds} s without a commit`,
     ],
     [
       "large object PUT",
