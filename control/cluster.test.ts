@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { z } from "zod";
+import { freePorts } from "../scripts/etcd-server.ts";
 import { SystemError } from "../shared/errors.ts";
 import { InternalClient } from "../shared/protocol/internal-client.ts";
 import { registerResponseSchema } from "../shared/protocol/internal.ts";
@@ -21,21 +22,6 @@ afterEach(() => {
   for (const child of running.splice(0)) child.kill("SIGKILL");
   for (const directory of directories.splice(0)) rmSync(directory, { recursive: true, force: true });
 });
-
-/** Below those that the system gives to connections: a member that is down for a moment finds its port free again. */
-async function freePorts(count: number): Promise<number[]> {
-  const ports = new Set<number>();
-  while (ports.size < count) {
-    const port = 20_000 + Math.floor(Math.random() * 12_000);
-    try {
-      await Bun.serve({ port, hostname: "127.0.0.1", fetch: () => new Response() }).stop(true);
-      ports.add(port);
-    } catch {
-      // Somebody has it: another one.
-    }
-  }
-  return [...ports];
-}
 
 interface Replica {
   id: string;

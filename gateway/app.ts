@@ -16,12 +16,13 @@ import { sendByFetch } from "./proxy/upstream.ts";
 import { Answer } from "./proxy/answer.ts";
 import { type Client, type Exchange, openExchange } from "./proxy/exchange.ts";
 import { type Rate, RateLimiter, clientName, rateHeaders, refuseWhenEmpty } from "./proxy/rate-limits.ts";
-import { NO_BODY, NO_BODY_ONCE, type ReplayableBody, replayableBody } from "./proxy/replayable-body.ts";
+import { NO_BODY_ONCE, type ReplayableBody, replayableBody } from "./proxy/replayable-body.ts";
 import { serveOperators } from "./proxy/serve-operators.ts";
 import { type TenantProxy, type TenantProxyState, refuseByState, serveTenant } from "./proxy/serve-tenant.ts";
 import { type TrustedProxies, clientBehind } from "./proxy/trusted-proxies.ts";
 import { Turns, type TurnsOptions } from "./proxy/turns.ts";
 import type { Upgrade } from "./proxy/try-worker.ts";
+import { type Told, promised, tellOf } from "./proxy/told.ts";
 import { TLS_ASK_PATH, TlsAsk, tenantOfHost } from "./tls/tls-ask.ts";
 import type { Incoming } from "./proxy/incoming.ts";
 
@@ -68,8 +69,8 @@ export interface GatewayGauges {
 }
 
 export interface Gateway {
-  /** The same over fetch and, where connections are our own, without the Web's objects. */
-  answer: (request: Incoming, bindings: GatewayBindings) => Promise<Answer | Response>;
+  /** The same over fetch and, where connections are our own, without the Web's objects. Bytes of an answer last as long as the reply. */
+  answer: (request: Incoming, bindings: GatewayBindings, reply: (answer: Answer | Response) => void) => void;
   fetch: (request: Request, bindings: GatewayBindings) => Response | Promise<Response>;
   gauges: GatewayGauges;
 }
@@ -97,7 +98,7 @@ export function createGateway(options: GatewayOptions): Gateway {
       ...options,
       send: options.send ?? sendByFetch(options.fetch ?? fetch),
       decodesBodies: options.send === undefined && options.decodesBodies === true,
-      grants: new GrantSigner(options.keys),
+      grants: new GrantSigner(options.keys, options.mac),
       breakers: new Breakers(),
       doubts: new Doubts(options.timersEndWithRequests !== true),
       holding: 0,
@@ -111,12 +112,15 @@ export function createGateway(options: GatewayOptions): Gateway {
     clientRates: clientRate === undefined ? undefined : new RateLimiter(shareOfRate(clientRate, threads)),
   };
   const app = new Hono<{ Bindings: GatewayBindings }>();
-  app.all("*", async ({ req: { raw: request }, env }) => {
-    const given = await serve(state, request, env);
-    return given instanceof Response ? given : given.toResponse();
+  app.all("*", ({ req: { raw: request }, env }) => {
+    return new Promise<Response>((resolve) => {
+      serve(state, request, env, (given) =>
+        resolve(given instanceof Response ? given : given.kept().toResponse()),
+      );
+    });
   });
   return {
-    answer: (request, bindings) => serve(state, request, bindings),
+    answer: (request, bindings, reply) => serve(state, request, bindings, reply),
     fetch: (request, bindings) => app.fetch(request, bindings),
     gauges: {
       holding: () => state.proxy.holding,
@@ -128,41 +132,47 @@ export function createGateway(options: GatewayOptions): Gateway {
 }
 
 /** Never throws: what went wrong is an answer, too. */
-async function serve(
+function serve(
   state: State,
   request: Incoming,
   { client, upgrade }: GatewayBindings,
-): Promise<Response | Answer> {
+  reply: (answer: Answer | Response) => void,
+): void {
   const { options } = state;
   const proxies = options.trustedProxies;
   const from = proxies === undefined ? client : clientBehind(proxies, request.headers, client);
   const exchange = openExchange(request, from);
-  let given: Response | Answer;
-  try {
-    given = await answer(state, request, exchange, upgrade);
-  } catch (error) {
+  const done = (given: Response | Answer): void => {
+    // A response that became a WebSocket of the runtime's has no head of ours.
+    if (given.status !== 101 || given instanceof Answer) {
+      const fields = given instanceof Answer ? given : given.headers;
+      fields.set(HEADERS.requestId, exchange.requestId);
+      if (exchange.allowance !== undefined) rateHeaders(fields, exchange.allowance);
+    }
+    options.observe?.(exchange, request, given.status);
+    reply(given);
+  };
+  const failed = (error: unknown): void => {
     if (!(error instanceof UserError) && !(error instanceof SystemError) && !request.signal.aborted) {
       options.onError(error);
     }
-    given = await problem(request, error);
+    void problem(request, error).then(done);
+  };
+  try {
+    answer(state, request, exchange, upgrade, { done, failed });
+  } catch (error) {
+    failed(error);
   }
-  // A response that became a WebSocket of the runtime's has no head of ours.
-  if (given.status !== 101 || given instanceof Answer) {
-    const fields = given instanceof Answer ? given : given.headers;
-    fields.set(HEADERS.requestId, exchange.requestId);
-    if (exchange.allowance !== undefined) rateHeaders(fields, exchange.allowance);
-  }
-  options.observe?.(exchange, request, given.status);
-  return given;
 }
 
-/** A tenant's request waits for nothing on its way to the worker where nothing has to be waited for. */
+/** @throws what it does not tell of */
 function answer(
   state: State,
   request: Incoming,
   exchange: Exchange,
   upgrade: Upgrade | undefined,
-): Promise<Response | Answer> {
+  told: Told<Response | Answer>,
+): void {
   refuseLongAddress(request);
   const { address } = exchange.client;
   if (state.clientRates !== undefined && !LOOPBACK.test(address)) {
@@ -170,9 +180,8 @@ function answer(
     refuseWhenEmpty(exchange.allowance, "this address");
   }
   const host = state.hosts.read(request.headers.get("host"));
-  return host.kind === "tenant"
-    ? answerTenant(state, host.slug, request, exchange, upgrade)
-    : answerOther(state, host, request, exchange, upgrade);
+  if (host.kind === "tenant") answerTenant(state, host.slug, request, exchange, upgrade, told);
+  else tellOf(answerOther(state, host, request, exchange, upgrade), told);
 }
 
 async function answerOther(
@@ -186,7 +195,14 @@ async function answerOther(
   const { domain } = options;
   const own = host.kind === "foreign" ? await tenantOfHost(options, host.name) : undefined;
   const slug = own ?? tenantOfHeader(state, request, host.kind);
-  if (slug !== undefined) return answerTenant(state, slug, request, exchange, upgrade);
+  if (slug !== undefined) {
+    return promised((told) =>
+      answerTenant(state, slug, request, exchange, upgrade, {
+        done: (given) => told.done(given instanceof Answer ? given.kept() : given),
+        failed: (error) => told.failed(error),
+      }),
+    );
+  }
   if (host.kind === "base" || host.kind === "foreign") {
     const { pathname, search } = pathOf(request);
     // The proxy that asks knows this gateway by an address or a name of its own.
@@ -225,13 +241,19 @@ async function answerOther(
   }
 }
 
-async function answerTenant(
+/**
+ * A tenant's request waits for nothing on its way to the worker where nothing has to be waited for.
+ *
+ * @throws what it does not tell of
+ */
+function answerTenant(
   state: State,
   slug: Slug,
   request: Incoming,
   exchange: Exchange,
   upgrade: Upgrade | undefined,
-): Promise<Response | Answer> {
+  told: Told<Response | Answer>,
+): void {
   const { options, proxy, turns, tenantRates } = state;
   exchange.kind = "tenant";
   exchange.tenant = slug;
@@ -246,26 +268,39 @@ async function answerTenant(
     }
     refuseWhenEmpty(allowance, "this application's clients");
   }
-  // Most requests are told apart without being taken to pieces.
-  if (request.url.includes("/_")) {
-    const dashboard = await tenantDashboard(options, slug, request);
-    if (dashboard !== undefined) return dashboard;
-  }
   const socket = request.headers.get("upgrade")?.toLowerCase() === "websocket";
-  const reading = socket ? NO_BODY_ONCE : request.body === null ? NO_BODY : bodyOf(options, request, bounds);
-  const body = reading instanceof Promise ? await reading : reading;
-  const taken = turns.take(slug, request, turnsOf(options, bounds));
-  const end = typeof taken === "function" ? taken : await taken;
-  try {
-    return await serveTenant(proxy, slug, {
-      request,
-      exchange,
-      body,
-      ...(socket && upgrade !== undefined ? { upgrade } : {}),
+  const go = (body: ReplayableBody, end: () => void): void => {
+    const work = { request, exchange, body, ...(socket && upgrade !== undefined ? { upgrade } : {}) };
+    serveTenant(proxy, slug, work, {
+      done: (given) => {
+        end();
+        told.done(given);
+      },
+      failed: (error) => {
+        end();
+        told.failed(error);
+      },
     });
-  } finally {
-    end();
+  };
+  const turn = () => turns.take(slug, request, turnsOf(options, bounds));
+  // Most requests are told apart without being taken to pieces.
+  if (!request.url.includes("/_")) {
+    const body = socket ? NO_BODY_ONCE : bodyOf(options, request, bounds);
+    if (!(body instanceof Promise)) {
+      const end = turn();
+      if (typeof end === "function") go(body, end);
+      else end.then((one) => go(body, one)).catch((error: unknown) => told.failed(error));
+      return;
+    }
+    body.then(async (read) => go(read, await turn())).catch((error: unknown) => told.failed(error));
+    return;
   }
+  const later = async (): Promise<void> => {
+    const dashboard = await tenantDashboard(options, slug, request);
+    if (dashboard !== undefined) told.done(dashboard);
+    else go(socket ? NO_BODY_ONCE : await bodyOf(options, request, bounds), await turn());
+  };
+  later().catch((error: unknown) => told.failed(error));
 }
 
 function tenantOfHeader({ options }: State, request: Incoming, kind: string): Slug | undefined {

@@ -62,6 +62,7 @@ export async function assemble(
     source,
     fetch: runtime.fetch,
     send: new Http1Pool(runtime.connect).send,
+    mac: runtime.mac,
     decodesBodies: runtime.decodesBodies,
     bodyBytesMax: parseCount(values["body-bytes"], "--body-bytes", 1),
     turns: {

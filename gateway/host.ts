@@ -79,7 +79,7 @@ export class Hosts {
 
 /** A URL, or its path alone, whose parts stay as they are when it is parsed: without `/.`, which is looked for apart, and what would be escaped. */
 const PLAIN =
-  /^(?:https?:\/\/[^/?#\\]+)?(\/(?:[\w\-.~/:@!$&()*+,;=]|%(?!2e))*)(\?[\w\-.~/:@!$&()*+,;=%?]*)?$/i;
+  /^(?:https?:\/\/[^/?#\\]+)?(\/[\w\-.~/:@!$&()*+,;=]*(?:%(?!2e)[\w\-.~/:@!$&()*+,;=]*)*)(\?[\w\-.~/:@!$&()*+,;=%?]*)?$/i;
 
 /** The request's path and query. */
 export function pathOf({ url }: Pick<Incoming, "url">): { pathname: string; search: string } {

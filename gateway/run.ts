@@ -2,7 +2,7 @@ import { SystemError, UserError } from "../shared/errors.ts";
 import { limits } from "../shared/limits.ts";
 import { helpText, parseListen, parseOptions } from "../shared/options.ts";
 import { type Log, type Values, assemble, clientWaitMs } from "./assemble.ts";
-import type { ClientOptions, Handle } from "./front/client-connection.ts";
+import { type ClientOptions, type Handle, handleBy } from "./front/client-connection.ts";
 import { joinIn, listenOn } from "./front/listen.ts";
 import { OPTIONS, parseCount } from "./options.ts";
 import type { Listening, Runtime, Threads } from "./runtime.ts";
@@ -33,8 +33,8 @@ export async function run(runtime: Runtime): Promise<void> {
     runtime.complain(JSON.stringify({ part: "gateway", level, time: Date.now(), message }));
   const threads = parseCount(values.threads, "--threads", 1);
   const { gateway, source, copy, observers, reload } = await assemble(runtime, values, threads, log);
-  const handle: Handle = (request, address) =>
-    gateway.answer(request, { client: { address, protocol: "http" }, upgrade: "tunnel" });
+  const handle: Handle = (request, address, reply) =>
+    gateway.answer(request, { client: { address, protocol: "http" }, upgrade: "tunnel" }, reply);
   const front: ClientOptions = { handle, clientWaitMs: clientWaitMs(values) };
   let others: Threads | undefined;
   const counted = async (): Promise<unknown[]> => (await others?.ask("metrics")) ?? [];
@@ -68,7 +68,7 @@ export async function run(runtime: Runtime): Promise<void> {
   }
   const servers = [server];
   if (metrics !== undefined)
-    servers.push(listenForMetrics(runtime, values, { ...front, handle: metrics.answer }));
+    servers.push(listenForMetrics(runtime, values, { ...front, handle: handleBy(metrics.answer) }));
   runtime.print(`gateway ready on ${server.url}`);
   const stopped = new Promise<unknown>((resolve) => {
     stopping.addEventListener("abort", () => resolve(others?.ask("stop")), { once: true });

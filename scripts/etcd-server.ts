@@ -24,8 +24,12 @@ export interface EtcdCluster {
 
 const START_MS = 20_000;
 
-/** What control's transactions need beyond etcd's defaults. */
-const FLAGS = ["--max-txn-ops=512", "--max-request-bytes=8388608", "--logger=zap", "--log-level=error"];
+/** What control's transactions need beyond etcd's defaults, and an end for its history. */
+const FLAGS = [
+  ...["--max-txn-ops=512", "--max-request-bytes=8388608"],
+  ...["--auto-compaction-mode=periodic", "--auto-compaction-retention=1h"],
+  ...["--logger=zap", "--log-level=error"],
+];
 
 /**
  * A cluster for this process, empty. `skip` says why there is none; with CI=true that is an error.

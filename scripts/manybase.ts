@@ -13,8 +13,7 @@ const OPTIONS = {
   data: {
     value: "<dir>",
     env: "MANYBASE_DATA",
-    default: "./data",
-    help: "Where a local all-in-one keeps both, when they are not given.",
+    help: "Where a local all-in-one keeps both, when they are not given (default ./data). control restore: the new directory.",
   },
   durability: {
     value: "<durable|async>",

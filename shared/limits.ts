@@ -21,9 +21,11 @@ export const limits = {
   gateWaitMsMax: 5_000,
   outageRefuseAfterMs: 2_000,
   asyncLagMsMax: 5_000,
-  asyncLagBytesMax: 4 * 1024 * 1024,
-  asyncFlushMs: 20, // in which commits that nobody waits for share a cut
-  asyncLagLookMs: 2, // between two looks at how long a WAL has become
+  asyncLagBytesMax: 4 * 1024 * 1024, // of pages that differ
+  asyncFlushMs: 500, // in which commits that nobody waits for share a cut
+  asyncFlushEveryMs: 20, // such cuts of different tenants that come soon after one another are made together
+  asyncLagLookMs: 2, // between two looks at what a WAL has become
+  asyncLagFrames: 256, // looked at in one turn
   leaseProofMs: 300,
   // --- sealing (§5)
   sealSlots: 4,
@@ -153,6 +155,7 @@ export const limits = {
   tenantLoadMsMax: 30_000,
   tenantLoadsParallel: 32,
   writeLockWaitMsMax: 30_000,
+  writeGroupMs: 4, // of writes that share a transaction; the others are next
   schemaCacheMax: 10_000,
   patternCacheMax: 5_000,
   generatedCharactersMax: 10_000,
@@ -228,6 +231,7 @@ export const limits = {
   clientWindowsMax: 10_000,
   otpTriesMax: 5,
   otpTriesWindowMs: 180_000,
+  otpTriesOfOneMax: 20, // of one that was sent, from all addresses together
   importBytesMax: 20 * 1024 * 1024 * 1024,
   importFilesMax: 1_000_000,
   importUploadsParallel: 16,
@@ -293,7 +297,6 @@ export const limits = {
   logHeaderCharactersMax: 2_000,
   logMethodCharactersMax: 50,
   logDetailsCharactersMax: 16 * 1024,
-  logTokensKnownMax: 1_000,
   // --- crons of a tenant
   cronSweepMs: 60_000,
   cronJobMsMax: 60 * 60_000,
@@ -320,6 +323,7 @@ export const limits = {
   // --- backups of a tenant
   backupNameCharactersMax: 150,
   backupsListedMax: 1_000,
+  backupUploadsMax: 2, // of one tenant at a time: each lies on the worker's disk first
   backupBytesMax: 20 * 1024 * 1024 * 1024,
   backupEntriesMax: 1_000_000,
   backupMs: 30 * 60_000,
@@ -337,6 +341,9 @@ export const limits = {
   mailDrainMs: 3_000,
   mailAddressCharactersMax: 255,
   mailTemplateCharactersMax: 256 * 1024,
+  mailValuesCharactersMax: 256 * 1024, // of all that placeholders bring in; what is more is left out
+  mailTextCharactersMax: 128 * 1024, // of the HTML that the plain text is made from
+  mailTextDepthMax: 100,
   platformMailsPerTenantHour: 100,
   platformMailsPerHour: 10_000,
   resendWaitMs: 2 * 60_000,
@@ -542,6 +549,10 @@ export const limits = {
   upstreamConnectMs: 3_000,
   upstreamHeadBytesMax: 64 * 1024,
   upstreamBodyTogetherBytesMax: 64 * 1024, // a longer answer streams
+  headKeptCharactersMax: 4_096, // a longer head is read again when it comes again
+  answerHeadsKeptMax: 1_000, // of workers, by their text
+  sendTogetherBytesMax: 64 * 1024, // a head and a body of so many go out in one piece
+  sendBuffersKeptMax: 64, // of that size, where the system takes bytes later
   upstreamIdleMs: 60_000,
   upstreamIdlePerWorkerMax: 512,
   upstreamOriginsMax: 10_000,

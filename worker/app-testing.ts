@@ -21,6 +21,27 @@ export interface TestApi {
   close(): Promise<void>;
 }
 
+/** A JSON request whose body comes when it is told to: who asks has been looked up by then. */
+export function slowPost(
+  { tenant, url }: TestApi,
+  path: string,
+  token: string,
+  body: unknown,
+): { arrive: () => void; answered: Promise<Response> } {
+  const { promise, resolve: arrive } = Promise.withResolvers<void>();
+  const stream = new ReadableStream({
+    async pull(controller) {
+      await promise;
+      controller.enqueue(new TextEncoder().encode(JSON.stringify(body)));
+      controller.close();
+    },
+  });
+  const headers = { authorization: token, "content-type": "application/json" };
+  const request = new Request(url + path, { method: "POST", headers, body: stream });
+  const asked = { tenant, seen: tenant.observe(), clientIp: "127.0.0.1", origin: url, requestId: "slow" };
+  return { arrive, answered: Promise.resolve(createTenantApp()({ request, ...asked })) };
+}
+
 /** A new tenant with `SUPERUSER` in it. */
 export async function startTestApi(
   durability: "durable" | "async" = "durable",

@@ -37,9 +37,9 @@ export function forwardToLeader(parts: ForwardParts, here: Answer): Answer {
   };
 }
 
-/** Undefined while nobody leads, or when this replica itself is about to. */
+/** Undefined while nobody leads or nobody knows who does, or when this replica itself is about to. */
 async function leaderUrl({ store }: ForwardParts): Promise<string | undefined> {
-  const [{ self }, members] = await Promise.all([store.health(), store.members()]);
+  const [{ self }, members] = await Promise.all([store.health(), store.members().catch(() => [])]);
   const leader = members.find((member) => member.role === "leader");
   return leader === undefined || leader.id === self || leader.url === "" ? undefined : leader.url;
 }

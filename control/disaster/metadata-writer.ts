@@ -130,7 +130,7 @@ export class MetadataWriter {
     const { table, clock } = this.#parts;
     const ids = new Set<TenantId>();
     let seen = 0;
-    for (const [key, value] of table.rows()) {
+    for (const { key } of table.rows()) {
       if (++seen % limits.metadataSlice === 0) await clock.sleep(0, signal);
       if (isTenant(key)) {
         const tenant = table.get(tenantKey(idOf(key)));
@@ -138,7 +138,9 @@ export class MetadataWriter {
         if (tenant !== undefined && row?.digest !== digestOf(keptOf(tenant))) ids.add(tenant.id);
       } else if (key.startsWith(PREFIXES.metadata)) {
         const id = key.slice(PREFIXES.metadata.length) as TenantId;
-        if (table.get(tenantKey(id)) === undefined) await this.#forget(id, value as MetadataRow, ids, signal);
+        const row = table.get(metadataRowKey(id));
+        if (row !== undefined && table.get(tenantKey(id)) === undefined)
+          await this.#forget(id, row, ids, signal);
       }
     }
     return ids;

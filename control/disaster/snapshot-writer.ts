@@ -7,7 +7,7 @@ import type { Clock } from "../clock.ts";
 import { isoTime } from "../domain/audit.ts";
 import { BLOCKS, CLUSTER, PREFIXES } from "../domain/keys.ts";
 import type { Table } from "../domain/table.ts";
-import type { ReplicatedStore } from "../store/contract.ts";
+import type { Kv, ReplicatedStore } from "../store/contract.ts";
 import { encodeSnapshot } from "./snapshot.ts";
 
 export interface SnapshotWriterParts {
@@ -58,12 +58,12 @@ export class SnapshotWriter {
         stale: true,
         ...(from === undefined ? {} : { from }),
       });
-      for (const { key, value } of page.kvs) rows.push([key, value]);
+      rows.push(...page.kvs);
       from = page.next;
       if (from === undefined) break;
     }
     const at = isoTime(clock.nowMs());
-    const body = await encodeSnapshot({ cluster, block, revision, at, rows });
+    const body = await encodeSnapshot({ cluster, block, revision, at, rows: pairs(rows) });
     await objects.putIfAbsent(controlSnapshotKey(block, revision), body, { signal });
     const old = (await this.#listed(signal)).slice(0, -limits.controlSnapshotsKept);
     if (old.length > 0)
@@ -77,4 +77,9 @@ export class SnapshotWriter {
   async #listed(signal: AbortSignal): Promise<ListedObject[]> {
     return await Array.fromAsync(listAll(this.#parts.objects, { prefix: controlSnapshotsPrefix, signal }));
   }
+}
+
+/** Parsed when they are written, a slice at a time. */
+function* pairs(rows: Iterable<Kv>): Generator<[key: string, value: unknown]> {
+  for (const { key, value } of rows) yield [key, value];
 }

@@ -1,4 +1,7 @@
 import { createHash } from "node:crypto";
+import { once } from "node:events";
+import { buffer } from "node:stream/consumers";
+import { createZstdCompress } from "node:zlib";
 import { z } from "zod";
 import { SystemError } from "../../shared/errors.ts";
 
@@ -26,22 +29,29 @@ const ROWS_PER_TURN = 2_000;
  * JSON lines, compressed by zstd: a header, `[key, value]` for each row, and an end with their number and the SHA-256 of all lines
  * before it. Gives way to the event loop in between.
  */
-export async function encodeSnapshot(snapshot: ControlSnapshot): Promise<Uint8Array> {
+export async function encodeSnapshot(
+  snapshot: Omit<ControlSnapshot, "rows"> & { rows: Iterable<[key: string, value: unknown]> },
+): Promise<Uint8Array> {
   const { rows, ...facts } = snapshot;
-  const parts = [`${JSON.stringify({ format: "manybase-control", version: VERSION, ...facts })}\n`];
-  for (let at = 0; at < rows.length; at += ROWS_PER_TURN) {
-    parts.push(
-      rows
-        .slice(at, at + ROWS_PER_TURN)
-        .map((row) => `${JSON.stringify(row)}\n`)
-        .join(""),
-    );
-    await new Promise((resolve) => setImmediate(resolve));
-  }
+  const compressor = createZstdCompress();
+  const compressed = buffer(compressor);
   const hash = createHash("sha256");
-  for (const part of parts) hash.update(part);
-  parts.push(`${JSON.stringify({ rows: rows.length, sha256: hash.digest("hex") })}\n`);
-  return await Bun.zstdCompress(new TextEncoder().encode(parts.join("")));
+  const write = async (text: string): Promise<void> => {
+    if (!compressor.write(text)) await once(compressor, "drain");
+    await new Promise((resolve) => setImmediate(resolve));
+  };
+  let lines = `${JSON.stringify({ format: "manybase-control", version: VERSION, ...facts })}\n`;
+  let count = 0;
+  for (const row of rows) {
+    lines += `${JSON.stringify(row)}\n`;
+    if (++count % ROWS_PER_TURN !== 0) continue;
+    hash.update(lines);
+    await write(lines);
+    lines = "";
+  }
+  hash.update(lines);
+  compressor.end(`${lines}${JSON.stringify({ rows: count, sha256: hash.digest("hex") })}\n`);
+  return await compressed;
 }
 
 /** @throws SystemError `object_corrupt`, `object_version` */

@@ -3,7 +3,7 @@ import type { Epoch } from "../../shared/ids.ts";
 import { assignTenant } from "./assign-tenant.ts";
 import { Domain, refusal, seq, tenantId } from "./domain-fixture.ts";
 import { drainWorker, exitWorker } from "./end-worker.ts";
-import { workerKey } from "./keys.ts";
+import { sealKey, tenantKey, workerKey } from "./keys.ts";
 
 describe("assignTenant", () => {
   test("first request: the least loaded live worker, epoch 1, no tails", () => {
@@ -32,6 +32,20 @@ describe("assignTenant", () => {
     const decision = assignTenant(domain.table, domain.meta(), id);
     domain.die(worker);
     expect(() => domain.run(decision)).toThrow(`compare failed: ${workerKey(worker)}`);
+  });
+
+  test("compares the old owner and the end of its log as well", () => {
+    const domain = new Domain();
+    const old = domain.register("1");
+    const id = domain.create("a");
+    domain.assign(id);
+    domain.die(old);
+    domain.seal(old, 7);
+    const next = domain.register("2");
+    const decision = assignTenant(domain.table, domain.meta(), id);
+    const compared = "draft" in decision ? decision.draft.cmp.map(({ key }) => key).toSorted() : [];
+    const expected: string[] = [tenantKey(id), workerKey(old), workerKey(next), sealKey(old)];
+    expect(compared).toEqual(expected.toSorted());
   });
 
   test("takes nobody from a dead worker before its seal, then with the sealed log as a tail and a new epoch", () => {

@@ -89,6 +89,29 @@ describe("Runner", () => {
     await expect(runner.run(increment)).rejects.toMatchObject({ code: "control_no_leader" });
   });
 
+  test("returns when the own table shows what was done", async () => {
+    const { table, runner, state } = faulty();
+    const deliver = state.deliver.bind(state);
+    state.deliver = () => undefined;
+    let done = false;
+    const running = runner.run(increment).then(() => (done = true));
+    await Bun.sleep(5);
+    expect([state.rev, done]).toEqual([1 as Revision, false]);
+    deliver();
+    await running;
+    expect(table.get(counter)).toBe(1);
+  });
+
+  test("a refusal that nobody confirms in time is no leader's: nothing was asked that could still happen", async () => {
+    const { runner, state } = faulty();
+    state.rev = 1 as Revision;
+    const refuse: Command<never> = () => ({ reject: new UserError("not_found", "Cannot find it") });
+    const stop = new AbortController();
+    const running = runner.run(refuse, stop.signal);
+    stop.abort(new Error("too late"));
+    await expect(running).rejects.toMatchObject({ code: "control_no_leader", retryAfterMs: 1_000 });
+  });
+
   test("a refusal made on an old table is made again on the newest", async () => {
     const { table, runner, state } = faulty();
     const refuseWhileEmpty: Command<string> = (view) =>

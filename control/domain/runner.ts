@@ -70,8 +70,8 @@ export class Runner {
    * @returns whether the table already stood there (at `since`)
    */
   async confirm(signal: AbortSignal, since = this.#parts.table.revision): Promise<boolean> {
-    const { rev } = await within(this.#parts.store.range(CLUSTER, { limit: 1 }), signal);
-    await this.#reached(rev, signal);
+    const { rev } = await within(this.#parts.store.range(CLUSTER, { limit: 1 }), signal, notConfirmed);
+    await within(this.#parts.waiters.reached(rev, signal), signal, notConfirmed);
     return rev <= since;
   }
 
@@ -98,17 +98,32 @@ export class Runner {
   }
 }
 
-/** The promise, or `control_state_unknown` when the signal aborts first: what was asked may still happen. */
-async function within<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+/** What was asked may still happen. */
+function notAnswered(cause: unknown): SystemError {
+  return new SystemError("control_state_unknown", "Cannot run command: the store did not answer in time", {
+    cause,
+    retryAfterMs: 1000,
+  });
+}
+
+/** Nothing was asked but how new the state is. */
+function notConfirmed(cause: unknown): SystemError {
+  return new SystemError("control_no_leader", "Cannot read the state: no leader confirmed it in time", {
+    cause,
+    hint: "A majority of the control members must be up and reach one another.",
+    retryAfterMs: 1000,
+  });
+}
+
+/** The promise, or that error when the signal aborts first. */
+async function within<T>(
+  promise: Promise<T>,
+  signal: AbortSignal,
+  tooLate: (cause: unknown) => SystemError = notAnswered,
+): Promise<T> {
   let stop: (() => void) | undefined;
   const aborted = new Promise<never>((_, reject) => {
-    stop = () =>
-      reject(
-        new SystemError("control_state_unknown", "Cannot run command: the store did not answer in time", {
-          cause: signal.reason,
-          retryAfterMs: 1000,
-        }),
-      );
+    stop = () => reject(tooLate(signal.reason));
     if (signal.aborted) stop();
     else signal.addEventListener("abort", stop, { once: true });
   });

@@ -19,13 +19,17 @@ export type TableListener = (event: { rev: Revision; applied: Applied[] } | { re
 
 const NOBODY: ReadonlySet<TenantId> = new Set();
 
+/** Of these there are as many as tenants. */
+const NUMEROUS = [PREFIXES.tenant, PREFIXES.slug, PREFIXES.metadata, PREFIXES.idempotency, PREFIXES.domain];
+
 /**
  * One replica's copy of the state with the indexes that commands need, fed by follow.ts. Invariant: after `apply` it equals
- * the store at `revision`. Audit entries are counted, not kept.
+ * the store at `revision`. Audit entries are counted, not kept. Rows of which there are many are kept as the store gave them: text that
+ * the raft engine has anyway, parsed at each look (a microsecond); with parsed copies a replica would need half as much memory again.
  */
 export class Table implements View {
   #revision = 0 as Revision;
-  readonly #rows = new Map<string, { value: unknown; modRev: Revision }>();
+  readonly #rows = new Map<string, Kv>();
   readonly #workers = new Map<string, WorkerRecord>();
   readonly #tokens = new Map<string, TokenRecord>();
   readonly #owned = new Map<Incarnation, Set<TenantId>>();
@@ -104,8 +108,8 @@ export class Table implements View {
   }
 
   /** All rows as they are at `revision`; audit entries are not among them. */
-  rows(): [key: string, value: unknown][] {
-    return Array.from(this.#rows, ([key, { value }]) => [key, value]);
+  rows(): Kv[] {
+    return [...this.#rows.values()];
   }
 
   pins(): Iterable<PinRecord> {
@@ -140,7 +144,7 @@ export class Table implements View {
     this.#tails.clear();
     this.#byState.clear();
     this.#auditEntries = 0;
-    for (const { key, value, modRev } of rows) this.#set(key, value, modRev);
+    for (const kv of rows) this.#set(kv.key, kv.value, kv);
     this.#revision = revision;
     this.#tell({ reset: revision });
   }
@@ -153,7 +157,7 @@ export class Table implements View {
       if (change.rev <= this.modRev(key)) continue;
       const before = this.#rows.get(key)?.value;
       const after = change.kind === "put" ? change.kv.value : undefined;
-      this.#set(key, after, change.rev);
+      this.#set(key, after, change.kind === "put" ? change.kv : undefined);
       applied.push({ key, before, after });
     }
     const rev = changes.at(-1)?.rev;
@@ -169,7 +173,8 @@ export class Table implements View {
     this.#tell({ rev, applied: [] });
   }
 
-  #set(key: string, value: unknown, modRev: Revision): void {
+  /** `value` is the row's, parsed; neither: there is none any more. */
+  #set(key: string, value: unknown, kv: Kv | undefined): void {
     if (key.startsWith(PREFIXES.audit)) {
       this.#auditEntries += value === undefined ? -1 : 1;
       return;
@@ -190,8 +195,9 @@ export class Table implements View {
       if (value === undefined) this.#tokens.delete(sha256);
       else this.#tokens.set(sha256, value as TokenRecord);
     }
-    if (value === undefined) this.#rows.delete(key);
-    else this.#rows.set(key, { value, modRev });
+    if (kv === undefined) this.#rows.delete(key);
+    else if (NUMEROUS.some((prefix) => key.startsWith(prefix))) this.#rows.set(kv.key, kv);
+    else this.#rows.set(key, { key, value, modRev: kv.modRev });
   }
 
   #index(before: TenantRecord | undefined, after: TenantRecord | undefined): void {

@@ -51,6 +51,32 @@ describe("a transfer", () => {
     expect(leaveSealedOwner(domain.table, domain.meta(), id, transferId)).toEqual({ settled: false });
   });
 
+  test("that ended does nothing to the one that began after it", () => {
+    const { domain, id, source, target, begin } = owned();
+    const first = begin(target);
+    domain.run(giveBack(domain.table, domain.meta(), id, first, "test"));
+    const second = begin(target);
+    const before = domain.tenant(id);
+    for (const late of [
+      finishTransfer(domain.table, domain.meta(), id, first, BASE),
+      giveBack(domain.table, domain.meta(), id, first, "test"),
+      leaveSealedOwner(domain.table, domain.meta(), id, first),
+    ]) {
+      expect(late).toHaveProperty("settled");
+    }
+    expect(domain.tenant(id)).toEqual(before);
+    expect(before).toMatchObject({ owner: { incarnation: source }, transfer: { id: second } });
+  });
+
+  test("of a tenant that was closed on its way ends with nobody", () => {
+    const { domain, id, target, begin } = owned();
+    const transferId = begin(target);
+    domain.run(suspendTenant(domain.table, domain.meta(), id));
+    domain.run(finishTransfer(domain.table, domain.meta(), id, transferId, BASE));
+    expect(domain.tenant(id)).toMatchObject({ state: "evicted", suspended: true, epoch: 1, base: BASE });
+    expect(domain.tenant(id).owner).toBeUndefined();
+  });
+
   test("to a target that died goes back; from a source that drains to nobody", () => {
     const { domain, id, source, target, begin } = owned();
     const transferId = begin(target);

@@ -5,7 +5,7 @@ import { limits } from "../../shared/limits.ts";
 import { type Clock, systemClock } from "../raft/driver/clock.ts";
 import { commandOf, encodeCommand } from "../store/command.ts";
 import type { Kv, Member, RangeOptions, ReplicatedStore, Txn, TxnResult } from "../store/contract.ts";
-import type { Row } from "../store/remembered-results.ts";
+import { kvOf } from "../store/text-kv.ts";
 import { type WatchSource, watchHistory } from "../store/watch.ts";
 import { EtcdClient } from "./client.ts";
 import { Election } from "./election.ts";
@@ -89,14 +89,14 @@ class EtcdStore implements ReplicatedStore {
     encodeCommand(command);
     const result = await this.#transactions.apply(command, signal);
     const rev = result.rev as Revision;
-    return result.ok ? { ok: true, rev } : { ok: false, rev, seen: result.seen.map(toKv) };
+    return result.ok ? { ok: true, rev } : { ok: false, rev, seen: result.seen.map(kvOf) };
   }
 
   async get(key: string, { stale = false }: { stale?: boolean } = {}): Promise<Kv | undefined> {
     this.#throwIfClosed();
     const request = { key: this.#layout.row(key), serializable: stale };
     const { kvs } = await this.#client.read("/v3/kv/range", request, rangeSchema);
-    return kvs[0] === undefined ? undefined : toKv(this.#transactions.rowOf(kvs[0]));
+    return kvs[0] === undefined ? undefined : kvOf(this.#transactions.rowOf(kvs[0]));
   }
 
   async range(
@@ -109,7 +109,7 @@ class EtcdStore implements ReplicatedStore {
     const request = { compare: [], success: [{ request_range: rows }, { request_range: revision }] };
     const { responses } = await this.#client.read("/v3/kv/txn", request, txnSchema);
     const [found, at] = responses.map((one) => one.response_range);
-    const kvs = (found?.kvs ?? []).map((kv) => toKv(this.#transactions.rowOf(kv)));
+    const kvs = (found?.kvs ?? []).map((kv) => kvOf(this.#transactions.rowOf(kv)));
     const rev = this.#origin.rev(at?.kvs[0]?.mod_revision ?? 0) as Revision;
     const last = kvs.at(-1);
     return { kvs, rev, ...(found?.more === true && last !== undefined ? { next: last.key } : {}) };
@@ -217,8 +217,4 @@ class EtcdStore implements ReplicatedStore {
 
 function closed(): SystemError {
   return new SystemError("control_no_leader", "Cannot use the store: it is closed");
-}
-
-function toKv({ key, text, modRev }: Row): Kv {
-  return { key, value: JSON.parse(text) as unknown, modRev: modRev as Revision };
 }

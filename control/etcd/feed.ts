@@ -1,6 +1,7 @@
 import type { SystemError } from "../../shared/errors.ts";
 import { limits } from "../../shared/limits.ts";
 import type { Clock } from "../raft/driver/clock.ts";
+import { TextKv } from "../store/text-kv.ts";
 import { type KeyChange, WatchHistory } from "../store/watch-history.ts";
 import { Wake } from "../store/wake.ts";
 import type { EtcdClient } from "./client.ts";
@@ -103,7 +104,9 @@ export class Feed {
         throw this.#leave();
       }
       const key = this.#layout.keyOf(fromBase64(kv.key));
-      if (key !== undefined) changes.push({ key, text: type === "DELETE" ? null : fromBase64(kv.value) });
+      if (key === undefined) continue;
+      const rev = this.#origin.rev(kv.mod_revision);
+      changes.push(type === "DELETE" ? { key, text: null } : new TextKv(key, fromBase64(kv.value), rev));
     }
     for (const [ofEtcd, changes] of groups) {
       const rev = this.#origin.rev(ofEtcd);

@@ -78,6 +78,7 @@ export async function openRaftStore(options: RaftStoreOptions): Promise<Replicat
       random: Math.random,
       url: options.url ?? "",
       snapshotEvery: options.snapshotEvery ?? limits.raftSnapshotEvery,
+      keepEntries: limits.raftKeepEntries,
       onFailure: options.onFailure ?? (() => {}),
     }).catch(async (error: unknown) => {
       await log.close();

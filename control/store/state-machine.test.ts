@@ -5,6 +5,7 @@ import { limits } from "../../shared/limits.ts";
 import { compareByteOrder } from "./byte-order.ts";
 import { commandOf, decodeCommand, encodeCommand, type Command } from "./command.ts";
 import { StateMachine } from "./state-machine.ts";
+import { TextKv } from "./text-kv.ts";
 import { WatchHistory } from "./watch-history.ts";
 
 const key = fc.constantFrom("a", "a/b", "a-b", "b", "é", "\uffee", "\u{1f600}", "\u{1f600}x");
@@ -83,7 +84,7 @@ describe("StateMachine", () => {
     put("2", "2");
     const copy = new StateMachine();
     copy.restore(snapshot);
-    expect(copy.get("k")).toEqual({ key: "k", text: "1", modRev: 1 });
+    expect(copy.get("k")).toMatchObject({ key: "k", text: "1", modRev: 1 });
     expect(machine.get("k")?.text).toBe("2");
     expect(copy.history.since(0, 10)).toBeUndefined();
     expect(copy.history.since(1, 10)).toEqual([]);
@@ -144,10 +145,7 @@ test("WatchHistory keeps the newest changes and says what is gone", () => {
   for (let rev = 6; rev <= 3_000; rev++) {
     history.append({
       rev,
-      changes: [
-        { key: "a", text: "1" },
-        { key: "b", text: null },
-      ],
+      changes: [new TextKv("a", "1", rev), { key: "b", text: null }],
     });
   }
   expect(history.after).toBe(2_995);

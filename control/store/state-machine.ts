@@ -6,13 +6,9 @@ import BTree from "sorted-btree";
 import { limits } from "../../shared/limits.ts";
 import { compareByteOrder } from "./byte-order.ts";
 import type { Command } from "./command.ts";
-import { RememberedResults, type Row, type StoredResult } from "./remembered-results.ts";
+import { RememberedResults, type StoredResult } from "./remembered-results.ts";
+import { TextKv } from "./text-kv.ts";
 import { WatchHistory } from "./watch-history.ts";
-
-interface Cell {
-  text: string;
-  modRev: number;
-}
 
 interface SnapshotHeader {
   version: 1;
@@ -27,7 +23,7 @@ const packr = new Packr({ useRecords: false });
 
 export class StateMachine {
   #revision = 0;
-  #cells = emptyCells();
+  #rows = noRows();
   #remembered = new RememberedResults();
   #history = new WatchHistory(0);
 
@@ -40,7 +36,7 @@ export class StateMachine {
   }
 
   get size(): number {
-    return this.#cells.size;
+    return this.#rows.size;
   }
 
   /**
@@ -55,20 +51,19 @@ export class StateMachine {
     return result;
   }
 
-  get(key: string): Row | undefined {
-    const cell = this.#cells.get(key);
-    return cell === undefined ? undefined : { key, ...cell };
+  get(key: string): TextKv | undefined {
+    return this.#rows.get(key);
   }
 
   /** In byte order; keys strictly after `from`; `next` is the last key given when more follow. */
-  range(prefix: string, from: string | undefined, limit: number): { rows: Row[]; next?: string } {
-    const rows: Row[] = [];
+  range(prefix: string, from: string | undefined, limit: number): { rows: TextKv[]; next?: string } {
+    const rows: TextKv[] = [];
     const start = from !== undefined && compareByteOrder(from, prefix) > 0 ? from : prefix;
-    for (const [key, cell] of this.#cells.entries(start)) {
+    for (const [key, row] of this.#rows.entries(start)) {
       if (!key.startsWith(prefix)) break;
       if (key === from) continue;
       if (rows.length >= limit) return { rows, next: rows.at(-1)!.key };
-      rows.push({ key, ...cell });
+      rows.push(row);
     }
     return { rows };
   }
@@ -78,14 +73,14 @@ export class StateMachine {
    * (the tree is copied on write). Chunks: a header, then rows, then remembered results, each one msgpack value.
    */
   snapshot(): Iterable<Uint8Array> {
-    const cells = this.#cells.clone();
-    const header: SnapshotHeader = { version: 1, revision: this.#revision, keys: cells.size };
-    return chunks(header, cells, this.#remembered.entries());
+    const rows = this.#rows.clone();
+    const header: SnapshotHeader = { version: 1, revision: this.#revision, keys: rows.size };
+    return chunks(header, rows, this.#remembered.entries());
   }
 
   /** Replaces the state by what `snapshot` gave. The history starts there. @throws TypeError on an unknown version */
   restore(snapshot: Iterable<Uint8Array>): void {
-    const cells = emptyCells();
+    const rows = noRows();
     const remembered = new RememberedResults();
     let header: SnapshotHeader | undefined;
     for (const chunk of snapshot) {
@@ -93,35 +88,42 @@ export class StateMachine {
       if (header === undefined) header = checkHeader(value);
       else if (Array.isArray(value)) {
         for (let i = 0; i + 2 < value.length; i += 3) {
-          cells.set(value[i] as string, { text: value[i + 1] as string, modRev: value[i + 2] as number });
+          const row = new TextKv(value[i] as string, value[i + 1] as string, value[i + 2] as number);
+          rows.set(row.key, row);
         }
       } else if ("results" in value) {
         for (const [id, result] of value.results) remembered.add(id, result);
       }
     }
-    if (header === undefined || header.keys !== cells.size) {
+    if (header === undefined || header.keys !== rows.size) {
       throw new TypeError("Cannot restore snapshot: it is not complete");
     }
     this.#revision = header.revision;
-    this.#cells = cells;
+    this.#rows = rows;
     this.#remembered = remembered;
     this.#history = new WatchHistory(header.revision);
   }
 
   #evaluate(command: Command): StoredResult {
-    const holds = command.cmp.every(({ key, modRev }) => (this.#cells.get(key)?.modRev ?? 0) === modRev);
+    const holds = command.cmp.every(({ key, modRev }) => (this.#rows.get(key)?.modRev ?? 0) === modRev);
     if (!holds) {
       const keys = new Set(command.cmp.map((c) => c.key));
       const seen = [...keys].map((key) => this.get(key)).filter((row) => row !== undefined);
-      return { ok: false, rev: this.#revision, seen };
+      const plain = seen.map(({ key, text, modRev }) => ({ key, text, modRev }));
+      return { ok: false, rev: this.#revision, seen: plain };
     }
-    const changes = command.then.filter((op) => op.text !== null || this.#cells.has(op.key));
-    if (changes.length === 0) return { ok: true, rev: this.#revision };
+    const effective = command.then.filter((op) => op.text !== null || this.#rows.has(op.key));
+    if (effective.length === 0) return { ok: true, rev: this.#revision };
     const rev = ++this.#revision;
-    for (const { key, text } of changes) {
-      if (text === null) this.#cells.delete(key);
-      else this.#cells.set(key, { text, modRev: rev });
-    }
+    const changes = effective.map(({ key, text }) => {
+      if (text === null) {
+        this.#rows.delete(key);
+        return { key, text };
+      }
+      const row = new TextKv(key, text, rev);
+      this.#rows.set(key, row);
+      return row;
+    });
     this.#history.append({ rev, changes });
     return { ok: true, rev };
   }
@@ -132,13 +134,13 @@ export function snapshotOf(
   rows: Iterable<[key: string, value: unknown]>,
   revision: number,
 ): Iterable<Uint8Array> {
-  const cells = emptyCells();
-  for (const [key, value] of rows) cells.set(key, { text: JSON.stringify(value), modRev: revision });
-  return chunks({ version: 1, revision, keys: cells.size }, cells, []);
+  const sorted = noRows();
+  for (const [key, value] of rows) sorted.set(key, new TextKv(key, JSON.stringify(value), revision));
+  return chunks({ version: 1, revision, keys: sorted.size }, sorted, []);
 }
 
-function emptyCells(): BTree<string, Cell> {
-  return new BTree<string, Cell>(undefined, compareByteOrder);
+function noRows(): BTree<string, TextKv> {
+  return new BTree<string, TextKv>(undefined, compareByteOrder);
 }
 
 function checkHeader(value: unknown): SnapshotHeader {
@@ -151,13 +153,13 @@ function checkHeader(value: unknown): SnapshotHeader {
 
 function* chunks(
   header: SnapshotHeader,
-  cells: BTree<string, Cell>,
+  all: BTree<string, TextKv>,
   results: [string, StoredResult][],
 ): Generator<Uint8Array> {
   yield packr.pack(header);
   let rows: FlatRows = [];
   let characters = 0;
-  for (const [key, { text, modRev }] of cells.entries()) {
+  for (const { key, text, modRev } of all.values()) {
     rows.push(key, text, modRev);
     characters += key.length + text.length;
     if (rows.length >= limits.raftSnapshotChunkRows * 3 || characters >= limits.raftSnapshotChunkCharacters) {

@@ -1,10 +1,8 @@
 import { limits } from "../../shared/limits.ts";
+import type { TextKv } from "./text-kv.ts";
 
 /** One key's change; text null is a deletion. */
-export interface KeyChange {
-  key: string;
-  text: string | null;
-}
+export type KeyChange = TextKv | { key: string; text: null };
 
 export interface RevisionChanges {
   rev: number;

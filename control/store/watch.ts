@@ -48,9 +48,8 @@ export async function* watchHistory(
   }
 }
 
-function toChange(rev: number, { key, text }: KeyChange): Change {
-  const modRev = rev as Revision;
-  return text === null
-    ? { rev: modRev, kind: "delete", key }
-    : { rev: modRev, kind: "put", kv: { key, value: JSON.parse(text) as unknown, modRev } };
+function toChange(rev: number, change: KeyChange): Change {
+  return change.text === null
+    ? { rev: rev as Revision, kind: "delete", key: change.key }
+    : { rev: rev as Revision, kind: "put", kv: change };
 }

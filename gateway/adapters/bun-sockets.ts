@@ -1,17 +1,24 @@
+import { limits } from "../../shared/limits.ts";
+import { putLatin1, withHead } from "../http1/head.ts";
+import { sendByWrite } from "../http1/send-by-write.ts";
 import type { Socket } from "../proxy/upstream.ts";
 import type { Accept, Listener, Where } from "../runtime.ts";
 
 /** The part of Bun's socket that is used. */
 type Native = Bun.Socket<BunSocket>;
+type Told = (bytes: Uint8Array<ArrayBuffer> | null) => void;
+
+/** What goes out is put together here: the system takes it at once. */
+const together = new Uint8Array(limits.sendTogetherBytesMax);
 
 /** Bun's sockets push, ours are read: what comes while nobody reads is kept, and nothing more comes until it is read. */
 class BunSocket implements Socket {
   readonly #native: Native;
   /** Came, but was not read. */
-  readonly #kept: Uint8Array[] = [];
+  readonly #kept: Uint8Array<ArrayBuffer>[] = [];
   #paused = false;
   #ended = false;
-  #reader: { into: Uint8Array; resolve: (read: number | null) => void } | undefined;
+  #told: Told | undefined;
   #writer: (() => void) | undefined;
 
   constructor(native: Native) {
@@ -19,21 +26,37 @@ class BunSocket implements Socket {
   }
 
   read(into: Uint8Array): Promise<number | null> {
-    const kept = this.#kept[0];
-    if (kept !== undefined) {
-      const read = copied(kept, into);
-      if (read < kept.length) this.#kept[0] = kept.subarray(read);
-      else this.#kept.shift();
-      return Promise.resolve(read);
-    }
-    if (this.#ended) return Promise.resolve(null);
-    if (this.#paused) {
-      this.#paused = false;
-      this.#native.resume();
-    }
     return new Promise((resolve) => {
-      this.#reader = { into, resolve };
+      const told: Told = (bytes) => {
+        if (bytes === null) {
+          resolve(null);
+          return;
+        }
+        const read = Math.min(bytes.length, into.length);
+        into.set(bytes.subarray(0, read));
+        if (read < bytes.length) this.#kept.unshift(bytes.subarray(read));
+        resolve(read);
+      };
+      const next = this.#kept.shift();
+      if (next !== undefined) told(next);
+      else this.#wait(told);
     });
+  }
+
+  receive(told: Told): void {
+    if (this.#kept.length === 0 && !this.#ended) this.#wait(told);
+    else queueMicrotask(() => told(this.#kept.shift() ?? null));
+  }
+
+  #wait(told: Told): void {
+    if (this.#ended) {
+      told(null);
+      return;
+    }
+    this.#told = told;
+    if (!this.#paused) return;
+    this.#paused = false;
+    this.#native.resume();
   }
 
   write(bytes: Uint8Array): number | Promise<number> {
@@ -48,6 +71,18 @@ class BunSocket implements Socket {
     });
   }
 
+  send(head: string, body: Uint8Array | null): Promise<void> | undefined {
+    const length = head.length + (body?.length ?? 0);
+    if (length > together.length) {
+      return sendByWrite(this, withHead(head, body ?? new Uint8Array()));
+    }
+    putLatin1(head, together);
+    if (body !== null) together.set(body, head.length);
+    const written = this.#native.write(together, 0, length);
+    if (written === length) return undefined;
+    return sendByWrite(this, together.slice(Math.max(0, written), length));
+  }
+
   closeWrite(): void {
     this.#native.shutdown();
   }
@@ -57,18 +92,15 @@ class BunSocket implements Socket {
     this.#native.end();
   }
 
-  take(bytes: Uint8Array): void {
-    const reader = this.#reader;
-    let left = bytes;
-    if (reader !== undefined) {
-      this.#reader = undefined;
-      const read = copied(bytes, reader.into);
-      reader.resolve(read);
-      left = bytes.subarray(read);
-    }
-    if (left.length === 0) return;
-    this.#kept.push(left);
-    if (this.#paused) return;
+  take(bytes: Uint8Array<ArrayBuffer>): void {
+    const told = this.#told;
+    if (told !== undefined) {
+      this.#told = undefined;
+      told(bytes);
+      // Nobody asked for more meanwhile, and a part of it was not wanted.
+      if (this.#kept.length === 0) return;
+    } else this.#kept.push(bytes);
+    if (this.#paused || this.#ended) return;
     this.#paused = true;
     this.#native.pause();
   }
@@ -82,20 +114,16 @@ class BunSocket implements Socket {
 
   end(): void {
     this.#ended = true;
-    this.#reader?.resolve(null);
-    this.#reader = undefined;
     this.drain();
+    const told = this.#told;
+    this.#told = undefined;
+    told?.(null);
   }
 }
 
-function copied(from: Uint8Array, into: Uint8Array): number {
-  const read = Math.min(from.length, into.length);
-  into.set(read === from.length ? from : from.subarray(0, read));
-  return read;
-}
-
 const handlers = {
-  data: (native: Native, bytes: Buffer) => native.data.take(bytes),
+  binaryType: "uint8array" as const,
+  data: (native: Native, bytes: Uint8Array) => native.data.take(bytes as Uint8Array<ArrayBuffer>),
   drain: (native: Native) => native.data.drain(),
   end: (native: Native) => native.data.end(),
   close: (native: Native) => native.data.end(),

@@ -38,6 +38,7 @@ export function bunParts(stopping: AbortSignal): Omit<Runtime, "arguments"> {
     readFolder,
     onReload: (look) => void process.on("SIGHUP", look),
     connect,
+    mac: ({ secret }, text) => new Bun.CryptoHasher("sha256", secret).update(text).digest("base64url"),
     listen,
     metrics: async (...given) => (await import("./prometheus.ts")).prometheus(...given),
     print: (line) => console.log(line),

@@ -3,6 +3,7 @@ import { limits } from "../../shared/limits.ts";
 import type { Gateway } from "../app.ts";
 import { VARIABLES } from "../options.ts";
 import type { Socket } from "../proxy/upstream.ts";
+import { DenoSocket } from "./deno-sockets.ts";
 import type { Accept, Listener, Listening, Runtime, Where } from "../runtime.ts";
 import { type SocketTarget, joinSockets, openUpstream } from "./join-sockets.ts";
 import { startThreads } from "./threads.ts";
@@ -56,7 +57,7 @@ function listen({ hostname, port, shared }: Where, accept: Accept): Listener {
       try {
         const connection = await listener.accept();
         connection.setNoDelay(true);
-        accept(connection, connection.remoteAddr.hostname);
+        accept(new DenoSocket(connection), connection.remoteAddr.hostname);
       } catch {
         // Out of descriptors, or a connection that broke at once: others may come.
         if (open) await new Promise((resolve) => setTimeout(resolve, ACCEPT_PAUSE_MS));
@@ -77,10 +78,12 @@ const ACCEPT_PAUSE_MS = 20;
 
 async function connect({ protocol, hostname, port }: URL): Promise<Socket> {
   const address = { hostname: hostname.replace(/^\[|\]$/g, ""), port: Number(port) };
-  if (protocol === "https:") return Deno.connectTls({ ...address, port: address.port || 443 });
+  if (protocol === "https:") {
+    return new DenoSocket(await Deno.connectTls({ ...address, port: address.port || 443 }));
+  }
   const socket = await Deno.connect({ ...address, port: address.port || 80 });
   socket.setNoDelay(true);
-  return socket;
+  return new DenoSocket(socket);
 }
 
 /** Deno Deploy takes connections itself. */

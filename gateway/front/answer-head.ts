@@ -1,4 +1,5 @@
 import type { Answer } from "../proxy/answer.ts";
+import { linesOf } from "../proxy/lines.ts";
 
 /** How an answer's body goes out. */
 export type Framing = "none" | "length" | "chunked" | "close";
@@ -11,15 +12,13 @@ export interface Asked {
 
 /** How many bytes the answer says that its stream has. */
 export function declaredLength({ fields }: Answer): number | undefined {
-  for (const field of fields) {
-    if (field[0] === "content-length" && /^[0-9]{1,15}$/.test(field[1])) return Number(field[1]);
-  }
-  return undefined;
+  return linesOf(fields).declared;
 }
 
-export function framingFor({ status, body }: Answer, declared: number | undefined, asked: Asked): Framing {
+export function framingFor(answer: Answer, asked: Asked): Framing {
+  const { status, body } = answer;
   if (asked.method === "HEAD" || status < 200 || status === 204 || status === 304) return "none";
-  if (!(body instanceof ReadableStream) || declared !== undefined) return "length";
+  if (!(body instanceof ReadableStream) || declaredLength(answer) !== undefined) return "length";
   return asked.modern ? "chunked" : "close";
 }
 
@@ -27,32 +26,30 @@ export function framingFor({ status, body }: Answer, declared: number | undefine
  * The head as text. Its framing is made here and only here: what the worker said of it holds only where there is no body
  * (HEAD, 304), or as the length of a stream.
  */
-export function answerHead(
-  answer: Answer,
+export function answerHead(answer: Answer, framing: Framing, keep: boolean): string {
+  const { status, fields, lines, body } = answer;
+  const { text, declared, dated } = linesOf(fields);
+  const head = `${STATUS_LINES.get(status) ?? statusLine(status)}${text}${lines}`;
+  const length = framingLine(status, framing, body, declared);
+  const date = dated ? "" : `date: ${dateNow()}\r\n`;
+  const connection =
+    status === 101 ? "connection: Upgrade\r\nupgrade: websocket\r\n" : keep ? "" : "connection: close\r\n";
+  return `${head}${length}${date}${connection}\r\n`;
+}
+
+function framingLine(
+  status: number,
   framing: Framing,
+  body: Answer["body"],
   declared: number | undefined,
-  keep: boolean,
 ): string {
-  const { status, fields, body } = answer;
-  let text = STATUS_LINES.get(status) ?? statusLine(status);
-  let dated = false;
-  for (const field of fields) {
-    const name = field[0];
-    if (name === "content-length") continue;
-    if (name === "date") dated = true;
-    text += `${name}: ${field[1]}\r\n`;
-  }
+  if (framing === "chunked") return "transfer-encoding: chunked\r\n";
+  if (framing === "close") return "";
   if (framing === "length") {
-    text += `content-length: ${body instanceof Uint8Array ? body.length : body === null ? 0 : (declared ?? 0)}\r\n`;
-  } else if (framing === "chunked") {
-    text += "transfer-encoding: chunked\r\n";
-  } else if (framing === "none" && declared !== undefined && status >= 200 && status !== 204) {
-    text += `content-length: ${declared}\r\n`;
+    const bytes = body instanceof Uint8Array ? body.length : body === null ? 0 : (declared ?? 0);
+    return `content-length: ${bytes}\r\n`;
   }
-  if (!dated) text += `date: ${dateNow()}\r\n`;
-  if (status === 101) text += "connection: Upgrade\r\nupgrade: websocket\r\n";
-  else if (!keep) text += "connection: close\r\n";
-  return `${text}\r\n`;
+  return declared === undefined || status < 200 || status === 204 ? "" : `content-length: ${declared}\r\n`;
 }
 
 const REASONS: readonly [status: number, reason: string][] = [

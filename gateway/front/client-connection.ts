@@ -1,18 +1,29 @@
 import { UserError } from "../../shared/errors.ts";
 import { limits } from "../../shared/limits.ts";
 import { ProtocolError } from "../http1/fields.ts";
-import { fromLatin1, toLatin1, withHead } from "../http1/head.ts";
-import { type RequestHead, parseRequestHead } from "../http1/request-head.ts";
+import { toLatin1 } from "../http1/head.ts";
+import { type RequestHead, RequestHeads } from "../http1/request-head.ts";
+import { sendByWrite } from "../http1/send-by-write.ts";
 import { problem } from "../pages/problem.ts";
 import { Answer } from "../proxy/answer.ts";
 import type { Socket, Tunnel } from "../proxy/upstream.ts";
-import { type Asked, type Framing, answerHead, declaredLength, framingFor } from "./answer-head.ts";
+import { type Framing, answerHead, declaredLength, framingFor } from "./answer-head.ts";
 import { IncomingRequest } from "./incoming-request.ts";
-import { Input } from "./input.ts";
+import { type HeadReader, Input } from "./input.ts";
 import { RequestBody } from "./request-body.ts";
 
-/** What a front does with a request. Must not throw. */
-export type Handle = (request: IncomingRequest, address: string) => Promise<Answer | Response>;
+/** What a front does with a request: it replies once, then or later. Must not throw. */
+export type Handle = (request: IncomingRequest, address: string, reply: Reply) => void;
+
+/** Bytes in the answer's body are used until this returns. */
+export type Reply = (answer: Answer | Response) => void;
+
+/** For who answers later, and never fails. */
+export function handleBy(
+  answer: (request: IncomingRequest, address: string) => Promise<Answer | Response>,
+): Handle {
+  return (request, address, reply) => void answer(request, address).then(reply);
+}
 
 export interface ClientOptions {
   handle: Handle;
@@ -20,8 +31,8 @@ export interface ClientOptions {
   clientWaitMs: number;
 }
 
-const WRITE_TOGETHER_BYTES = 64 * 1024;
-const CONTINUE = toLatin1("HTTP/1.1 100 Continue\r\n\r\n");
+const PIECE_BYTES = 64 * 1024;
+const CONTINUE = "HTTP/1.1 100 Continue\r\n\r\n";
 const LAST_CHUNK = toLatin1("0\r\n\r\n");
 const LINE_END = toLatin1("\r\n");
 
@@ -36,7 +47,11 @@ export class ClientConnection {
   readonly #address: string;
   readonly #options: ClientOptions;
   readonly #input: Input;
+  readonly #heads = new RequestHeads();
+  readonly #over = Promise.withResolvers<void>();
+  #head: RequestHead | undefined;
   #request: IncomingRequest | undefined;
+  #body: RequestBody | undefined;
   /** Ends the answer that is being sent. */
   #drop: (() => void) | undefined;
   #requests = 0;
@@ -52,23 +67,19 @@ export class ClientConnection {
   }
 
   /** Until the connection has ended. */
-  async serve(): Promise<void> {
-    try {
-      while (await this.#serveOne());
-    } catch {
-      // A connection that breaks is its client's, who is told by that.
-    } finally {
-      this.close();
-    }
+  serve(): Promise<void> {
+    this.#next();
+    return this.#over.promise;
   }
 
   /** Ends it at once, and whatever is done for it. */
-  close(): void {
+  readonly close = (): void => {
     if (this.#closed) return;
     this.#closed = true;
     this.#leave();
     this.#socket.close();
-  }
+    this.#over.resolve();
+  };
 
   /** Takes no other request: closes now, or with the answer that is under way. */
   end(): void {
@@ -85,95 +96,110 @@ export class ClientConnection {
     this.#drop?.();
   }
 
-  /** @returns whether another one may come */
-  async #serveOne(): Promise<boolean> {
+  /** Waits for a request. */
+  #next(): void {
     const fresh = this.#requests === 0 || this.#input.waiting;
     this.dueAtMs = performance.now() + (fresh ? this.#headMsMax : limits.clientIdleMsMax);
+    this.#input.head(limits.clientHeadBytesMax, this.#reader);
+  }
+
+  readonly #reader: HeadReader = {
+    // The rest has to follow soon.
+    begun: () => {
+      if (!this.#idle) return;
+      this.#idle = false;
+      this.dueAtMs = performance.now() + this.#headMsMax;
+    },
+    head: (text) => {
+      if (text === undefined) this.close();
+      else this.#serve(text);
+    },
+    failed: (error) => this.#refuse(error),
+  };
+
+  #serve(text: string): void {
     let head: RequestHead;
     try {
-      const bytes = await this.#input.head(limits.clientHeadBytesMax, this.#begun);
-      if (bytes === undefined) return false;
-      head = parseRequestHead(fromLatin1(bytes.subarray(0, -4)));
+      head = this.#heads.read(text);
     } catch (error) {
-      if (!(error instanceof ProtocolError)) throw error;
-      return this.#refuse(error);
+      if (error instanceof ProtocolError) this.#refuse(error);
+      else this.close();
+      return;
     }
     this.#idle = false;
     this.#requests += 1;
     this.dueAtMs = Number.POSITIVE_INFINITY;
-    const body =
-      head.length === 0 ? undefined : new RequestBody(this.#input, head, () => this.#write(CONTINUE));
-    if (body === undefined) this.#input.watch();
-    const request = new IncomingRequest(head, body?.stream ?? null);
-    this.#request = request;
-    const given = await this.#options.handle(request, this.#address);
-    const answer = given instanceof Response ? Answer.of(given) : given;
-    this.#request = undefined;
-    if (answer.tunnel !== undefined) {
-      await this.#tunnel(answer, answer.tunnel);
-      return false;
-    }
-    // What is left of a body that nobody wanted would be read as the next request.
-    const whole = body === undefined || body.ended;
-    const keep = head.persistent && whole && !this.#ending && !this.#input.ended;
-    const kept = this.#answer(answer, head, keep);
-    if (typeof kept === "boolean" ? kept : await kept) {
-      this.#idle = true;
-      return !this.#ending;
-    }
-    await this.#linger();
-    return false;
+    const { length } = head;
+    const whole = length === 0 || length === "chunked" ? undefined : this.#input.whole(length);
+    this.#body =
+      length === 0 || whole !== undefined
+        ? undefined
+        : new RequestBody(this.#input, head, () => this.#socket.send(CONTINUE, null));
+    if (this.#body === undefined) this.#input.watch();
+    this.#head = head;
+    this.#request = new IncomingRequest(head, whole ?? this.#body);
+    this.#options.handle(this.#request, this.#address, this.#reply);
   }
 
-  /** The first bytes of a head are there: the rest has to follow soon. */
-  readonly #begun = (): void => {
-    if (!this.#idle) return;
-    this.#idle = false;
-    this.dueAtMs = performance.now() + this.#headMsMax;
+  readonly #reply: Reply = (given) => {
+    const head = this.#head;
+    if (head === undefined) return;
+    this.#head = undefined;
+    this.#request = undefined;
+    try {
+      const answer = given instanceof Response ? Answer.of(given) : given;
+      if (answer.tunnel !== undefined) {
+        this.#tunnel(answer, answer.tunnel).then(this.close, this.close);
+        return;
+      }
+      // What is left of a body that nobody wanted would be read as the next request.
+      const whole = this.#body === undefined || this.#body.ended;
+      const keep = head.persistent && whole && !this.#ending && !this.#input.ended;
+      const framing = framingFor(answer, head);
+      const kept = keep && framing !== "close";
+      const sending = this.#send(answer, framing, kept);
+      if (sending === undefined) this.#answered(kept);
+      else sending.then(() => this.#answered(kept)).catch(this.close);
+    } catch {
+      // A connection that breaks is its client's, who is told by that.
+      this.close();
+    }
   };
 
-  /** @returns false */
-  async #refuse(cause: ProtocolError): Promise<boolean> {
+  #answered(kept: boolean): void {
+    if (this.#closed) return;
+    if (kept && !this.#ending) {
+      this.#idle = true;
+      this.#next();
+    } else if (kept) this.close();
+    else void this.#linger().then(this.close, this.close);
+  }
+
+  #refuse(cause: ProtocolError): void {
     this.#idle = false;
     const large = cause.message === "a head that is too large";
     const error = large
       ? new UserError("too_large", "Cannot take this request: its head is too large", { cause })
       : new UserError("invalid_request", `Cannot read this request: ${cause.message}`, { cause });
     const asked = { method: "GET", modern: true, headers: new Headers() };
-    await this.#answer(Answer.of(await problem(asked, error)), asked, false);
-    await this.#linger();
-    return false;
+    const refuse = async (): Promise<void> => {
+      const answer = Answer.of(await problem(asked, error));
+      await this.#send(answer, framingFor(answer, asked), false);
+      await this.#linger();
+    };
+    refuse().then(this.close, this.close);
   }
 
-  /** @returns whether the connection is good for another request; at once when the system took all of the answer at once */
-  #answer(answer: Answer, asked: Asked, keep: boolean): boolean | Promise<boolean> {
+  /** @returns undefined when the system took all of the answer at once */
+  #send(answer: Answer, framing: Framing, kept: boolean): Promise<void> | undefined {
     const { body } = answer;
-    const declared = declaredLength(answer);
-    const framing = framingFor(answer, declared, asked);
-    const kept = keep && framing !== "close";
-    const head = answerHead(answer, framing, declared, kept);
-    const sending = this.#send(head, body, framing, declared);
-    return sending === undefined ? kept : sending.then(() => kept);
-  }
-
-  #send(
-    head: string,
-    body: Answer["body"],
-    framing: Framing,
-    declared: number | undefined,
-  ): Promise<void> | undefined {
-    if (framing === "none" || body === null) {
-      if (body instanceof ReadableStream) void body.cancel().catch(() => undefined);
-      return this.#write(toLatin1(head));
+    const head = answerHead(answer, framing, kept);
+    if (body instanceof ReadableStream) {
+      if (framing !== "none") return this.#stream(head, body, framing === "chunked", declaredLength(answer));
+      void body.cancel().catch(() => undefined);
     }
-    if (body instanceof ReadableStream) return this.#stream(head, body, framing === "chunked", declared);
-    if (body.length <= WRITE_TOGETHER_BYTES) return this.#write(withHead(head, body));
-    return this.#writeBoth(toLatin1(head), body);
-  }
-
-  async #writeBoth(head: Uint8Array, body: Uint8Array): Promise<void> {
-    await this.#write(head);
-    await this.#write(body);
+    const bytes = framing === "none" || body instanceof ReadableStream ? null : body;
+    return this.#within(this.#socket.send(head, bytes), head.length + (bytes?.length ?? 0));
   }
 
   /** A stream that breaks, or is not as long as it was said to be, breaks the connection: nothing else tells the client. */
@@ -187,7 +213,7 @@ export class ClientConnection {
     this.#drop = () => void reader.cancel().catch(() => undefined);
     try {
       if (this.#input.ended) throw new Error("the client has left");
-      await this.#write(toLatin1(head));
+      await this.#within(this.#socket.send(head, null), head.length);
       let left = declared ?? Number.POSITIVE_INFINITY;
       for (;;) {
         const { done, value } = await reader.read();
@@ -195,7 +221,11 @@ export class ClientConnection {
         if (value.length === 0) continue;
         left -= value.length;
         if (left < 0) throw new ProtocolError("a body longer than it says");
-        await (chunked ? this.#writeChunk(value) : this.#write(value));
+        // In pieces, each of which has to be taken in its time.
+        for (let at = 0; at < value.length; at += PIECE_BYTES) {
+          const piece = value.subarray(at, at + PIECE_BYTES);
+          await (chunked ? this.#writeChunk(piece) : this.#write(piece));
+        }
       }
       // A cancelled read says that it is done.
       if (this.#input.ended || this.#closed) throw new Error("the client has left");
@@ -211,12 +241,6 @@ export class ClientConnection {
 
   async #writeChunk(part: Uint8Array): Promise<void> {
     const size = `${part.length.toString(16)}\r\n`;
-    if (part.length > WRITE_TOGETHER_BYTES) {
-      await this.#write(toLatin1(size));
-      await this.#write(part);
-      await this.#write(LINE_END);
-      return;
-    }
     const all = new Uint8Array(size.length + part.length + 2);
     all.set(toLatin1(size));
     all.set(part, size.length);
@@ -228,7 +252,7 @@ export class ClientConnection {
   async #tunnel(answer: Answer, { socket, early }: Tunnel): Promise<void> {
     this.#drop = () => socket.close();
     try {
-      await this.#write(toLatin1(answerHead(answer, "none", undefined, true)));
+      await this.#socket.send(answerHead(answer, "none", true), null);
       if (early.length > 0) await this.#write(early);
       await Promise.race([this.#fromClient(socket), this.#toClient(socket)]);
     } finally {
@@ -258,16 +282,24 @@ export class ClientConnection {
   #write(bytes: Uint8Array): Promise<void> | undefined {
     const written = this.#socket.write(bytes);
     if (written === bytes.length) return undefined;
-    return this.#writeRest(bytes, written);
+    return this.#within(this.#writeRest(bytes, written), bytes.length);
   }
 
   async #writeRest(bytes: Uint8Array, first: number | Promise<number>): Promise<void> {
-    const earnedMs = (bytes.length / limits.readerBytesPerSecondMin) * 1000;
-    this.dueAtMs = performance.now() + this.#options.clientWaitMs + earnedMs;
-    let left = bytes.subarray(await first);
-    while (left.length > 0) left = left.subarray(await this.#socket.write(left));
-    this.dueAtMs = Number.POSITIVE_INFINITY;
+    await sendByWrite(this.#socket, bytes.subarray(await first));
   }
+
+  /** What the system does not take at once, the client has to take in time. */
+  #within(sending: Promise<void> | undefined, bytes: number): Promise<void> | undefined {
+    if (sending === undefined) return undefined;
+    const earnedMs = (bytes / limits.readerBytesPerSecondMin) * 1000;
+    this.dueAtMs = performance.now() + this.#options.clientWaitMs + earnedMs;
+    return sending.then(this.#taken);
+  }
+
+  readonly #taken = (): void => {
+    this.dueAtMs = Number.POSITIVE_INFINITY;
+  };
 
   /**
    * Closing while the client still sends would throw away what it has not read of the answer, so its bytes are dropped until it

@@ -1,20 +1,32 @@
 import type { RequestHead } from "../http1/request-head.ts";
-import { FieldList, type Incoming } from "../proxy/incoming.ts";
+import type { FieldList, Incoming } from "../proxy/incoming.ts";
+import type { RequestBody } from "./request-body.ts";
 
 /** A request on a connection of ours. Its body is read when somebody wants it; its signal is made when somebody asks for it. */
 export class IncomingRequest implements Incoming {
   readonly method: string;
   readonly url: string;
   readonly headers: FieldList;
-  readonly body: ReadableStream<Uint8Array<ArrayBuffer>> | null;
+  readonly whole: Uint8Array<ArrayBuffer> | undefined;
+  #body: ReadableStream<Uint8Array<ArrayBuffer>> | null;
   #controller: AbortController | undefined;
   #left = false;
 
-  constructor({ method, target, fields }: RequestHead, body: IncomingRequest["body"]) {
+  /** @param body what is still to be read, or all of it */
+  constructor(
+    { method, target, headers }: RequestHead,
+    body: RequestBody | Uint8Array<ArrayBuffer> | undefined,
+  ) {
     this.method = method;
     this.url = target;
-    this.headers = new FieldList(fields);
-    this.body = body;
+    this.headers = headers;
+    this.whole = body instanceof Uint8Array ? body : undefined;
+    this.#body = body === undefined || body instanceof Uint8Array ? null : body.stream;
+  }
+
+  get body(): ReadableStream<Uint8Array<ArrayBuffer>> | null {
+    if (this.whole !== undefined) this.#body ??= streamOf(this.whole);
+    return this.#body;
   }
 
   get signal(): AbortSignal {
@@ -30,4 +42,13 @@ export class IncomingRequest implements Incoming {
     this.#left = true;
     this.#controller?.abort();
   }
+}
+
+function streamOf(bytes: Uint8Array<ArrayBuffer>): ReadableStream<Uint8Array<ArrayBuffer>> {
+  return new ReadableStream({
+    start: (controller) => {
+      controller.enqueue(bytes);
+      controller.close();
+    },
+  });
 }

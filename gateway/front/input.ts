@@ -1,24 +1,37 @@
 import { ChunkReader } from "../http1/chunks.ts";
 import { ProtocolError } from "../http1/fields.ts";
-import { headEnd } from "../http1/head.ts";
+import { fromLatin1, headEnd } from "../http1/head.ts";
 import type { Socket } from "../proxy/upstream.ts";
 
-/** Held by every open connection, also by one that waits for events. */
-const READ_BYTES = 4 * 1024;
 const READ_LARGE_BYTES = 256 * 1024;
 const EMPTY = new Uint8Array();
+
+/** Who waits for a head. */
+export interface HeadReader {
+  /** The first of its bytes are there. May be told more than once. */
+  begun: () => void;
+  /** Its text without the empty line at its end; undefined when the client sends no more. */
+  head: (text: string | undefined) => void;
+  /** It is too large. */
+  failed: (error: ProtocolError) => void;
+}
+
+type Came = (bytes: Uint8Array<ArrayBuffer> | null) => void;
 
 /** What a client sends, read as far as somebody wants it, and one read ahead to see whether it is still there. */
 export class Input {
   readonly #socket: Socket;
   readonly #onEnd: () => void;
-  readonly #buffer = new Uint8Array(READ_BYTES);
-  /** Read but not used; may be a part of the buffer. */
+  /** Read but not used. */
   #rest: Uint8Array<ArrayBuffer> = EMPTY;
-  #reading: Promise<number | null> | undefined;
-  /** The last read, whoever asked for it. */
-  #pending: Promise<unknown> | undefined;
+  #receiving = false;
+  /** Who wants what comes next. What nobody wants is kept. */
+  #want: Came | undefined;
+  /** A body's read under way, whoever asked for it. */
+  #reading: Promise<unknown> | undefined;
   #ended = false;
+  #reader: HeadReader | undefined;
+  #bytesMax = 0;
 
   /** @param onEnd told once when the client has closed its side, or is gone */
   constructor(socket: Socket, onEnd: () => void) {
@@ -35,37 +48,57 @@ export class Input {
     return this.#rest.length > 0;
   }
 
-  /**
-   * The bytes of a head with its empty line, as a view that holds until the next read; undefined at the end.
-   *
-   * @param begun told when the first of its bytes are there
-   * @throws ProtocolError for a head beyond `bytesMax`
-   */
-  async head(bytesMax: number, begun: () => void): Promise<Uint8Array | undefined> {
-    let seen = 0;
-    for (;;) {
-      // RFC 9112 §2.2: empty lines before a request are passed over.
-      while (this.#rest[0] === 13 && this.#rest[1] === 10) this.#rest = this.#rest.subarray(2);
-      const end = headEnd(this.#rest, Math.max(0, seen - 3));
-      if (end > bytesMax || this.#rest.length - 4 > bytesMax)
-        throw new ProtocolError("a head that is too large");
-      if (end >= 0) {
-        const head = this.#rest.subarray(0, end);
-        this.#rest = this.#rest.subarray(end);
-        return head;
-      }
-      seen = this.#rest.length;
-      if (seen > 0) begun();
-      const before = this.#rest.slice();
-      const more = await this.#more();
-      if (more === undefined) return undefined;
-      if (seen === 0) this.#rest = more;
-      else {
-        this.#rest = new Uint8Array(before.length + more.length);
-        this.#rest.set(before);
-        this.#rest.set(more, before.length);
-      }
+  /** Tells of the next head, at once when it is there: `failed` when it is beyond `bytesMax`. */
+  head(bytesMax: number, reader: HeadReader): void {
+    this.#reader = reader;
+    this.#bytesMax = bytesMax;
+    if (this.#rest.length > 0) this.#look(this.#rest, 0);
+    else this.#receive(this.#headCame);
+  }
+
+  readonly #headCame = (bytes: Uint8Array<ArrayBuffer> | null): void => {
+    if (bytes === null) {
+      this.#end();
+      this.#reader?.head(undefined);
+      return;
     }
+    const seen = this.#rest.length;
+    this.#look(seen === 0 ? bytes : joined(this.#rest, bytes), seen);
+  };
+
+  /**
+   * @param bytes all that is there, and only for now
+   * @param seen so many of them were looked at before
+   */
+  #look(bytes: Uint8Array<ArrayBuffer>, seen: number): void {
+    const reader = this.#reader;
+    if (reader === undefined) return;
+    // RFC 9112 §2.2: empty lines before a request are passed over.
+    let at = 0;
+    while (bytes[at] === 13 && bytes[at + 1] === 10) at += 2;
+    const end = headEnd(bytes, Math.max(at, seen - 3));
+    if (end - at > this.#bytesMax || bytes.length - at - 4 > this.#bytesMax) {
+      this.#rest = bytes.slice(at);
+      reader.failed(new ProtocolError("a head that is too large"));
+      return;
+    }
+    if (end >= 0) {
+      const text = fromLatin1(bytes.subarray(at, end - 4));
+      this.#rest = end === bytes.length ? EMPTY : bytes.slice(end);
+      reader.head(text);
+      return;
+    }
+    this.#rest = at === bytes.length ? EMPTY : bytes.slice(at);
+    if (this.#rest.length > 0) reader.begun();
+    this.#receive(this.#headCame);
+  }
+
+  /** A body of this length, when all of it is there already. */
+  whole(length: number): Uint8Array<ArrayBuffer> | undefined {
+    if (this.#rest.length < length) return undefined;
+    const body = this.#rest.subarray(0, length);
+    this.#rest = this.#rest.subarray(length);
+    return body;
   }
 
   /** The next part of a body of known length, or undefined after its end. */
@@ -92,68 +125,83 @@ export class Input {
         const bytes = this.#rest.length > 0 ? this.#rest : await this.#more();
         if (bytes === undefined) throw new ProtocolError("a body that ended early");
         const { data, taken } = reader.read(bytes);
-        // What follows may be read into the same buffer before these are used.
-        for (const one of data) ready.push(one.slice());
+        ready.push(...data);
         this.#rest = bytes.subarray(taken);
       }
     };
   }
 
-  /** Whatever comes next, at most so much of it, in memory of its own; undefined at the end. */
+  /** Whatever comes next, at most so much of it; undefined at the end. */
   async part(bytesMax: number): Promise<Uint8Array<ArrayBuffer> | undefined> {
-    if (this.#rest.length === 0 && this.#reading === undefined) {
+    if (this.#rest.length === 0 && !this.#receiving && !this.#ended) {
       const into = new Uint8Array(Math.min(bytesMax, READ_LARGE_BYTES));
-      const read = await this.#read(into);
+      const reading = this.#socket.read(into);
+      this.#reading = reading;
+      const read = await reading;
       if (read !== null && read > 0) return into.subarray(0, read);
       this.#end();
       return undefined;
     }
     const bytes = this.#rest.length > 0 ? this.#rest : await this.#more();
     if (bytes === undefined) return undefined;
-    const part = bytes.slice(0, bytesMax);
+    const part = bytes.subarray(0, bytesMax);
     this.#rest = bytes.subarray(part.length);
     return part;
   }
 
   /** Reads ahead, so that the client's leaving is seen; for when nothing is being read. */
   watch(): void {
-    if (this.#rest.length > 0 || this.#reading !== undefined || this.#ended) return;
-    const reading = this.#read(this.#buffer);
-    this.#reading = reading;
-    reading.then(
-      (read) => {
-        if (read === null || read === 0) this.#end();
-      },
-      () => this.#end(),
-    );
-  }
-
-  /** Whatever must have been there before must have been used: it is read into the buffer. */
-  async #more(): Promise<Uint8Array<ArrayBuffer> | undefined> {
-    if (this.#ended) return undefined;
-    const reading = this.#reading ?? this.#read(this.#buffer);
-    this.#reading = undefined;
-    const read = await reading;
-    if (read !== null && read > 0) return this.#buffer.subarray(0, read);
-    this.#end();
-    return undefined;
+    if (this.#rest.length === 0 && !this.#receiving && !this.#ended) this.#receive(undefined);
   }
 
   /** Reads and forgets all that comes, also what a body's reader still waits for, until the end. */
   async drain(): Promise<void> {
-    if (this.#reading === undefined) await this.#pending;
+    await this.#reading;
     while ((await this.part(READ_LARGE_BYTES)) !== undefined);
   }
 
-  #read(into: Uint8Array): Promise<number | null> {
-    const reading = this.#socket.read(into);
-    this.#pending = reading;
-    return reading;
+  /** What comes next, in memory of its own. Whatever was there before must have been used. */
+  #more(): Promise<Uint8Array<ArrayBuffer> | undefined> {
+    if (this.#ended) return Promise.resolve(undefined);
+    const { promise, resolve } = Promise.withResolvers<Uint8Array<ArrayBuffer> | undefined>();
+    this.#reading = promise;
+    this.#receive((bytes) => {
+      if (bytes === null) this.#end();
+      resolve(bytes === null ? undefined : bytes.slice());
+    });
+    return promise;
   }
+
+  #receive(want: Came | undefined): void {
+    this.#want = want;
+    if (this.#receiving) return;
+    if (this.#ended) {
+      want?.(null);
+      return;
+    }
+    this.#receiving = true;
+    this.#socket.receive(this.#came);
+  }
+
+  readonly #came = (bytes: Uint8Array<ArrayBuffer> | null): void => {
+    this.#receiving = false;
+    const want = this.#want;
+    this.#want = undefined;
+    if (want !== undefined) want(bytes);
+    else if (bytes === null) this.#end();
+    else this.#rest = bytes.slice();
+  };
 
   #end(): void {
     if (this.#ended) return;
     this.#ended = true;
     this.#onEnd();
   }
+}
+
+function joined(a: Uint8Array, b: Uint8Array): Uint8Array<ArrayBuffer> {
+  const all = new Uint8Array(a.length + b.length);
+  all.set(a);
+  all.set(b, a.length);
+  return all;
 }

@@ -1,30 +1,35 @@
 import { limits } from "../../shared/limits.ts";
+import { linesOf } from "../proxy/lines.ts";
+import { type Told, tellOf } from "../proxy/told.ts";
 import type { Socket, UpstreamAnswer, UpstreamRequest } from "../proxy/upstream.ts";
 import { ChunkReader } from "./chunks.ts";
 import { ProtocolError } from "./fields.ts";
-import { type Head, fromLatin1, headEnd, parseHead, toLatin1, withHead } from "./head.ts";
+import { type Head, fromLatin1, headEnd, parseHead, toLatin1 } from "./head.ts";
 
-const WRITE_TOGETHER_BYTES = 64 * 1024;
-/** Held by every open connection, also by one that waits for events. */
-const READ_BYTES = 4 * 1024;
 const READ_LARGE_BYTES = 256 * 1024;
+const INTERIM_MAX = 8;
 const EMPTY = new Uint8Array();
 
 /**
  * One HTTP/1.1 connection to a worker, one request at a time. A read is always waiting while it is idle, so that the worker's end of it is
- * seen at once and a request does not meet a dead connection.
+ * seen at once and a request does not meet a dead connection. A request whose answer comes in one piece makes no promise.
  */
 export class Connection {
   readonly #socket: Socket;
   readonly #host: string;
-  /** Told when a request and its answer are over and the connection is good for another, or closed. */
+  /** Told when a request and its answer are over and the connection is good for another. */
   readonly #free: (connection: Connection) => void;
-  readonly #buffer = new Uint8Array(READ_BYTES);
-  /** Read but not used: a part of the buffer. */
+  /** Read but not used. */
   #rest: Uint8Array<ArrayBuffer> = EMPTY;
-  #reading: Promise<number | null> | undefined;
-  /** Nothing was asked for. */
-  #resting = false;
+  /** What is asked, until its answer's head is there. */
+  #request: UpstreamRequest | undefined;
+  #told: Told<UpstreamAnswer> = NOBODY;
+  #interim = 0;
+  /** `#came` is told of what comes next. */
+  #receiving = false;
+  /** What came last is being looked at, and must not be overwritten: what comes next is asked for afterwards. */
+  #looking = false;
+  #wanted = false;
   #sent = true;
   #sendError: unknown;
   closed = false;
@@ -36,33 +41,71 @@ export class Connection {
     this.#free = free;
   }
 
-  close(): void {
+  readonly close = (): void => {
     if (this.closed) return;
     this.closed = true;
     this.#socket.close();
-  }
+  };
 
-  async send(request: UpstreamRequest): Promise<UpstreamAnswer> {
+  send(request: UpstreamRequest, told: Told<UpstreamAnswer>): void {
     const { stop } = request;
-    stop.tell(() => this.close());
-    const done = (): void => stop.tell(undefined);
+    this.#request = request;
+    this.#told = told;
+    this.#interim = 0;
     this.#sent = false;
     this.#sendError = undefined;
     try {
       stop.throwIfStopped();
+      stop.tell(this.close);
       const sending = this.#write(request);
       if (sending === undefined) this.#sent = true;
       else sending.then(this.#whenSent, this.#whenUnsent);
-      const head = await this.#head(request);
-      if (head.status === 101) return this.#tunnel(head, done);
-      const body = await this.#body(head, done);
-      return { status: head.status, fields: head.fields, body };
     } catch (error) {
-      this.close();
-      done();
-      stop.throwIfStopped();
-      throw this.#sendError ?? error;
+      this.#fail(request, error);
+      return;
     }
+    this.#receive();
+  }
+
+  #receive(): void {
+    if (this.#looking) this.#wanted = true;
+    else if (!this.#receiving) {
+      this.#receiving = true;
+      this.#socket.receive(this.#came);
+    }
+  }
+
+  readonly #came = (bytes: Uint8Array<ArrayBuffer> | null): void => {
+    this.#receiving = false;
+    const request = this.#request;
+    // Whatever comes while nothing was asked for ends the connection, as its end does.
+    if (request === undefined) {
+      this.close();
+      return;
+    }
+    if (bytes === null) {
+      this.#fail(request, new Error("the connection ended before the answer"));
+      return;
+    }
+    this.#looking = true;
+    const seen = this.#rest.length;
+    try {
+      this.#look(request, seen === 0 ? bytes : joined(this.#rest, bytes), seen);
+    } catch (error) {
+      this.#fail(request, error);
+    }
+    this.#looking = false;
+    if (!this.#wanted) return;
+    this.#wanted = false;
+    this.#receive();
+  };
+
+  #fail({ stop }: UpstreamRequest, error: unknown): void {
+    const told = this.#told;
+    this.#request = undefined;
+    this.close();
+    stop.tell(undefined);
+    told.failed(stop.reason ?? this.#sendError ?? error);
   }
 
   readonly #whenSent = (): void => {
@@ -76,36 +119,19 @@ export class Connection {
   };
 
   /** The head and a small body at once; a stream goes on by itself. @returns undefined when all was sent at once */
-  #write({ method, path, fields, body, socket }: UpstreamRequest): Promise<void> | undefined {
-    let text = `${method} ${path} HTTP/1.1\r\nhost: ${this.#host}\r\n`;
-    if (socket === true) text += "connection: upgrade\r\nupgrade: websocket\r\n";
-    let declared: number | undefined;
-    for (const field of fields) {
-      const name = field[0];
-      const value = field[1];
-      if (name === "content-length") {
-        declared = Number(value);
-      } else {
-        if (value.includes("\n") || value.includes("\r")) throw new ProtocolError("a broken header");
-        text += `${name}: ${value}\r\n`;
-      }
-    }
+  #write({ method, path, fields, lines = "", body, socket }: UpstreamRequest): Promise<void> | undefined {
+    const { text, declared } = linesOf(fields);
+    const upgrade = socket === true ? "connection: upgrade\r\nupgrade: websocket\r\n" : "";
+    const head = `${method} ${path} HTTP/1.1\r\nhost: ${this.#host}\r\n${upgrade}${text}${lines}`;
     if (body === null) {
       const mayHave = method === "POST" || method === "PUT" || method === "PATCH";
-      return this.#writeAll(toLatin1(`${text}${mayHave ? "content-length: 0\r\n" : ""}\r\n`));
+      return this.#socket.send(mayHave ? `${head}content-length: 0\r\n\r\n` : `${head}\r\n`, null);
     }
     if (body instanceof Uint8Array) {
-      const head = `${text}content-length: ${body.length}\r\n\r\n`;
-      if (body.length > WRITE_TOGETHER_BYTES) return this.#writeBoth(toLatin1(head), body);
-      return this.#writeAll(withHead(head, body));
+      return this.#socket.send(`${head}content-length: ${body.length}\r\n\r\n`, body);
     }
     const framing = declared === undefined ? "transfer-encoding: chunked" : `content-length: ${declared}`;
-    return this.#writeStream(toLatin1(`${text}${framing}\r\n\r\n`), body, declared);
-  }
-
-  async #writeBoth(head: Uint8Array, body: Uint8Array): Promise<void> {
-    await this.#writeAll(head);
-    await this.#writeAll(body);
+    return this.#writeStream(toLatin1(`${head}${framing}\r\n\r\n`), body, declared);
   }
 
   /** Never more or less than was declared: what follows on the connection would be read as another request. */
@@ -149,75 +175,90 @@ export class Connection {
     while (left.length > 0) left = left.subarray(await this.#socket.write(left));
   }
 
-  /** The answer's head; interim answers (100, 103) are passed over. */
-  async #head({ method, socket }: UpstreamRequest): Promise<Head> {
-    for (let interim = 0; interim < 8; interim++) {
-      const end = await this.#untilHead();
-      const head = parseHead(fromLatin1(this.#rest.subarray(0, end - 4)), method);
-      this.#rest = this.#rest.subarray(end);
-      if (head.status >= 200 || (head.status === 101 && socket === true)) return head;
+  /**
+   * Looks for the answer's head; interim answers (100, 103) are passed over.
+   *
+   * @param bytes there only for now
+   * @param seen so many of them were looked at before
+   * @throws ProtocolError
+   */
+  #look(request: UpstreamRequest, bytes: Uint8Array<ArrayBuffer>, seen: number): void {
+    let at = 0;
+    for (let from = Math.max(0, seen - 3); ; from = at) {
+      const end = headEnd(bytes, from);
+      if (end < 0) break;
+      const head = parseHead(fromLatin1(bytes.subarray(at, end - 4)), request.method);
+      at = end;
+      if (head.status >= 200 || (head.status === 101 && request.socket === true)) {
+        this.#request = undefined;
+        this.#rest = EMPTY;
+        this.#answer(request, head, bytes, at);
+        return;
+      }
       if (head.status === 101) throw new ProtocolError("an upgrade that nobody asked for");
+      this.#interim += 1;
+      if (this.#interim >= INTERIM_MAX) throw new ProtocolError("too many interim answers");
     }
-    throw new ProtocolError("too many interim answers");
+    if (bytes.length - at > limits.upstreamHeadBytesMax) throw new ProtocolError("a head that is too large");
+    this.#rest = bytes.slice(at);
+    this.#receive();
   }
 
-  async #untilHead(): Promise<number> {
-    let seen = 0;
-    for (;;) {
-      const end = headEnd(this.#rest, Math.max(0, seen - 3));
-      if (end >= 0) return end;
-      seen = this.#rest.length;
-      if (seen > limits.upstreamHeadBytesMax) throw new ProtocolError("a head that is too large");
-      // What is there lies in the buffer that is read into.
-      const before = seen === 0 ? EMPTY : this.#rest.slice();
-      const reading = this.#reading ?? this.#socket.read(this.#buffer);
-      this.#reading = undefined;
-      const read = await reading;
-      if (read === null || read === 0) throw new Error("the connection ended before the answer");
-      const more = this.#buffer.subarray(0, read);
-      this.#rest = seen === 0 ? more : joined(before, more);
+  /**
+   * A small body is read before it is handed on, which costs everybody less than a stream.
+   *
+   * @param at where the head ends in these bytes
+   */
+  #answer(request: UpstreamRequest, head: Head, bytes: Uint8Array<ArrayBuffer>, at: number): void {
+    const { status, fields, length, persistent } = head;
+    const told = this.#told;
+    if (status === 101) {
+      request.stop.tell(undefined);
+      const tunnel = { socket: this.#given(), early: bytes.slice(at) };
+      told.done({ status, fields, body: null, tunnel });
+      return;
+    }
+    const over = (whole: boolean): void => this.#over(request, whole && persistent);
+    const answered = (body: UpstreamAnswer["body"]): void =>
+      told.done({ status, fields, body, tunnel: undefined });
+    const there = bytes.length - at;
+    if (typeof length === "number" && length <= there) {
+      // More than the answer: nobody can say what the next bytes mean.
+      over(length === there);
+      answered(length === 0 ? null : bytes.subarray(at, at + length));
+      return;
+    }
+    this.#rest = bytes.slice(at);
+    if (typeof length !== "number") {
+      answered(this.#stream(length === "chunked" ? this.#chunked() : this.#untilClose(), over));
+    } else if (length > limits.upstreamBodyTogetherBytesMax) {
+      answered(this.#stream(this.#fixed(length), over));
+    } else {
+      const failed = (error: unknown): void => this.#fail(request, error);
+      tellOf(this.#together(length), {
+        done: (body) => {
+          over(true);
+          answered(body);
+        },
+        failed,
+      });
     }
   }
 
   /** From here on the connection is whoever's who asked for it. */
-  #tunnel({ status, fields }: Head, done: () => void): UpstreamAnswer {
-    done();
-    const early = this.#rest.slice();
-    this.#rest = EMPTY;
-    const socket: Socket = {
-      read: (into) => this.#socket.read(into),
-      write: (bytes) => this.#socket.write(bytes),
+  #given(): Socket {
+    const socket = this.#socket;
+    return {
+      read: (into) => socket.read(into),
+      receive: (told) => socket.receive(told),
+      write: (bytes) => socket.write(bytes),
+      send: (head, body) => socket.send(head, body),
       // Of both ends either may be the first, and a second time is an error of some runtimes.
-      close: () => this.close(),
+      close: this.close,
     };
-    return { status, fields, body: null, tunnel: { socket, early } };
   }
 
-  /** A small body is read before it is handed on, which costs everybody less than a stream. */
-  #body(head: Head, done: () => void): UpstreamAnswer["body"] | Promise<UpstreamAnswer["body"]> {
-    const over = (reusable: boolean): void => {
-      done();
-      this.#end(reusable && head.persistent);
-    };
-    const { length } = head;
-    if (length === 0) {
-      over(true);
-      return null;
-    }
-    if (typeof length === "number") {
-      if (this.#rest.length >= length) {
-        const bytes = this.#rest.slice(0, length);
-        this.#rest = this.#rest.subarray(length);
-        over(true);
-        return bytes;
-      }
-      if (length <= limits.upstreamBodyTogetherBytesMax) return this.#together(length, over);
-      return this.#stream(this.#fixed(length), over);
-    }
-    return this.#stream(length === "chunked" ? this.#chunked() : this.#untilClose(), over);
-  }
-
-  async #together(length: number, over: (reusable: boolean) => void): Promise<Uint8Array<ArrayBuffer>> {
+  async #together(length: number): Promise<Uint8Array<ArrayBuffer>> {
     const bytes = new Uint8Array(length);
     bytes.set(this.#rest);
     let filled = this.#rest.length;
@@ -227,14 +268,13 @@ export class Connection {
       if (read === null || read === 0) throw new Error("the connection ended within the answer");
       filled += read;
     }
-    over(true);
     return bytes;
   }
 
   /** The stream of what `next` gives; undefined is the end. */
   #stream(
     next: () => Promise<Uint8Array | undefined>,
-    over: (reusable: boolean) => void,
+    over: (whole: boolean) => void,
   ): ReadableStream<Uint8Array> {
     return new ReadableStream<Uint8Array>(
       {
@@ -245,7 +285,7 @@ export class Connection {
               controller.enqueue(part);
               return;
             }
-            over(true);
+            over(this.#rest.length === 0);
             controller.close();
           } catch (error) {
             this.close();
@@ -267,10 +307,7 @@ export class Connection {
     return async () => {
       if (left === 0) return undefined;
       // Past what a head's read brought along, large bodies are read into the memory that is handed on.
-      const part =
-        this.#rest.length > 0 || this.#reading !== undefined
-          ? await this.#readCopy(left)
-          : await this.#readNew(left);
+      const part = this.#rest.length > 0 ? this.#restUpTo(left) : await this.#readNew(left);
       if (part === undefined) throw new Error("the connection ended within the answer");
       left -= part.length;
       return part;
@@ -281,10 +318,10 @@ export class Connection {
     const reader = new ChunkReader();
     return async () => {
       while (!reader.ended) {
-        const bytes = this.#rest.length > 0 ? this.#rest : await this.#read();
+        const bytes = this.#rest.length > 0 ? this.#rest : await this.#next();
         if (bytes === undefined) throw new Error("the connection ended within the answer");
         const { data, taken } = reader.read(bytes);
-        const part = data.length === 1 ? data[0]?.slice() : joinedAll(data);
+        const part = data.length === 1 ? data[0] : joinedAll(data);
         this.#rest = bytes.subarray(taken);
         if (part !== undefined && part.length > 0) return part;
       }
@@ -293,14 +330,15 @@ export class Connection {
   }
 
   #untilClose(): () => Promise<Uint8Array | undefined> {
-    return () => this.#readCopy(Number.POSITIVE_INFINITY);
+    return async () => {
+      const part = this.#restUpTo(Number.POSITIVE_INFINITY);
+      return part.length > 0 ? part : this.#next();
+    };
   }
 
-  async #readCopy(bytesMax: number): Promise<Uint8Array | undefined> {
-    const bytes = this.#rest.length > 0 ? this.#rest : await this.#read();
-    if (bytes === undefined) return undefined;
-    const part = bytes.slice(0, bytesMax);
-    this.#rest = bytes.subarray(part.length);
+  #restUpTo(bytesMax: number): Uint8Array {
+    const part = this.#rest.subarray(0, bytesMax);
+    this.#rest = this.#rest.subarray(part.length);
     return part;
   }
 
@@ -310,54 +348,35 @@ export class Connection {
     return read === null || read === 0 ? undefined : into.subarray(0, read);
   }
 
-  /** What comes next, in the buffer; undefined at the end. Whatever was there before must have been used. */
-  async #read(): Promise<Uint8Array<ArrayBuffer> | undefined> {
-    const reading = this.#reading ?? this.#socket.read(this.#buffer);
-    this.#reading = undefined;
-    const read = await reading;
-    return read === null || read === 0 ? undefined : this.#buffer.subarray(0, read);
+  /** What comes next, in memory of its own; undefined at the end. */
+  #next(): Promise<Uint8Array<ArrayBuffer> | undefined> {
+    return new Promise((resolve) => {
+      this.#socket.receive((bytes) => resolve(bytes === null ? undefined : bytes.slice()));
+    });
   }
 
-  #end(reusable: boolean): void {
-    // More than the answer, or an answer before all was sent: nobody can say what the next bytes mean.
-    if (!reusable || this.#rest.length > 0) {
-      this.close();
-      return;
+  /** @param reusable exactly one answer came, and its worker goes on */
+  #over({ stop }: UpstreamRequest, reusable: boolean): void {
+    stop.tell(undefined);
+    if (!reusable) this.close();
+    else if (this.#sent) this.#rested();
+    else {
+      // An answer before all was sent ends the connection; but what was sent may not have been told yet.
+      queueMicrotask(() => {
+        if (this.#sent) this.#rested();
+        else this.close();
+      });
     }
-    if (this.#sent) {
-      this.#rested();
-      return;
-    }
-    // What was sent may not have been told yet.
-    queueMicrotask(() => {
-      if (this.#sent) this.#rested();
-      else this.close();
-    });
   }
 
   #rested(): void {
     if (this.closed) return;
-    this.#wait();
     this.#free(this);
-  }
-
-  /** Anything that comes while nothing was asked for ends the connection. */
-  #wait(): void {
-    const reading = this.#socket.read(this.#buffer);
-    this.#reading = reading;
-    this.#resting = true;
-    reading.then(this.#unasked, this.#unasked);
-  }
-
-  readonly #unasked = (): void => {
-    if (this.#resting) this.close();
-  };
-
-  /** The waiting read belongs to the request from here on. */
-  take(): void {
-    this.#resting = false;
+    this.#receive();
   }
 }
+
+const NOBODY: Told<UpstreamAnswer> = { done: () => undefined, failed: () => undefined };
 
 function joined(a: Uint8Array, b: Uint8Array): Uint8Array<ArrayBuffer> {
   return joinedAll([a, b]);

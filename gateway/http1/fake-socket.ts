@@ -1,4 +1,6 @@
 import type { Socket } from "../proxy/upstream.ts";
+import { withHead } from "./head.ts";
+import { sendByWrite } from "./send-by-write.ts";
 
 /** For tests: the far end of a connection. What was written to it, and what it says next. */
 export class FakeSocket implements Socket {
@@ -34,6 +36,21 @@ export class FakeSocket implements Socket {
       if (this.#ended) return null;
       await new Promise<void>((resolve) => (this.#reader = resolve));
     }
+  }
+
+  receive(told: (bytes: Uint8Array<ArrayBuffer> | null) => void): void {
+    const into = new Uint8Array(4_096);
+    this.read(into).then(
+      (read) => {
+        told(read === null ? null : into.subarray(0, read));
+        into.fill(0);
+      },
+      () => told(null),
+    );
+  }
+
+  send(head: string, body: Uint8Array | null): Promise<void> {
+    return sendByWrite(this, withHead(head, body?.slice() ?? new Uint8Array()));
   }
 
   write(bytes: Uint8Array): Promise<number> {

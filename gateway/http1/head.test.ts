@@ -41,6 +41,12 @@ describe("a head", () => {
     expect(() => parseHead(head, "GET")).toThrow();
   });
 
+  test("that came before is framed by what was asked now", () => {
+    const head = text("HTTP/1.1 200 OK", "Content-Length: 7");
+    expect(["GET", "HEAD", "GET"].map((method) => parseHead(head, method).length)).toEqual([7, 0, 7]);
+    expect(parseHead(head.replace("7", "8"), "GET").length).toBe(8);
+  });
+
   test("ends after its empty line, wherever reading stopped before", () => {
     const bytes = toLatin1("HTTP/1.1 200 OK\r\nA: \r\n\r\nbody\r\n\r\n");
     const end = bytes.length - "body\r\n\r\n".length;

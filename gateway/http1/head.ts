@@ -1,9 +1,11 @@
+import { limits } from "../../shared/limits.ts";
 import type { Fields } from "../proxy/upstream.ts";
-import { ProtocolError, framingOf, parseFields } from "./fields.ts";
+import { type Framing, ProtocolError, framingOf, parseFields } from "./fields.ts";
 
 /** An answer's head as RFC 9112 frames it, read strictly: what can be read in two ways is an error. */
 export interface Head {
   status: number;
+  /** Not to be changed: the next head of the same text has the same ones. */
   fields: Fields;
   /** Bytes of the body, or how its end is found; 0 also for answers that have none. */
   length: number | "chunked" | "close";
@@ -15,18 +17,40 @@ const STATUS = /^HTTP\/1\.([01]) ([1-5][0-9]{2})(?: [^\r\n]*)?$/;
 
 /** @param method of the request: an answer to HEAD has no body whatever it says */
 export function parseHead(text: string, method: string): Head {
-  const end = firstLineEnd(text);
-  const [, minor, code] = STATUS.exec(text.slice(0, end)) ?? [];
-  if (code === undefined) throw new ProtocolError("no status line");
-  const status = Number(code);
-  const fields = parseFields(text, end + 2);
-  const { length, chunked, connection } = framingOf(fields);
-  const persistent = minor === "1" && !connection.includes("close");
+  const { status, fields, framing, modern } = parseAnswer(text);
+  const { length, chunked, connection } = framing;
+  const persistent = modern && !connection.includes("close");
   const none = method === "HEAD" || status === 204 || status === 304 || status < 200;
   if (none) return { status, fields, length: 0, persistent };
   if (chunked) return { status, fields, length: "chunked", persistent };
   if (length !== undefined) return { status, fields, length, persistent };
   return { status, fields, length: "close", persistent: false };
+}
+
+/** What a head says, whatever was asked. */
+interface AnswerText {
+  status: number;
+  fields: Fields;
+  framing: Framing;
+  modern: boolean;
+}
+
+/** Heads that were read: workers say the same few again and again, but for their dates, which are the same for a second. */
+const known = new Map<string, AnswerText>();
+
+function parseAnswer(text: string): AnswerText {
+  const found = known.get(text);
+  if (found !== undefined) return found;
+  const end = firstLineEnd(text);
+  const [, minor, code] = STATUS.exec(text.slice(0, end)) ?? [];
+  if (code === undefined) throw new ProtocolError("no status line");
+  const fields = parseFields(text, end + 2);
+  const read = { status: Number(code), fields, framing: framingOf(fields), modern: minor === "1" };
+  if (text.length <= limits.headKeptCharactersMax) {
+    if (known.size >= limits.answerHeadsKeptMax) known.clear();
+    known.set(text, read);
+  }
+  return read;
 }
 
 /** Where the first line of a head ends. */
@@ -70,14 +94,22 @@ export function toLatin1(text: string): Uint8Array<ArrayBuffer> {
   });
 }
 
+/**
+ * Writes a head into memory that is there, as far as it has room.
+ *
+ * @returns how many bytes it takes; more than there is room means that nothing of it counts
+ * @throws ProtocolError for a character that is no byte
+ */
+export function putLatin1(text: string, into: Uint8Array): number {
+  if (text.length > into.length) return text.length;
+  const { read, written } = encoder.encodeInto(text, into);
+  if (read !== text.length || written !== text.length) into.set(toLatin1(text));
+  return text.length;
+}
+
 /** A head and the body that goes with it, in one piece. */
 export function withHead(head: string, body: Uint8Array): Uint8Array<ArrayBuffer> {
   const all = new Uint8Array(head.length + body.length);
-  const { read, written } = encoder.encodeInto(head, all);
-  if (read === head.length && written === head.length) all.set(body, head.length);
-  else {
-    all.set(toLatin1(head));
-    all.set(body, head.length);
-  }
+  all.set(body, putLatin1(head, all));
   return all;
 }

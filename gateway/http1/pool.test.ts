@@ -1,8 +1,19 @@
 import { expect, test } from "bun:test";
 import type { UpstreamAnswer, UpstreamRequest } from "../proxy/upstream.ts";
+import { promised } from "../proxy/told.ts";
 import { Stop } from "../proxy/stop.ts";
 import { FakeSocket } from "./fake-socket.ts";
 import { Http1Pool } from "./pool.ts";
+
+/** What is told of lasts no longer than the telling. */
+const ask = async (pool: Http1Pool, request: UpstreamRequest): Promise<UpstreamAnswer> =>
+  promised((told) =>
+    pool.send(request, {
+      done: (answer) =>
+        told.done(answer.body instanceof Uint8Array ? { ...answer, body: answer.body.slice() } : answer),
+      failed: told.failed,
+    }),
+  );
 
 function setUp() {
   const peers: FakeSocket[] = [];
@@ -12,7 +23,7 @@ function setUp() {
     return Promise.resolve(peer);
   });
   const send = (request: Partial<UpstreamRequest> = {}) =>
-    pool.send({
+    ask(pool, {
       origin: "http://worker:1",
       path: "/x?y=1",
       method: "GET",
@@ -21,7 +32,7 @@ function setUp() {
       stop: new Stop(),
       ...request,
     });
-  return { peers, send };
+  return { peers, send, pool };
 }
 
 const textOf = ({ body }: UpstreamAnswer) => new Response(body).text();
@@ -45,6 +56,37 @@ test("a connection serves one request after another, in whatever pieces answers 
   }
   expect(peers).toHaveLength(1);
   expect(peers[0]?.written).toBe("GET /x?y=1 HTTP/1.1\r\nhost: worker:1\r\na: b\r\n\r\n".repeat(3));
+});
+
+test("what is asked when an answer is told of goes over the same connection", async () => {
+  const { peers, send, pool } = setUp();
+  const first = send();
+  await settle();
+  const request = { origin: "http://worker:1", path: "/2", method: "GET", fields: [], body: null };
+  const second = promised<string>((told) =>
+    pool.send(
+      { ...request, stop: new Stop() },
+      {
+        done: () =>
+          pool.send(
+            { ...request, path: "/3", stop: new Stop() },
+            { done: (answer) => void textOf(answer).then(told.done), failed: told.failed },
+          ),
+        failed: told.failed,
+      },
+    ),
+  );
+  await settle();
+  const ok = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n";
+  for (const peer of peers) peer.say(`${ok}ok`);
+  await first;
+  await settle();
+  peers[1]?.say(`${ok}no`);
+  expect(await second).toBe("no");
+  expect(peers.map(({ written }) => written.match(/^GET \S+/gm)?.join())).toEqual([
+    "GET /x?y=1",
+    "GET /2,GET /3",
+  ]);
 });
 
 test("one that the worker ended, or spoke on unasked, is not used again", async () => {
@@ -138,7 +180,7 @@ test("an end before or within the answer is an error; before anything was sent i
   await expect(textOf(answer)).rejects.toThrow();
   const refusing = new Http1Pool(() => Promise.reject(new Error("no")));
   const request = { path: "/", method: "POST", fields: [], body: null, stop: new Stop() };
-  await expect(refusing.send({ origin: "http://worker:1", ...request })).rejects.toMatchObject({
+  await expect(ask(refusing, { origin: "http://worker:1", ...request })).rejects.toMatchObject({
     code: "ECONNREFUSED",
   });
 });

@@ -1,4 +1,5 @@
 import { limits } from "../../shared/limits.ts";
+import type { Told } from "../proxy/told.ts";
 import type { SendUpstream, Socket, UpstreamAnswer, UpstreamRequest } from "../proxy/upstream.ts";
 import { Connection } from "./connection.ts";
 
@@ -19,26 +20,27 @@ export class Http1Pool {
   }
 
   /** Fails with `code: "ECONNREFUSED"` when no connection was made, also not in time: nothing was sent then. */
-  readonly send: SendUpstream = (request) => {
+  readonly send: SendUpstream = (request, told) => {
     const kept = this.#take(request.origin);
-    if (kept !== undefined) return kept.send(request);
-    return this.#sendNew(request);
+    if (kept !== undefined) kept.send(request, told);
+    else void this.#sendNew(request, told);
   };
 
-  async #sendNew(request: UpstreamRequest): Promise<UpstreamAnswer> {
-    request.stop.throwIfStopped();
-    const connection = await this.#open(request.origin);
-    request.stop.throwIfStopped();
-    return connection.send(request);
+  async #sendNew(request: UpstreamRequest, told: Told<UpstreamAnswer>): Promise<void> {
+    let connection: Connection;
+    try {
+      request.stop.throwIfStopped();
+      connection = await this.#open(request.origin);
+    } catch (error) {
+      told.failed(error);
+      return;
+    }
+    connection.send(request, told);
   }
 
   #take(origin: string): Connection | undefined {
     const idle = this.#idle.get(origin);
-    for (let last = idle?.pop(); last !== undefined; last = idle?.pop()) {
-      if (last.closed) continue;
-      last.take();
-      return last;
-    }
+    for (let last = idle?.pop(); last !== undefined; last = idle?.pop()) if (!last.closed) return last;
     return undefined;
   }
 

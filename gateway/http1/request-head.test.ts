@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import * as fc from "fast-check";
 import { ProtocolError } from "./fields.ts";
-import { type RequestHead, parseRequestHead } from "./request-head.ts";
+import { type RequestHead, RequestHeads, parseRequestHead } from "./request-head.ts";
 
 const text = (...lines: string[]): string => lines.join("\r\n");
 const HOST = "Host: a.example";
@@ -105,7 +105,7 @@ describe("a request's head", () => {
             return;
           }
           read += 1;
-          const lines = first.fields.map(([name, value]) => `${name}: ${value}`);
+          const lines = [...first.headers].map(([name, value]) => `${name}: ${value}`);
           const line = `${first.method} ${first.target} HTTP/1.${first.modern ? 1 : 0}`;
           expect(parseRequestHead(text(line, ...lines))).toEqual(first);
           expect(head.replace(/\r\n$/, "").split("\r\n").length).toBe(lines.length + 1);
@@ -114,5 +114,43 @@ describe("a request's head", () => {
       { numRuns: 2_000 },
     );
     expect(read).toBeGreaterThan(50);
+  });
+
+  test("is read on a connection as it would be alone, whatever came before", () => {
+    const blocks = [
+      [HOST],
+      [HOST, "A: 1"],
+      [HOST, "A: 2"],
+      ["Host: b.example"],
+      [HOST, "Expect: 100-continue"],
+      [HOST, "Transfer-Encoding: chunked"],
+      [HOST, `A: ${"x".repeat(5_000)}`],
+      [HOST, HOST],
+      [],
+    ];
+    const lines = [
+      "GET / HTTP/1.1",
+      "GET / HTTP/1.0",
+      "POST http://a.example/x HTTP/1.1",
+      "GET /#x HTTP/1.1",
+    ];
+    const outcome = (read: () => RequestHead): RequestHead | string => {
+      try {
+        return read();
+      } catch (error) {
+        return String(error);
+      }
+    };
+    const heads = fc
+      .tuple(fc.constantFrom(...lines), fc.constantFrom(...blocks))
+      .map(([line, block]) => text(line, ...block));
+    fc.assert(
+      fc.property(fc.array(heads), (sent) => {
+        const connection = new RequestHeads();
+        for (const head of sent) {
+          expect(outcome(() => connection.read(head))).toEqual(outcome(() => parseRequestHead(head)));
+        }
+      }),
+    );
   });
 });

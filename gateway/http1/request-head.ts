@@ -1,44 +1,84 @@
-import type { Fields } from "../proxy/upstream.ts";
+import { limits } from "../../shared/limits.ts";
+import { FieldList } from "../proxy/incoming.ts";
 import { ProtocolError, framingOf, parseFields } from "./fields.ts";
 import { firstLineEnd } from "./head.ts";
 
-/** A request's head as RFC 9112 frames it, read strictly. */
-export interface RequestHead {
-  method: string;
-  /** Path and query, beginning with `/`. */
-  target: string;
-  fields: Fields;
+/** What of a request's head its first line does not say. */
+interface Block {
+  headers: FieldList;
+  host: string | undefined;
   /** Bytes of the body; 0 when there is none. */
   length: number | "chunked";
-  /** The client speaks HTTP/1.1, not 1.0. */
-  modern: boolean;
-  /** The client lets the connection be used again. */
+  /** The client lets the connection be used again, if it speaks HTTP/1.1. */
   persistent: boolean;
-  /** It waits for `100 Continue` before it sends its body. */
+  /** It waits for `100 Continue` before it sends its body, if it speaks HTTP/1.1. */
   waits: boolean;
   /** It wants the connection to become a WebSocket. */
   socket: boolean;
 }
 
+/** A request's head as RFC 9112 frames it, read strictly. */
+export interface RequestHead extends Omit<Block, "host"> {
+  method: string;
+  /** Path and query, beginning with `/`. */
+  target: string;
+  /** The client speaks HTTP/1.1, not 1.0. */
+  modern: boolean;
+}
+
 const LINE = /^([!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}) ([!-~\x80-\xff]+) HTTP\/1\.([01])$/;
 const ABSOLUTE = /^https?:\/\/([^/?#\\]*)(.*)$/i;
 
-/** @throws ProtocolError for what is no request, has two hosts, or can be framed in two ways */
+/** Reads the heads of one connection. What follows the first line is mostly the same as before, and is not read again then. */
+export class RequestHeads {
+  #text = "";
+  #block: Block | undefined;
+
+  /** @throws ProtocolError for what is no request, has two hosts, or can be framed in two ways */
+  read(text: string): RequestHead {
+    const end = firstLineEnd(text);
+    const [, method, target, minor] = LINE.exec(text.slice(0, end)) ?? [];
+    if (method === undefined || target === undefined) throw new ProtocolError("no request line");
+    const { headers, host, length, persistent, waits, socket } = this.#read(text, end);
+    const modern = minor === "1";
+    // RFC 9112 §6.1: who speaks 1.0 knows no chunks, and a proxy before us may not either.
+    if (length === "chunked" && !modern) throw new ProtocolError("chunks of HTTP/1.0");
+    return {
+      method,
+      target: pathOfTarget(target, host),
+      headers,
+      length,
+      modern,
+      persistent: persistent && modern,
+      waits: waits && modern,
+      socket,
+    };
+  }
+
+  #read(text: string, from: number): Block {
+    const known = this.#block;
+    const length = text.length - from;
+    if (known !== undefined && this.#text.length === length && text.endsWith(this.#text)) return known;
+    const block = parseBlock(text, from);
+    if (length > limits.headKeptCharactersMax) return block;
+    this.#text = text.slice(from);
+    this.#block = block;
+    return block;
+  }
+}
+
+/** @throws ProtocolError as `RequestHeads` */
 export function parseRequestHead(text: string): RequestHead {
-  const end = firstLineEnd(text);
-  const [, method, target, minor] = LINE.exec(text.slice(0, end)) ?? [];
-  if (method === undefined || target === undefined) throw new ProtocolError("no request line");
-  const fields = parseFields(text, end + 2);
+  return new RequestHeads().read(text);
+}
+
+function parseBlock(text: string, from: number): Block {
+  const fields = parseFields(text, from + 2);
   const { length, chunked, connection } = framingOf(fields);
-  const modern = minor === "1";
-  // RFC 9112 §6.1: who speaks 1.0 knows no chunks, and a proxy before us may not either.
-  if (chunked && !modern) throw new ProtocolError("chunks of HTTP/1.0");
   let host: string | undefined;
   let upgrade: string | undefined;
   let waits = false;
-  for (const field of fields) {
-    const name = field[0];
-    const value = field[1];
+  for (const [name, value] of fields) {
     if (name === "host") {
       if (host !== undefined) throw new ProtocolError("two hosts");
       host = value;
@@ -46,20 +86,20 @@ export function parseRequestHead(text: string): RequestHead {
       upgrade = value.toLowerCase();
     } else if (name === "expect") {
       if (value.toLowerCase() !== "100-continue") throw new ProtocolError("an unknown expectation");
-      waits = modern;
+      waits = true;
     }
   }
   return {
-    method,
-    target: pathOfTarget(target, host),
-    fields,
+    headers: new FieldList(fields),
+    host,
     length: chunked ? "chunked" : (length ?? 0),
-    modern,
-    persistent: modern && !connection.includes("close"),
+    persistent: !connection.includes("close"),
     waits,
     socket: upgrade === "websocket" && connection.includes("upgrade"),
   };
 }
+
+const BEYOND_ASCII = /[\x80-\xff]/;
 
 /** An absolute target must be of the host that is named; those of CONNECT and `OPTIONS *` are nobody's here. */
 function pathOfTarget(target: string, host: string | undefined): string {
@@ -72,7 +112,7 @@ function pathOfTarget(target: string, host: string | undefined): string {
     path = rest.startsWith("/") ? rest : `/${rest}`;
   }
   if (path.includes("#")) throw new ProtocolError("a target with a fragment");
-  return /[\x80-\xff]/.test(path) ? fromUtf8(path) : path;
+  return BEYOND_ASCII.test(path) ? fromUtf8(path) : path;
 }
 
 function fromUtf8(path: string): string {

@@ -1,9 +1,13 @@
+import { parseFields } from "../http1/fields.ts";
 import type { Fields, Tunnel } from "./upstream.ts";
 
 /** What goes to a client: lighter than the Web's `Response`, and with the fields as the worker sent them. */
 export class Answer {
   readonly status: number;
-  readonly fields: Fields;
+  /** Not to be changed: other answers may have the same ones. */
+  fields: Fields;
+  /** More of them, as lines with their ends. */
+  lines = "";
   readonly body: Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array> | null;
   /** The worker's end of what the connection is from now on; with status 101. */
   readonly tunnel: Tunnel | undefined;
@@ -19,15 +23,25 @@ export class Answer {
     return new Answer(response.status, [...response.headers], response.body);
   }
 
-  toResponse(): Response {
-    return new Response(this.body, { status: this.status, headers: this.fields });
+  /** The same with bytes of its own, for later. */
+  kept(): Answer {
+    const { status, fields, lines, body, tunnel } = this;
+    if (!(body instanceof Uint8Array)) return this;
+    const answer = new Answer(status, fields, body.slice(), tunnel);
+    answer.lines = lines;
+    return answer;
   }
 
-  /** In place of what a field of that name said. */
+  toResponse(): Response {
+    const headers = [...this.fields, ...parseFields(this.lines, 0)];
+    return new Response(this.body, { status: this.status, headers });
+  }
+
+  /** In place of what a field of that name said. Once for a name, with a value of one line. */
   set(name: string, value: string): void {
-    const { fields } = this;
-    const at = fields.findIndex(([one]) => one === name);
-    if (at < 0) fields.push([name, value]);
-    else fields[at] = [name, value];
+    if (this.fields.some((field) => field[0] === name)) {
+      this.fields = this.fields.filter((field) => field[0] !== name);
+    }
+    this.lines += `${name}: ${value}\r\n`;
   }
 }

@@ -8,10 +8,14 @@ export interface Waiting {
   ask: () => void;
 }
 
-interface Doubt extends Waiting {
+/** A request that waits, as it is looked after. */
+export interface Doubt {
+  waiting: Waiting;
   sinceMs: number;
   askAtMs: number;
   watched: boolean;
+  /** Of its own. */
+  timer: ReturnType<typeof setInterval> | undefined;
 }
 
 /**
@@ -29,18 +33,23 @@ export class Doubts {
     this.#shared = shared;
   }
 
-  /** @returns what ends it */
-  open({ watch, ask }: Waiting): () => void {
-    if (!this.#shared) {
-      watch();
-      const timer = setInterval(ask, limits.upstreamDoubtMs);
-      return () => clearInterval(timer);
+  /** To be closed when the wait is over. */
+  open(waiting: Waiting, sinceMs: number): Doubt {
+    const askAtMs = sinceMs + limits.upstreamDoubtMs;
+    const doubt: Doubt = { waiting, sinceMs, askAtMs, watched: false, timer: undefined };
+    if (this.#shared) {
+      this.#open.add(doubt);
+      this.#timer ??= setInterval(() => this.#look(), limits.clientWatchMs);
+    } else {
+      waiting.watch();
+      doubt.timer = setInterval(() => waiting.ask(), limits.upstreamDoubtMs);
     }
-    const sinceMs = performance.now();
-    const doubt = { watch, ask, sinceMs, askAtMs: sinceMs + limits.upstreamDoubtMs, watched: false };
-    this.#open.add(doubt);
-    this.#timer ??= setInterval(() => this.#look(), limits.clientWatchMs);
-    return () => this.#open.delete(doubt);
+    return doubt;
+  }
+
+  close(doubt: Doubt): void {
+    if (doubt.timer === undefined) this.#open.delete(doubt);
+    else clearInterval(doubt.timer);
   }
 
   #look(): void {
@@ -49,11 +58,11 @@ export class Doubts {
       if (nowMs - doubt.sinceMs < limits.clientWatchMs) break;
       if (!doubt.watched) {
         doubt.watched = true;
-        doubt.watch();
+        doubt.waiting.watch();
       }
       if (nowMs < doubt.askAtMs) continue;
       doubt.askAtMs = nowMs + limits.upstreamDoubtMs;
-      doubt.ask();
+      doubt.waiting.ask();
     }
     if (this.#open.size > 0) return;
     clearInterval(this.#timer);

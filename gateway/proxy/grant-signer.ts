@@ -1,6 +1,6 @@
 import { LRUCache } from "lru-cache";
 import { limits } from "../../shared/limits.ts";
-import { type Grant, signGrant } from "../../shared/protocol/grant.ts";
+import { type Grant, type Mac, signGrant } from "../../shared/protocol/grant.ts";
 import type { Keyring } from "../../shared/protocol/keys.ts";
 
 /**
@@ -9,6 +9,7 @@ import type { Keyring } from "../../shared/protocol/keys.ts";
  */
 export class GrantSigner {
   readonly #keys: Keyring;
+  readonly #mac: Mac | undefined;
   #signing: Keyring["signing"];
   readonly #signed = new LRUCache<string, { grant: string; freshUntilMs: number }>({
     max: limits.signedGrantsMax,
@@ -17,8 +18,9 @@ export class GrantSigner {
     sizeCalculation: (_, key) => key.length,
   });
 
-  constructor(keys: Keyring) {
+  constructor(keys: Keyring, mac?: Mac) {
     this.#keys = keys;
+    this.#mac = mac;
     this.#signing = keys.signing;
   }
 
@@ -32,7 +34,7 @@ export class GrantSigner {
     const nowMs = Date.now();
     const known = this.#signed.get(name);
     if (known !== undefined && nowMs < known.freshUntilMs) return known.grant;
-    const signed = signGrant(this.#keys, grant, method, path, nowMs);
+    const signed = signGrant(this.#keys, grant, method, path, nowMs, this.#mac);
     this.#signed.set(name, { grant: signed, freshUntilMs: nowMs + limits.grantMs / 3 });
     return signed;
   }

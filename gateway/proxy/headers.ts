@@ -3,7 +3,7 @@ import { limits } from "../../shared/limits.ts";
 import { HEADERS } from "../../shared/protocol/headers.ts";
 import type { Exchange } from "./exchange.ts";
 import type { Fields } from "./upstream.ts";
-import type { Incoming } from "./incoming.ts";
+import type { FieldReader, Incoming } from "./incoming.ts";
 
 /** Hop-by-hop by RFC 9110 §7.6.1, and what a proxy must set anew. Trailers are not forwarded, so nobody is promised any. */
 const HOP_BY_HOP = [
@@ -41,77 +41,109 @@ const OURS = [
 ];
 
 const NOT_SENT: ReadonlySet<string> = new Set([...HOP_BY_HOP, ...OURS]);
-const NOT_ANSWERED: ReadonlySet<string> = new Set([...HOP_BY_HOP, HEADERS.notRun, HEADERS.bodyLength]);
+const NOT_ANSWERED: ReadonlySet<string> = new Set([
+  ...HOP_BY_HOP,
+  HEADERS.notRun,
+  HEADERS.bodyLength,
+  // Every answer gets its own.
+  HEADERS.requestId,
+]);
+
+/** What of a request goes on as it is. */
+interface PassedOn {
+  fields: Fields;
+  host: string;
+  /** More than a request may have. */
+  large: boolean;
+  /** The client says which encodings it takes. */
+  encoded: boolean;
+  /** `tracestate` is among them. */
+  traced: boolean;
+}
+
+const passed = new WeakMap<FieldReader, PassedOn>();
 
 /**
- * Fields for the upstream: the client's, without hop-by-hop and spoofed ones, with where it came from.
+ * The client's fields for the upstream, without hop-by-hop and spoofed ones. Not to be changed: the same ones stand for all requests of a
+ * connection that have them.
  *
  * @param identity the runtime's fetch would take a compressed body off its encoding and leave the headers that name it: ask it not to
  * @throws UserError `too_large`
  */
 export function requestFields(request: Incoming, exchange: Exchange, identity = false): Fields {
-  let fields: Fields = [];
-  let bytes = 0;
-  let host = "";
-  let connection: string | undefined;
-  let encoded = false;
-  for (const field of request.headers) {
-    const name = field[0];
-    const value = field[1];
-    if (name === "host") host = value;
-    if (name === "connection") connection = connection === undefined ? value : `${connection},${value}`;
-    if (NOT_SENT.has(name)) continue;
-    if (name === "accept-encoding") {
-      if (identity) continue;
-      encoded = true;
-    }
-    // A trace of ours does not go on with the states of one that could not be read.
-    if (name === "tracestate" && exchange.newTrace) continue;
-    bytes += name.length + value.length;
-    fields.push(field);
-  }
-  if (connection !== undefined) fields = withoutListed(fields, connection);
-  if (bytes > limits.headerBytesMax || fields.length > limits.headersMax) {
-    throw new UserError("too_large", "Cannot take this request: its headers are too large");
-  }
-  const { address, protocol } = exchange.client;
-  fields.push(
-    [HEADERS.forwardedFor, address],
-    [HEADERS.realIp, address],
-    [HEADERS.forwardedProto, protocol],
-    [HEADERS.forwardedHost, host],
-    [HEADERS.requestId, exchange.requestId],
-    ["traceparent", exchange.traceparent],
-  );
-  // Without one, some runtimes would ask for compressed answers in the client's name.
-  if (!encoded) fields.push(["accept-encoding", "identity"]);
-  return fields;
+  const { fields, large, encoded, traced } = passedOn(request.headers);
+  if (large) throw new UserError("too_large", "Cannot take this request: its headers are too large");
+  const own = identity && encoded;
+  // A trace of ours does not go on with the states of one that could not be read.
+  const state = traced && exchange.newTrace;
+  if (!own && !state) return fields;
+  return fields.filter(([name]) => !(own && name === "accept-encoding") && !(state && name === "tracestate"));
 }
 
-/** Fields for the client: the upstream's, without hop-by-hop ones and without what is between gateway and worker. */
-export function responseFields(upstream: Iterable<[string, string]>): Fields {
-  let fields: Fields = [];
-  let connection: string | undefined;
-  let length: string | undefined;
-  for (const field of upstream) {
-    const name = field[0];
-    const value = field[1];
-    if (name === "connection") connection = connection === undefined ? value : `${connection},${value}`;
-    if (name === HEADERS.bodyLength) length = value;
-    if (!NOT_ANSWERED.has(name)) fields.push(field);
-  }
-  if (connection !== undefined) fields = withoutListed(fields, connection);
+/** What goes along with them: where the request came from, as lines with their ends. */
+export function forwardedLines(
+  { headers }: Incoming,
+  { client, requestId, traceparent }: Exchange,
+  identity = false,
+): string {
+  const { address, protocol } = client;
+  const { host, encoded } = passedOn(headers);
+  // Without one, some runtimes would ask for compressed answers in the client's name.
+  const encoding = encoded && !identity ? "" : "accept-encoding: identity\r\n";
+  return (
+    `${HEADERS.forwardedFor}: ${address}\r\n${HEADERS.realIp}: ${address}\r\n${HEADERS.forwardedProto}: ${protocol}\r\n` +
+    `${HEADERS.forwardedHost}: ${host}\r\n${HEADERS.requestId}: ${requestId}\r\ntraceparent: ${traceparent}\r\n${encoding}`
+  );
+}
+
+function passedOn(headers: FieldReader): PassedOn {
+  const known = passed.get(headers);
+  if (known !== undefined) return known;
+  const all = [...headers];
+  const connection = listOf(all, "connection");
+  const fields = withoutListed(
+    all.filter(([name]) => !NOT_SENT.has(name)),
+    connection,
+  );
+  const bytes = fields.reduce((sum, [name, value]) => sum + name.length + value.length, 0);
+  const found: PassedOn = {
+    fields,
+    host: all.find(([name]) => name === "host")?.[1] ?? "",
+    large: bytes > limits.headerBytesMax || fields.length > limits.headersMax,
+    encoded: fields.some(([name]) => name === "accept-encoding"),
+    traced: fields.some(([name]) => name === "tracestate"),
+  };
+  passed.set(headers, found);
+  return found;
+}
+
+const answered = new WeakMap<Fields, Fields>();
+
+/** Fields for the client: the upstream's, without hop-by-hop ones and without what is between gateway and worker. Not to be changed. */
+export function responseFields(upstream: Fields): Fields {
+  const known = answered.get(upstream);
+  if (known !== undefined) return known;
+  const length = upstream.find(([name]) => name === HEADERS.bodyLength)?.[1];
+  const kept = upstream.filter(([name]) => !NOT_ANSWERED.has(name));
+  let fields = withoutListed(kept, listOf(upstream, "connection"));
   if (length !== undefined && /^[0-9]{1,15}$/.test(length)) {
     fields = fields.filter(([name]) => name !== "content-length");
     fields.push(["content-length", length]);
   }
+  answered.set(upstream, fields);
   return fields;
+}
+
+function listOf(fields: Fields, wanted: string): string {
+  let all = "";
+  for (const [name, value] of fields) if (name === wanted) all += `,${value}`;
+  return all.slice(1);
 }
 
 /** `Connection: x` makes x hop-by-hop too. */
 function withoutListed(fields: Fields, connection: string): Fields {
   const listed = connection.toLowerCase();
-  if (listed === "keep-alive" || listed === "close" || listed === "upgrade") return fields;
+  if (listed === "" || listed === "keep-alive" || listed === "close" || listed === "upgrade") return fields;
   const names = listed.split(/\s*,\s*/);
   return fields.filter(([name]) => !names.includes(name));
 }

@@ -12,27 +12,29 @@ export interface Incoming {
   readonly url: string;
   readonly headers: FieldReader;
   readonly body: ReadableStream<Uint8Array<ArrayBuffer>> | null;
+  /** The whole body, where it came along with the head: then nobody has to read it. */
+  readonly whole?: Uint8Array<ArrayBuffer> | undefined;
   /** Aborted when the client leaves. Asking for it costs something. */
   readonly signal: AbortSignal;
 }
 
-/** Fields as they came. A repeated one is read as the list of its values. */
+/** Fields as they came, never changed. A repeated one is read as the list of its values. */
 export class FieldList implements FieldReader {
-  readonly #fields: Fields;
+  readonly fields: Fields;
 
   constructor(fields: Fields) {
-    this.#fields = fields;
+    this.fields = fields;
   }
 
   get(name: string): string | null {
     let found: string | null = null;
-    for (const field of this.#fields) {
+    for (const field of this.fields) {
       if (field[0] === name) found = found === null ? field[1] : `${found}, ${field[1]}`;
     }
     return found;
   }
 
   [Symbol.iterator](): Iterator<[name: string, value: string]> {
-    return this.#fields[Symbol.iterator]();
+    return this.fields[Symbol.iterator]();
   }
 }

@@ -19,16 +19,30 @@ export const NO_BODY_ONCE: ReplayableBody = { again: false, take: () => null };
 /** No body at all. */
 export const NO_BODY: ReplayableBody = { again: true, take: () => null };
 
-/** @throws UserError `too_large`, `client_too_slow`, `invalid_body` */
-export async function replayableBody(
+/** At once where nothing has to be read. @throws UserError `too_large`, `client_too_slow`, `invalid_body` */
+export function replayableBody(
   request: Incoming,
   bytesMax: number = limits.importBytesMax,
   waitMsMax: number = limits.bodyWaitMsMax,
+): ReplayableBody | Promise<ReplayableBody> {
+  const { whole } = request;
+  if (whole !== undefined) {
+    if (whole.length > bytesMax) throw tooLarge(bytesMax);
+    return { again: true, take: () => whole };
+  }
+  const { body } = request;
+  return body === null ? NO_BODY : readBody(request, body, bytesMax, waitMsMax);
+}
+
+async function readBody(
+  request: Incoming,
+  body: NonNullable<Incoming["body"]>,
+  bytesMax: number,
+  waitMsMax: number,
 ): Promise<ReplayableBody> {
-  if (request.body === null) return NO_BODY;
   const length = Number(request.headers.get("content-length") ?? Number.NaN);
   if (length > bytesMax) throw tooLarge(bytesMax);
-  const reader = new BodyReader(request.body.getReader(), bytesMax, waitMsMax);
+  const reader = new BodyReader(body.getReader(), bytesMax, waitMsMax);
   request.signal.addEventListener("abort", () => reader.abandon(), { once: true });
   if (Number.isNaN(length)) {
     // Browsers give a DELETE no length, and some runtimes make that a stream of one empty part: it is no body at all, and must not

@@ -4,7 +4,8 @@ import { type DashboardFiles, serveDashboard } from "../dashboards/serve-file.ts
 import { pathOf } from "../host.ts";
 import { page } from "../pages/page.ts";
 import type { Exchange } from "./exchange.ts";
-import { requestFields, responseFields } from "./headers.ts";
+import { parseFields } from "../http1/fields.ts";
+import { forwardedLines, requestFields, responseFields } from "./headers.ts";
 import type { Incoming } from "./incoming.ts";
 
 /** The operators' API is control's; the gateway adds nothing but where the request came from. */
@@ -27,7 +28,10 @@ export async function serveOperators(
   try {
     const upstream = await send(controlUrl + pathname + search, {
       method: request.method,
-      headers: requestFields(request, exchange, decodesBodies === true),
+      headers: [
+        ...requestFields(request, exchange, decodesBodies === true),
+        ...parseFields(forwardedLines(request, exchange, decodesBodies === true), 0),
+      ],
       redirect: "manual",
       signal: AbortSignal.any([request.signal, AbortSignal.timeout(limits.commandMs)]),
       // A GET's body is none of a fetch's.
@@ -35,7 +39,7 @@ export async function serveOperators(
     });
     return new Response(upstream.body, {
       status: upstream.status,
-      headers: responseFields(upstream.headers),
+      headers: responseFields([...upstream.headers]),
     });
   } catch (cause) {
     throw new SystemError("control_unreachable", "Cannot reach control", { cause, retryAfterMs: 1000 });

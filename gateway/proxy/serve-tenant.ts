@@ -1,16 +1,18 @@
 import { SystemError, UserError } from "../../shared/errors.ts";
 import type { Slug } from "../../shared/ids.ts";
 import { limits } from "../../shared/limits.ts";
+import type { Mac } from "../../shared/protocol/grant.ts";
 import type { ResolveRequest, Route } from "../../shared/protocol/internal.ts";
 import type { Keyring } from "../../shared/protocol/keys.ts";
 import type { RouteSource } from "../routes/route-source.ts";
 import type { RouteTable } from "../routes/route-table.ts";
-import type { Answer } from "./answer.ts";
+import { Answer } from "./answer.ts";
 import type { Breakers } from "./breakers.ts";
 import type { Doubts } from "./doubts.ts";
 import type { GrantSigner } from "./grant-signer.ts";
 import type { SendUpstream } from "./upstream.ts";
-import { type NotRun, type Try, confirmOwner, tryWorker } from "./try-worker.ts";
+import { type Told, promised, tellOf } from "./told.ts";
+import { type NotRun, type Outcome, type Try, confirmOwner, tryWorker } from "./try-worker.ts";
 
 export interface TenantProxy {
   table: RouteTable;
@@ -19,6 +21,8 @@ export interface TenantProxy {
   fetch?: typeof fetch;
   /** How requests reach workers where it is not by `fetch`. */
   send?: SendUpstream;
+  /** Signs grants more quickly than what runs everywhere. */
+  mac?: Mac | undefined;
   /** True when `fetch` takes bodies off their encoding unless it is asked for `identity`. */
   decodesBodies?: boolean;
 }
@@ -44,18 +48,32 @@ const PASSING: ReadonlySet<string> = new Set([
  * Forwards a request to the tenant's worker. While the tenant moves, loads or is taken over the request is held, bounded in time
  * and number; it is sent again only when nothing of it can have run, or when it is safe by its method.
  *
- * @throws UserError or SystemError that the page maker turns into an answer
+ * Fails with a UserError or SystemError that the page maker turns into an answer.
  */
-export async function serveTenant(
+export function serveTenant(
   proxy: TenantProxyState,
   slug: Slug,
   work: Omit<Try, "route">,
-): Promise<Response | Answer> {
+  told: Told<Response | Answer>,
+): void {
   const known = proxy.table.find(slug);
   work.exchange.routeKnown = known?.worker !== undefined;
   // A request that meets its worker at the first try is no waiter and costs nothing of what follows.
-  const first = await oneTry(proxy, slug, work, known, undefined);
-  if (!("why" in first)) return first;
+  oneTry(proxy, slug, work, known, undefined, {
+    done: (first) => {
+      if ("why" in first) tellOf(held(proxy, slug, work, first), told);
+      else told.done(first);
+    },
+    failed: (error) => told.failed(error),
+  });
+}
+
+async function held(
+  proxy: TenantProxyState,
+  slug: Slug,
+  work: Omit<Try, "route">,
+  first: NotRun,
+): Promise<Response | Answer> {
   if (proxy.holding >= limits.holdRequestsMax) {
     throw new SystemError("overloaded", "Cannot take this request: too many are waiting", {
       retryAfterMs: 1000,
@@ -92,10 +110,21 @@ async function hold(
       pauseMs = Math.min(pauseMs * 2, limits.holdPauseMsMax);
     }
     work.exchange.retries += 1;
-    const outcome = await oneTry(proxy, slug, work, proxy.table.find(slug), last.failed);
+    const { failed } = last;
+    const outcome = await promised<Outcome>((told) =>
+      oneTry(proxy, slug, work, proxy.table.find(slug), failed, keeping(told)),
+    );
     if (!("why" in outcome)) return outcome;
     last = outcome;
   }
+}
+
+/** A promise's answer is used later than it is told. */
+function keeping(told: Told<Outcome>): Told<Outcome> {
+  return {
+    done: (outcome) => told.done(outcome instanceof Answer ? outcome.kept() : outcome),
+    failed: (error) => told.failed(error),
+  };
 }
 
 /** @param failed what was wrong with the route of the last try; control is asked then, as it is when there is no route */
@@ -105,12 +134,19 @@ function oneTry(
   work: Omit<Try, "route">,
   known: Route | undefined,
   failed: ResolveRequest["failed"],
-): Promise<Response | Answer | NotRun> {
+  told: Told<Outcome>,
+): void {
   if (known?.worker === undefined || failed !== undefined || !work.body.again) {
-    return tryAsked(proxy, slug, work, known, failed);
+    tellOf(tryAsked(proxy, slug, work, known, failed), told);
+    return;
   }
-  refuseByState(known, slug);
-  return tryWorker(proxy, { ...work, route: known });
+  try {
+    refuseByState(known, slug);
+  } catch (error) {
+    told.failed(error);
+    return;
+  }
+  tryWorker(proxy, { ...work, route: known }, told);
 }
 
 async function tryAsked(
@@ -119,7 +155,7 @@ async function tryAsked(
   work: Omit<Try, "route">,
   known: Route | undefined,
   failed: ResolveRequest["failed"],
-): Promise<Response | Answer | NotRun> {
+): Promise<Outcome> {
   let route = known;
   if (route?.worker === undefined || failed !== undefined) {
     if (route === undefined || !isClosed(proxy, route, slug)) {
@@ -142,7 +178,7 @@ async function tryAsked(
     const refused = await confirmOwner(proxy, one);
     if (refused !== undefined) return refused;
   }
-  return tryWorker(proxy, one);
+  return promised((told) => tryWorker(proxy, one, keeping(told)));
 }
 
 /** Control would say the same of these: it tells the table when that ends. An archived one's first request starts its thaw. */

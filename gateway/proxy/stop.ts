@@ -7,8 +7,9 @@ export class Stop {
   #tell: (() => void) | undefined;
   #controller: AbortController | undefined;
 
-  get stopped(): boolean {
-    return this.#reason !== undefined;
+  /** Why it was stopped; undefined when it was not. */
+  get reason(): Error | undefined {
+    return this.#reason;
   }
 
   get signal(): AbortSignal {

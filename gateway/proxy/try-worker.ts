@@ -8,11 +8,14 @@ import type { ResolveRequest, Route } from "../../shared/protocol/internal.ts";
 import { pathOf } from "../host.ts";
 import { Answer } from "./answer.ts";
 import type { Exchange } from "./exchange.ts";
-import { requestFields, responseFields } from "./headers.ts";
+import { parseFields } from "../http1/fields.ts";
+import type { Doubt, Waiting } from "./doubts.ts";
+import { forwardedLines, requestFields, responseFields } from "./headers.ts";
 import type { ReplayableBody } from "./replayable-body.ts";
 import type { TenantProxyState } from "./serve-tenant.ts";
 import { Stop, stopAfter } from "./stop.ts";
-import { type UpstreamAnswer, answerText, dropAnswer } from "./upstream.ts";
+import { type Told, promised, tellOf } from "./told.ts";
+import { type Fields, type UpstreamAnswer, answerText, dropAnswer, kept } from "./upstream.ts";
 import type { Incoming } from "./incoming.ts";
 
 /** A request on its way to a worker. */
@@ -43,51 +46,125 @@ export interface NotRun {
 
 const OWNER_PATH = "/_manybase/owner";
 
-/** @throws SystemError `worker_lost` when it may have run */
-export async function tryWorker(proxy: TenantProxyState, one: Try): Promise<Response | Answer | NotRun> {
+/** What a try comes to. */
+export type Outcome = Response | Answer | NotRun;
+
+/** Fails with SystemError `worker_lost` when it may have run. */
+export function tryWorker(proxy: TenantProxyState, one: Try, told: Told<Outcome>): void {
   const { route, request, exchange, body, upgrade } = one;
-  const { grant, url } = granted(route);
-  const unreachable = guard(proxy, route, grant);
-  if (unreachable !== undefined) return unreachable;
-  const { pathname, search } = pathOf(request);
-  const path = pathname + search;
-  const fields = requestFields(request, exchange, proxy.decodesBodies === true);
-  fields.push([HEADERS.grant, proxy.grants.sign(grant, request.method, path)]);
-  exchange.incarnation = grant.incarnation;
-  const sentMs = performance.now();
-  const stop = new Stop();
-  const answered = watch(proxy, route, grant, request, stop);
-  let upstream: UpstreamAnswer;
   try {
+    const { grant, url } = granted(route);
+    const unreachable = guard(proxy, route, grant);
+    if (unreachable !== undefined) {
+      told.done(unreachable);
+      return;
+    }
+    const { pathname, search } = pathOf(request);
+    const path = pathname + search;
+    const identity = proxy.decodesBodies === true;
+    const fields = requestFields(request, exchange, identity);
+    const signed = `${HEADERS.grant}: ${proxy.grants.sign(grant, request.method, path)}\r\n`;
+    const lines = forwardedLines(request, exchange, identity) + signed;
+    exchange.incarnation = grant.incarnation;
+    const sent = new Sent(proxy, one, grant, told);
     if (upgrade !== undefined && upgrade !== "tunnel") {
-      const headers = new Headers(fields);
-      return await upgrade({ url: url + path, headers, protocols: protocolsOf(request) });
+      const headers = new Headers([...fields, ...parseFields(lines, 0)]);
+      sent.join(upgrade({ url: url + path, headers, protocols: protocolsOf(request) }));
+      return;
     }
     const { method } = request;
-    upstream = await proxy.send({
-      origin: url,
-      path,
-      method,
-      fields,
-      body: body.take(),
-      stop,
-      ...(upgrade === undefined ? {} : { socket: true }),
-    });
-  } catch (cause) {
-    return lost(proxy, one, grant, cause);
-  } finally {
-    answered();
+    const { stop } = sent;
+    const socket = upgrade !== undefined;
+    proxy.send({ origin: url, path, method, fields, lines, body: body.take(), stop, socket }, sent);
+  } catch (error) {
+    told.failed(error);
   }
-  exchange.upstreamMs = performance.now() - sentMs;
-  proxy.breakers.worked(grant.incarnation);
-  const notRun = mayBeForUs(upstream) ? await readNotRun(route, grant, upstream) : undefined;
-  if (notRun !== undefined) return body.again ? notRun : { ...notRun, final: true };
-  if (isOpen(upstream) && body.again && isRepeatable(request)) {
-    await dropAnswer(upstream);
-    return { why: leftOpen(route), failed: failedRoute(grant, "broken") };
+}
+
+/** A try that was sent, until it is known what became of it. */
+class Sent implements Told<UpstreamAnswer>, Waiting {
+  readonly stop = new Stop();
+  readonly #proxy: TenantProxyState;
+  readonly #one: Try;
+  readonly #grant: Grant;
+  readonly #told: Told<Outcome>;
+  readonly #sentMs = performance.now();
+  readonly #doubt: Doubt;
+
+  constructor(proxy: TenantProxyState, one: Try, grant: Grant, told: Told<Outcome>) {
+    this.#proxy = proxy;
+    this.#one = one;
+    this.#grant = grant;
+    this.#told = told;
+    this.#doubt = proxy.doubts.open(this, this.#sentMs);
   }
-  if (upstream.body instanceof ReadableStream) stopWith(request, stop);
-  return new Answer(upstream.status, responseFields(upstream.fields), upstream.body, upstream.tunnel);
+
+  done(upstream: UpstreamAnswer): void {
+    const { request, exchange } = this.#one;
+    const { status, fields } = upstream;
+    this.#proxy.doubts.close(this.#doubt);
+    exchange.upstreamMs = performance.now() - this.#sentMs;
+    this.#proxy.breakers.worked(this.#grant.incarnation);
+    if (mayBeForUs(upstream)) {
+      tellOf(this.#notRun(upstream), this.#told);
+      return;
+    }
+    if (upstream.body instanceof ReadableStream) stopWith(request, this.stop);
+    this.#told.done(new Answer(status, responseFields(fields), upstream.body, upstream.tunnel));
+  }
+
+  failed(cause: unknown): void {
+    this.#proxy.doubts.close(this.#doubt);
+    try {
+      this.#told.done(lost(this.#proxy, this.#one, this.#grant, cause));
+    } catch (error) {
+      this.#told.failed(error);
+    }
+  }
+
+  /** A WebSocket that the runtime joins. */
+  join(joined: Promise<Response>): void {
+    joined.then(
+      (response) => {
+        this.#proxy.doubts.close(this.#doubt);
+        this.#told.done(response);
+      },
+      (cause: unknown) => this.failed(cause),
+    );
+  }
+
+  watch(): void {
+    stopWith(this.#one.request, this.stop);
+  }
+
+  /**
+   * A machine that lost its power says nothing. While an answer is awaited control is asked now and then; when the tenant has
+   * another owner by then, the wait ends as a broken connection does.
+   */
+  ask(): void {
+    const { epoch, incarnation } = this.#grant;
+    this.#proxy.source.resolve(this.#one.route.slug, failedRoute(this.#grant, "broken")).then(
+      (now) => {
+        if (now.epoch !== epoch || now.worker?.incarnation !== incarnation) {
+          this.stop.stop(new Error("the tenant has another owner"));
+        }
+      },
+      () => undefined,
+    );
+  }
+
+  async #notRun(given: UpstreamAnswer): Promise<Outcome> {
+    const { request, route, body } = this.#one;
+    const upstream = kept(given);
+    const notRun = await readNotRun(route, this.#grant, upstream);
+    if (notRun !== undefined) return body.again ? notRun : { ...notRun, final: true };
+    if (isOpen(upstream) && body.again && isRepeatable(request)) {
+      await dropAnswer(upstream);
+      return { why: leftOpen(route), failed: failedRoute(this.#grant, "broken") };
+    }
+    if (upstream.body instanceof ReadableStream) stopWith(request, this.stop);
+    return new Answer(upstream.status, responseFields(upstream.fields), upstream.body, upstream.tunnel);
+  }
 }
 
 /** What cannot be sent twice goes only to a worker that has just said that the tenant is its own. */
@@ -97,14 +174,14 @@ export async function confirmOwner(proxy: TenantProxyState, one: Try): Promise<N
   if (unreachable !== undefined) return unreachable;
   const { stop, end } = stopAfter(limits.holdMsMax);
   try {
-    const answer = await proxy.send({
-      origin: url,
-      path: OWNER_PATH,
-      method: "GET",
-      fields: [[HEADERS.grant, proxy.grants.sign(grant, "GET", OWNER_PATH)]],
-      body: null,
-      stop,
-    });
+    const fields: Fields = [[HEADERS.grant, proxy.grants.sign(grant, "GET", OWNER_PATH)]];
+    const request = { origin: url, path: OWNER_PATH, method: "GET", fields, body: null, stop };
+    const answer = await promised<UpstreamAnswer>((told) =>
+      proxy.send(request, {
+        done: (given) => told.done(kept(given)),
+        failed: (error) => told.failed(error),
+      }),
+    );
     const notRun = await readNotRun(one.route, grant, answer);
     if (notRun === undefined) await dropAnswer(answer);
     return notRun;
@@ -127,7 +204,7 @@ function isRepeatable(request: Incoming): boolean {
 
 /** The worker ran it and lost the tenant, or the object store, before it knew whether what was seen or written stays. */
 function isOpen({ status, fields }: UpstreamAnswer): boolean {
-  return status === 503 && [...fields].some(([name]) => name === HEADERS.commitState);
+  return status === 503 && fields.some(([name]) => name === HEADERS.commitState);
 }
 
 function leftOpen({ slug }: Route): SystemError {
@@ -203,7 +280,7 @@ async function readNotRun(route: Route, grant: Grant, upstream: UpstreamAnswer):
     return { why, failed: failedRoute(grant, "not_owner") };
   }
   if (upstream.status !== 401 && upstream.status !== 503) return undefined;
-  if ([...upstream.fields].every(([name]) => name !== HEADERS.notRun)) return undefined;
+  if (upstream.fields.every(([name]) => name !== HEADERS.notRun)) return undefined;
   if (upstream.status === 401) {
     await dropAnswer(upstream);
     const why = new SystemError(
@@ -221,32 +298,6 @@ async function readNotRun(route: Route, grant: Grant, upstream: UpstreamAnswer):
       retryAfterMs: 1000,
     }),
   };
-}
-
-/**
- * A machine that lost its power says nothing. While an answer is awaited control is asked now and then; when the tenant has
- * another owner by then, the wait ends as a broken connection does.
- */
-function watch(
-  proxy: TenantProxyState,
-  route: Route,
-  grant: Grant,
-  client: Incoming,
-  stop: Stop,
-): () => void {
-  return proxy.doubts.open({
-    watch: () => stopWith(client, stop),
-    ask: () => {
-      proxy.source.resolve(route.slug, failedRoute(grant, "broken")).then(
-        (now) => {
-          if (now.epoch !== grant.epoch || now.worker?.incarnation !== grant.incarnation) {
-            stop.stop(new Error("the tenant has another owner"));
-          }
-        },
-        () => undefined,
-      );
-    },
-  });
 }
 
 /** When the client leaves. Asking a request for its signal costs much on some runtimes. */

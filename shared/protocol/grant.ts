@@ -17,9 +17,14 @@ export interface Grant {
   incarnation: Incarnation;
 }
 
+/** HMAC-SHA256 of a text, base64url, as `mac` makes it. */
+export type Mac = typeof mac;
+
 /**
  * `v1 <key id> <tenant> <epoch> <incarnation> <expiry ms> <mac>`; the mac also covers method and path with query, which are
  * not repeated because the worker sees them.
+ *
+ * @param by a quicker one of the runtime's
  */
 export function signGrant(
   keys: Keyring,
@@ -27,9 +32,10 @@ export function signGrant(
   method: string,
   pathAndQuery: string,
   nowMs: number,
+  by: Mac = mac,
 ): string {
   const head = `v1 ${keys.signing.id} ${grant.tenant} ${grant.epoch} ${grant.incarnation} ${nowMs + limits.grantMs}`;
-  return `${head} ${mac(keys.signing, covered(head, method, pathAndQuery))}`;
+  return `${head} ${by(keys.signing, covered(head, method, pathAndQuery))}`;
 }
 
 /** @returns the grant, or a word on why there is none (for the log; callers are told only "unauthorized") */

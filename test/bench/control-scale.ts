@@ -211,9 +211,7 @@ function* rows(machine: StateMachine): Generator<Kv> {
   let from: string | undefined;
   do {
     const page = machine.range("", from, 10_000);
-    for (const row of page.rows) {
-      yield { key: row.key, value: JSON.parse(row.text) as unknown, modRev: row.modRev as Revision };
-    }
+    yield* page.rows;
     from = page.next;
   } while (from !== undefined);
 }

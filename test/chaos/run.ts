@@ -1,9 +1,11 @@
 import { join } from "node:path";
+import { limits } from "../../shared/limits.ts";
 import { helpText, parseOptions } from "../../shared/options.ts";
 import { describeCoverage, describeFailure, runCampaign } from "../simulation/replication/campaign.ts";
 import { killAll } from "../e2e/process.ts";
 import { Random } from "../simulation/random.ts";
 import { raftCampaign } from "../simulation/raft/campaign.ts";
+import { describeManyTenants, runManyTenants } from "../simulation/raft/many-tenants.ts";
 import { badInput } from "./bad-input.ts";
 import { controlOutage } from "./control-outage.ts";
 import { edgeCampaign } from "./edge.ts";
@@ -12,7 +14,7 @@ import { killCampaign, openS3, outageCampaign } from "./replication.ts";
 const OPTIONS = {
   only: {
     value: "<part>",
-    help: "simulation, raft-simulation, kills, outages, control, control-outage, edge or bad-input; all without it.",
+    help: "simulation, raft-simulation, tenants, kills, outages, control, control-outage, edge or bad-input; all without it.",
   },
   seeds: { value: "<n>", default: "10000", help: "Seeds of the replication simulator." },
   "first-seed": { value: "<n>", default: "1000001", help: "The first of each simulator's." },
@@ -22,6 +24,7 @@ const OPTIONS = {
     default: "1000",
     help: "Seeds of whole raft members on simulated disks and time.",
   },
+  tenants: { value: "<n>", default: "1000000", help: "Of the simulated cluster whose memory is printed." },
   kills: { value: "<n>", default: "200", help: "Workers to kill: half on a file store, half on S3." },
   outages: { value: "<n>", default: "5", help: "Times to stop the object store." },
   "control-seconds": { value: "<n>", default: "60", help: "How long control is away in control-outage." },
@@ -52,6 +55,7 @@ const number = (
     | "first-seed"
     | "core-seeds"
     | "member-seeds"
+    | "tenants"
     | "kills"
     | "outages"
     | "seed"
@@ -103,6 +107,16 @@ await part("raft-simulation", () =>
     say,
   ),
 );
+
+await part("tenants", async () => {
+  const report = await runManyTenants({
+    ...{ seed: number("seed"), tenants: number("tenants") },
+    ...{ snapshotEvery: limits.raftSnapshotEvery, keepEntries: limits.raftKeepEntries },
+    say,
+  });
+  say(describeManyTenants(report));
+  return true;
+});
 
 const s3 = ["kills", "outages", undefined].includes(only) ? await openS3() : undefined;
 

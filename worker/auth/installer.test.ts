@@ -53,6 +53,19 @@ test("a newer link ends an older one, and each ends by itself", async () => {
   await api.close();
 });
 
+test("a superuser made meanwhile leaves no installer behind", async () => {
+  const { api, tenant, emails } = await emptyTenant();
+  const opening = openInstaller(tenant, tenant.observe());
+  await tenant.data.write(tenant.observe(), (tx) => {
+    tx.run(
+      `INSERT INTO "${SUPERUSERS}" (id, email, tokenKey, password) VALUES ('a', 'first@example.com', 'k', '')`,
+    );
+  });
+  await expect(opening).rejects.toMatchObject({ code: "conflict" });
+  expect(emails()).toEqual(["first@example.com"]);
+  await api.close();
+});
+
 test("a tenant with a superuser has no installer", async () => {
   const api = await startTestApi();
   const { tenant } = api;

@@ -4,6 +4,7 @@ import { randomText } from "../../shared/ids.ts";
 import { limits } from "../../shared/limits.ts";
 import { modelOf } from "../model/model.ts";
 import { INSTALLER_EMAIL } from "../model/records/auth-changes.ts";
+import type { SqlReader } from "../sqlite/contract.ts";
 import type { Observation, Tenant } from "../tenant/contract.ts";
 import { upsertSuperuser } from "./superuser.ts";
 import { SUPERUSERS, newStaticAuthToken } from "./tokens.ts";
@@ -21,9 +22,9 @@ export interface Installer {
  * @throws UserError `conflict` when the tenant has a superuser
  */
 export async function openInstaller(tenant: Tenant, seen: Observation): Promise<Installer> {
-  refuseWithSuperuser(tenant, seen);
+  tenant.data.read(seen, refuseWithSuperuser);
   const password = randomText(PASSWORD_CHARACTERS, PASSWORD_ALPHABET);
-  const { id } = await upsertSuperuser(tenant, seen, INSTALLER_EMAIL, password);
+  const { id } = await upsertSuperuser(tenant, seen, INSTALLER_EMAIL, password, refuseWithSuperuser);
   const model = modelOf(tenant);
   const collection = model.schema.find(SUPERUSERS);
   const record = collection && tenant.data.read(seen, (db) => model.find(db, collection, id));
@@ -35,10 +36,9 @@ export async function openInstaller(tenant: Tenant, seen: Observation): Promise<
   return { token, expiresMs: nowMs + limits.installerTokenSeconds * 1000 };
 }
 
-function refuseWithSuperuser(tenant: Tenant, seen: Observation): void {
+function refuseWithSuperuser(db: SqlReader): void {
   const sql = `SELECT 1 FROM "${SUPERUSERS}" WHERE email != ? LIMIT 1`;
-  const isThere = tenant.data.read(seen, (db) => db.get(sql, [INSTALLER_EMAIL]) !== undefined);
-  if (!isThere) return;
+  if (db.get(sql, [INSTALLER_EMAIL]) === undefined) return;
   throw new UserError("conflict", "Cannot make an installer link: the tenant has a superuser", {
     hint: "Set the password of one: manybase tenants superuser <slug> <email> <password>.",
   });

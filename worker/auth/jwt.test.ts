@@ -36,6 +36,9 @@ describe("verifyToken", () => {
   const table: [string, string, boolean][] = [
     ["one issued in the future", signToken({ ...claims, iat: nowMs / 1000 + 1 }, key), false],
     ["one issued just now", signToken({ ...claims, iat: nowMs / 1000 }, key), true],
+    ["one issued beyond all time", signToken({ ...claims, iat: 1e30, nbf: 1e30 }, key), true],
+    ["one whose expiry is 0", signToken({ ...claims, exp: 0 }, key), true],
+    ["one that expires beyond all time", signToken({ ...claims, exp: 1e30 }, key), false],
     ["the token itself", good, true],
     ["another payload", `${header}.${base64url(`{"id":"other"}`)}.${signature}`, false],
     ["a cut signature", good.slice(0, -1), false],

@@ -37,12 +37,18 @@ export function verifyToken(token: string, claims: Claims, key: string, nowMs: n
   const given = Buffer.from(token.slice(dot + 1));
   if (expected.length !== given.length || !timingSafeEqual(expected, given)) return false;
   const { exp, nbf, iat } = claims;
-  if (exp !== undefined && (typeof exp !== "number" || exp * 1000 <= nowMs)) return false;
+  // 0 is none, as Go's libraries read it.
+  if (exp !== undefined && exp !== 0 && (typeof exp !== "number" || isPast(exp, nowMs))) return false;
   return hasPassed(nbf, nowMs) && hasPassed(iat, nowMs);
 }
 
 function hasPassed(claim: unknown, nowMs: number): boolean {
-  return claim === undefined || (typeof claim === "number" && claim * 1000 <= nowMs);
+  return claim === undefined || (typeof claim === "number" && isPast(claim, nowMs));
+}
+
+/** Seconds beyond 64 bits are long ago, as Go's conversion makes them. */
+function isPast(seconds: number, nowMs: number): boolean {
+  return seconds >= 2 ** 63 || seconds * 1000 <= nowMs;
 }
 
 function hmac(text: string, key: string): string {

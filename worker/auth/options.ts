@@ -1,4 +1,5 @@
 /** The options of an auth collection, read with PocketBase's defaults where an imported collection lacks them. */
+import { limits } from "../../shared/limits.ts";
 import type { Collection } from "../../shared/schema/collection.ts";
 
 export const TOKEN_KINDS = ["auth", "file", "verification", "passwordReset", "emailChange"] as const;
@@ -62,6 +63,11 @@ export function mfa(collection: Collection): { enabled: boolean; durationSeconds
     durationSeconds: Number(stored["duration"] ?? 0),
     rule: text(stored["rule"]),
   };
+}
+
+/** How long a first step waits for the second, PocketBase's or one that it lacks. */
+export function mfaSessionSeconds(collection: Collection): number {
+  return mfa(collection).durationSeconds || limits.mfaSecondsDefault;
 }
 
 export function otp(collection: Collection): { enabled: boolean; durationSeconds: number; length: number } {

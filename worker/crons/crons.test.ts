@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { pino } from "pino";
 import { type TestApi, startTestApi } from "../app-testing.ts";
+import { limits } from "../../shared/limits.ts";
 import { systemClock } from "../replication/clock.ts";
 import type { Tenant } from "../tenant/contract.ts";
 import { Crons } from "./crons.ts";
@@ -64,6 +65,69 @@ describe("Crons", () => {
     crons.sweep(NOON + 24 * 3_600_000);
     await crons.idle();
     expect(nightly.ran).toHaveLength(2);
+  });
+
+  test("a tenant is at work while a job of its runs, due or started by hand", async () => {
+    const { promise, resolve: over } = Promise.withResolvers<void>();
+    const job: CronJob = { id: "long", kind: "harmless", expression: () => "* * * * *", run: () => promise };
+    let atWork = 0;
+    const work = (): (() => void) => {
+      atWork += 1;
+      return () => void (atWork -= 1);
+    };
+    const crons = new Crons({ jobs: [job], log, clock, work });
+    crons.attach(api.tenant);
+    expect(crons.start(api.tenant, api.tenant.observe(), "long")).toBe(true);
+    expect(atWork).toBe(1);
+    crons.sweep(NOON);
+    while (atWork < 2) await Bun.sleep(1);
+    over();
+    await crons.idle();
+    while (atWork > 0) await Bun.sleep(1);
+  });
+
+  test("so many jobs run at a time, and what is not over is not begun again", async () => {
+    const { promise, resolve: over } = Promise.withResolvers<void>();
+    const started: string[] = [];
+    const jobs = Array.from({ length: limits.cronJobsParallel + 2 }, (_, n): CronJob => {
+      const run = (): Promise<void> => {
+        started.push(`busy${n}`);
+        return promise;
+      };
+      return { id: `busy${n}`, kind: "harmless", expression: () => "* * * * *", run };
+    });
+    const crons = new Crons({ jobs, log, clock });
+    crons.attach(api.tenant);
+    crons.sweep(NOON);
+    while (started.length < limits.cronJobsParallel) await Bun.sleep(1);
+    crons.sweep(NOON + 60_000);
+    await Bun.sleep(10);
+    expect(started).toHaveLength(limits.cronJobsParallel);
+    over();
+    await crons.idle();
+    expect(started).toEqual(jobs.map(({ id }) => id));
+  });
+
+  test("a job that does not end holds up nobody for ever", async () => {
+    let late: (() => void) | undefined;
+    const after = (ms: number, fire: () => void): (() => void) => {
+      if (ms === limits.cronJobMsMax) late = fire;
+      return () => undefined;
+    };
+    const failures: string[] = [];
+    const job: CronJob = {
+      ...{ id: "endless", kind: "harmless", expression: () => "* * * * *" },
+      run: () => new Promise(() => undefined),
+    };
+    const onFailure = (_: Tenant, id: string, error: unknown): void =>
+      void failures.push(`${id} ${String(error)}`);
+    const crons = new Crons({ jobs: [job], log, clock: { ...clock, after }, onFailure });
+    crons.attach(api.tenant);
+    crons.sweep(NOON);
+    while (late === undefined) await Bun.sleep(1);
+    late();
+    await crons.idle();
+    expect(failures).toEqual([expect.stringContaining("it runs for too long")]);
   });
 
   test("a tenant that has left is swept no more", async () => {

@@ -34,8 +34,8 @@ export class Crons {
   readonly #work: (tenant: Tenant) => () => void;
   readonly #tenants = new Set<Tenant>();
   readonly #queue: Run[] = [];
-  /** Queued or running, as tenant and job: what is still there when it is due again is not queued twice. */
-  readonly #pending = new Set<string>();
+  /** Jobs queued or running: what is still there when it is due again is not queued twice. A tenant that comes again starts anew. */
+  readonly #pending = new WeakMap<Tenant, Set<CronJob>>();
   /** Of jobs that run once: queued, and not noted as run yet. */
   readonly #unclaimed = new Set<Run>();
   #running = 0;
@@ -89,7 +89,8 @@ export class Crons {
   start(tenant: Tenant, seen: Observation, id: string): boolean {
     const job = this.#jobs.find((known) => known.id === id);
     if (job === undefined || job.expression(settingsOf(tenant, seen)) === undefined) return false;
-    void this.#perform(tenant, job);
+    const done = this.#work(tenant);
+    void this.#perform(tenant, job).finally(done);
     return true;
   }
 
@@ -153,9 +154,9 @@ export class Crons {
   }
 
   #add(run: Run): void {
-    const key = keyOf(run.tenant, run.job);
-    if (this.#pending.has(key)) return;
-    this.#pending.add(key);
+    const pending = this.#pending.get(run.tenant) ?? new Set();
+    if (pending.has(run.job)) return;
+    this.#pending.set(run.tenant, pending.add(run.job));
     if (run.job.kind === "once") this.#unclaimed.add(run);
     this.#queue.push(run);
   }
@@ -183,7 +184,7 @@ export class Crons {
       setImmediate(() => {
         void this.#runOnce(run).finally(() => {
           this.#running -= 1;
-          this.#pending.delete(keyOf(run.tenant, run.job));
+          this.#pending.get(run.tenant)?.delete(run.job);
           this.#next();
         });
       });
@@ -255,8 +256,6 @@ export class Crons {
 }
 
 const minuteOf = (timeMs: number): number => Math.floor(timeMs / MINUTE_MS);
-
-const keyOf = (tenant: Tenant, job: CronJob): string => `${tenant.id} ${job.id}`;
 
 /** Notes durably that the job runs for this minute. @returns false when somebody has noted it already */
 async function claimMinute(tenant: Tenant, id: string, minute: number): Promise<boolean> {

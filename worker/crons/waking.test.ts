@@ -1,12 +1,14 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { pino } from "pino";
 import type { TenantId } from "../../shared/ids.ts";
+import { limits } from "../../shared/limits.ts";
+import type { ObjectStore } from "../../shared/objects/contract.ts";
 import { bootstrap } from "../model/bootstrap.ts";
 import { type SettingsObject, loadSettings, saveSettings } from "../pb/settings.ts";
 import { SQL_FUNCTIONS } from "../query/functions.ts";
 import { systemClock } from "../replication/clock.ts";
 import type { Tenant } from "../tenant/contract.ts";
-import { type TestHost, TestWorld } from "../tenant/test-world.ts";
+import { type TestHost, TestWorld, gatedStore } from "../tenant/test-world.ts";
 import { Crons } from "./crons.ts";
 import type { CronJob } from "./job.ts";
 
@@ -32,10 +34,14 @@ const job = (expression: string | ((settings: SettingsObject) => string | undefi
 });
 
 /** A worker of its own, as `main` wires it: jobs are attached at the load. */
-function owner(...jobs: CronJob[]): { host: TestHost; crons: Crons } {
+function owner(
+  jobs: CronJob | readonly CronJob[],
+  store: ObjectStore = world.store,
+): { host: TestHost; crons: Crons } {
   const clock = { ...systemClock, nowMs: () => nowMs, after: () => () => undefined };
-  const crons = new Crons({ jobs, log, clock });
+  const crons = new Crons({ jobs: [jobs].flat(), log, clock });
   const host = world.host({
+    store,
     sqlFunctions: SQL_FUNCTIONS,
     bootstrap: async (tenant) => {
       await bootstrap(tenant);
@@ -98,6 +104,37 @@ describe("when a tenant is due", () => {
     await crons.idle();
     expect(tenant.dueMs).toBe(NOON + 25 * 60 * MINUTE_MS);
   });
+
+  test("a run that still waits when its tenant leaves and comes back is made up for here", async () => {
+    const { promise, resolve: over } = Promise.withResolvers<void>();
+    const busy = Array.from({ length: limits.cronJobsParallel }, (_, n): CronJob => {
+      return { id: `busy${n}`, kind: "harmless", expression: () => "0 13 * * *", run: () => promise };
+    });
+    const { host, crons } = owner([...busy, job("0 13 * * *")]);
+    const id = world.create(host);
+    const tenant = await world.at(host, id);
+    nowMs = NOON + 60 * MINUTE_MS;
+    crons.sweep(nowMs);
+    await evict(host, id, tenant);
+    await world.at(host, id);
+    over();
+    await crons.idle();
+    expect(ran).toEqual([nowMs]);
+  });
+});
+
+test("a job runs when it is durable that it does, and not before", async () => {
+  const gate = gatedStore(world.store);
+  const { host, crons } = owner([job("0 13 * * *")], gate.store);
+  await world.at(host, world.create(host));
+  gate.close();
+  nowMs = NOON + 60 * MINUTE_MS;
+  crons.sweep(nowMs);
+  await Bun.sleep(50);
+  expect(ran).toEqual([]);
+  gate.open();
+  await crons.idle();
+  expect(ran).toEqual([nowMs]);
 });
 
 describe("a due minute that passed while nobody had the tenant", () => {

@@ -7,6 +7,7 @@ import type { Keyring } from "../../shared/protocol/keys.ts";
 import type { Log } from "../log.ts";
 import type { Visit } from "../member/visitors.ts";
 import type { Session } from "../session.ts";
+import { clientAddress } from "./client-address.ts";
 import type { TenantApp, TenantRequest } from "./contract.ts";
 import { leave } from "./leave.ts";
 
@@ -124,7 +125,7 @@ async function admit(
     request,
     tenant,
     seen: tenant.observe(),
-    clientIp: headers.get(HEADERS.forwardedFor) ?? "",
+    clientIp: clientAddress(headers.get(HEADERS.forwardedFor)),
     origin: `${headers.get(HEADERS.forwardedProto) ?? "http"}://${host}`,
     requestId: headers.get(HEADERS.requestId) ?? crypto.randomUUID(),
   };

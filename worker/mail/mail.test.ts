@@ -9,6 +9,7 @@ import { Network } from "../outbound/network.ts";
 import { type Mail, Mailer } from "./mailer.ts";
 import { parsePlatformSender } from "./sender.ts";
 import { fillPlaceholders, fillTemplate } from "./template.ts";
+import { smtpTransport } from "./smtp.ts";
 import { startTestSmtp } from "./testing.ts";
 
 const closing: (() => Promise<unknown> | void)[] = [];
@@ -57,6 +58,25 @@ describe("over a real SMTP server", () => {
       expect(got.raw).toContain("Go [https://x.test/1]");
     });
   }
+
+  test("an attempt that was given up sends nothing later: the next one may have", async () => {
+    const smtp = await startTestSmtp();
+    closing.push(smtp.close);
+    const { promise: found, resolve } = Promise.withResolvers<string>();
+    const slow = Object.assign(new Network({ allowPrivate: true }), { resolve: () => found });
+    const message = { ...mailFrom(undefined).content, text: "", to: mailFrom(undefined).to };
+    const sending = smtpTransport(slow, 5).send(serverAt(smtp.port), {
+      ...message,
+      from: mailFrom(undefined).sender.from,
+    });
+    await expect(sending).rejects.toThrow("did not finish in time");
+    resolve("127.0.0.1");
+    const mailer = new Mailer({ network });
+    closing.push(() => mailer.close());
+    mailer.post(mailFrom(serverAt(smtp.port)), now);
+    await smtp.nth(1);
+    expect(smtp.connections()).toBe(1);
+  });
 
   test("deliver tells what the server said", async () => {
     const smtp = await startTestSmtp({ username: "me", password: "s3cret" });
@@ -215,6 +235,23 @@ test("fillPlaceholders fills what is known, once", () => {
     subject: "{TOKEN}",
     html: expect.stringContaining("<p>secret</p>"),
   });
+});
+
+test("what placeholders bring in is bounded: a template may name a long value often", () => {
+  const max = limits.mailValuesCharactersMax;
+  const values = new Map([
+    ["A", "x".repeat(max - 1)],
+    ["B", "y"],
+  ]);
+  expect(fillPlaceholders("{A}{A}{B}{B}{C}".repeat(2), values)).toBe(`${"x".repeat(max - 1)}y{C}{C}`);
+});
+
+test("a mail of deeply nested HTML is sent all the same", async () => {
+  const sent: string[] = [];
+  const mail = mailFrom(serverAt(1));
+  mail.content.html = `<p>first</p>${"<div>".repeat(40_000)}`;
+  await new Mailer({ transport: { send: async (_, { text }) => void sent.push(text) } }).deliver(mail);
+  expect(sent[0]).toStartWith("first");
 });
 
 function recording(sent: string[], delayMs = 0): MailTransport {

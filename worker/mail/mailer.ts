@@ -108,7 +108,10 @@ export class Mailer {
   }
 
   #compose({ tenantId, sender, to, content }: Mail): Outgoing {
-    const text = convert(content.html, { wordwrap: false });
+    const text = convert(content.html.slice(0, limits.mailTextCharactersMax), {
+      wordwrap: false,
+      limits: { maxDepth: limits.mailTextDepthMax },
+    });
     const body = { to, subject: content.subject, html: content.html, text };
     const { server, from } = sender;
     if (server !== undefined) return { transport: this.#transport, server, message: { from, ...body } };

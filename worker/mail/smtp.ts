@@ -6,15 +6,15 @@ import { type MailMessage, type MailTransport, MailFailure, type SmtpServer } fr
 import type { Network } from "../outbound/network.ts";
 
 /** Sends over SMTP, a connection for each message; every wait is bounded and `limits.mailSendMs` bounds the whole. */
-export function smtpTransport(network: Network): MailTransport {
+export function smtpTransport(network: Network, sendMs: number = limits.mailSendMs): MailTransport {
   return {
     async send(server, message) {
       const { promise: late, reject } = Promise.withResolvers<never>();
       const timer = setTimeout(
         () => reject(new MailFailure(`Cannot send mail: ${server.host} did not finish in time`, false)),
-        limits.mailSendMs,
+        sendMs,
       );
-      const connection: { close?: () => void } = {};
+      const connection: Connection = { isOver: false };
       try {
         await Promise.race([attempt(network, server, message, connection), late]);
       } catch (error) {
@@ -24,21 +24,31 @@ export function smtpTransport(network: Network): MailTransport {
           : failureOf(server.host, error);
       } finally {
         clearTimeout(timer);
+        connection.isOver = true;
         connection.close?.();
       }
     },
   };
 }
 
+interface Connection {
+  close?: () => void;
+  /** Nobody waits for it any more. */
+  isOver: boolean;
+}
+
 async function attempt(
   network: Network,
   server: SmtpServer,
   message: MailMessage,
-  connection: { close?: () => void },
+  connection: Connection,
 ): Promise<void> {
   const { host, port, tls, username, password, authMethod, localName } = server;
+  const address = await network.resolve(host);
+  // Sent later, it would be sent twice.
+  if (connection.isOver) return;
   const transport = createTransport({
-    host: await network.resolve(host),
+    host: address,
     port,
     secure: tls,
     authMethod,

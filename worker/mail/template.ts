@@ -4,11 +4,16 @@ import type { MailContent } from "./contract.ts";
 
 const PLACEHOLDER = /\{[A-Z][A-Z_]*(?::\w+)?\}/g;
 
-/** Unknown placeholders stay. A value that looks like a placeholder is not filled in again. */
+/** Unknown placeholders stay. A value that looks like a placeholder is not filled in again; one that is too long is left out. */
 export function fillPlaceholders(text: string, values: ReadonlyMap<string, string>): string {
-  return text
-    .slice(0, limits.mailTemplateCharactersMax)
-    .replace(PLACEHOLDER, (found) => values.get(found.slice(1, -1)) ?? found);
+  let left = limits.mailValuesCharactersMax;
+  return text.slice(0, limits.mailTemplateCharactersMax).replace(PLACEHOLDER, (found) => {
+    const value = values.get(found.slice(1, -1));
+    if (value === undefined) return found;
+    if (value.length > left) return "";
+    left -= value.length;
+    return value;
+  });
 }
 
 /** `body` is the HTML of a template; values are HTML too where they may hold markup. */

@@ -57,7 +57,7 @@ export const bootstrap: Bootstrap = async (tenant) => {
 function refreshAll(tx: WriteTransaction, state: SchemaState): void {
   state.change(tx, makeSchema(loadCollections(tx)));
   try {
-    state.nested(tx, () => refreshViews(tx, state, ""));
+    state.nested(tx, () => refreshViews(tx, state));
   } catch {
     // A view that does not work stays as it is, so that its query can be corrected.
   }

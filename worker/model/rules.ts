@@ -1,7 +1,6 @@
 /** The validation rules that PocketBase's settings share: each returns the error of one value, or undefined. */
 import type { ErrorData, FieldError } from "./contract.ts";
 import { fieldError } from "./field-error.ts";
-import { characterCount } from "./fields/cast.ts";
 import { compilePattern } from "./fields/pattern.ts";
 
 export type Rule = (value: unknown) => FieldError | ErrorData | undefined;
@@ -42,13 +41,13 @@ export const mustBeEmpty: Rule = (value) =>
 export const mustBeNull: Rule = (value) =>
   value === null ? undefined : fieldError("validation_nil", "Must be blank.");
 
-/** Characters of a text, between `min` and `max`. */
+/** Bytes of a text, between `min` and `max`. */
 export const length =
   (min: number, max: number): Rule =>
   (value) => {
     if (isEmpty(value)) return undefined;
-    const count = characterCount(String(value));
-    if (count >= min && count <= max) return undefined;
+    const bytes = Buffer.byteLength(String(value));
+    if (bytes >= min && bytes <= max) return undefined;
     if (min === 0) {
       return fieldError("validation_length_too_long", "The length must be no more than {{.max}}.", {
         max,
@@ -186,10 +185,15 @@ function isHost(host: string): boolean {
   return false;
 }
 
-const EMAIL =
-  /^[a-zA-Z0-9.!#$%&'*+/=?^_`{|}~\u00a1-\uffff-]+@[a-zA-Z0-9\u00a1-\uffff](?:[\w\u00a1-\uffff-]{0,62}[a-zA-Z0-9\u00a1-\uffff])?(?:\.[a-zA-Z0-9\u00a1-\uffff](?:[\w\u00a1-\uffff-]{0,62}[a-zA-Z0-9\u00a1-\uffff])?)+$/;
+/** Beside ASCII: the letters and signs of the basic plane. */
+const WIDE = "\\u00a0-\\ud7ff\\uf900-\\ufdcf\\ufdf0-\\uffef";
+const ATOM = `[a-zA-Z0-9!#$%&'*+/=?^_\`{|}~${WIDE}-]+`;
+const LETTER = `a-zA-Z${WIDE}`;
+/** As lenient about domains as the validators' library that PocketBase uses. */
+const EMAIL = new RegExp(
+  `^${ATOM}(?:\\.${ATOM})*@[0-9${LETTER}](?:[0-9${LETTER}._~-]*[0-9${LETTER}])?\\.[${LETTER}](?:[0-9${LETTER}_~-]*[${LETTER}])?\\.?$`,
+);
 
 export function looksLikeEmail(text: string): boolean {
-  if (text.length > 320 || text.includes("..") || text.startsWith(".") || text.includes(".@")) return false;
-  return EMAIL.test(text) && !/\.\d+$/.test(text);
+  return text.length <= 320 && EMAIL.test(text);
 }

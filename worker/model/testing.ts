@@ -107,6 +107,10 @@ class TestDatabase implements TenantDatabase {
     return result;
   }
 
+  async writeTogether<T>(seen: Observation, fn: (tx: WriteTransaction) => T): Promise<Awaited<T>> {
+    return await this.write(seen, fn);
+  }
+
   rest(): void {}
 
   visit(): FileVisit {

@@ -52,6 +52,8 @@ export interface UserMapping {
   email?: string;
   /** The email counts only when this path is true. */
   emailVerified?: string;
+  /** What should be text and is not makes the answer unusable, as its standard has it. */
+  isTyped?: true;
   /** The user is refused unless this path has this value. */
   mustBe?: readonly [path: string, value: string];
 }

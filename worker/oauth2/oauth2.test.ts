@@ -50,7 +50,25 @@ test("the table has the providers that collections may name, in their order, wit
   expect(withoutPkce).toEqual(["bitbucket", "vk", "linear"]);
 });
 
+test("Notion is asked for a code with no parameter of its own", () => {
+  expect([...new URL(startAuth(provider("notion")).authURL).searchParams.keys()]).toEqual([
+    "client_id",
+    "code_challenge",
+    "code_challenge_method",
+    "response_type",
+    "state",
+    "redirect_uri",
+  ]);
+});
+
 describe("users", () => {
+  test("of OpenID Connect have texts for what its standard calls so", () => {
+    for (const claim of ["sub", "name", "preferred_username", "picture", "email"]) {
+      expect(() => mapUser(provider("oidc"), { sub: "1", [claim]: 5 }, token)).toThrow("is no text");
+    }
+    expect(mapUser(provider("oidc"), { sub: "1", name: null }, token)).toMatchObject({ id: "1", name: "" });
+  });
+
   const table: [string, Record<string, unknown>, Record<string, string>, unknown?][] = [
     [
       "google",

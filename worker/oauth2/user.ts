@@ -3,9 +3,9 @@ import { limits } from "../../shared/limits.ts";
 import type { Network, OutboundRequest } from "../outbound/network.ts";
 import { OAuth2Failure, type Provider, type ProviderUser, type TokenAnswer } from "./contract.ts";
 import type { IdTokens } from "./id-token.ts";
-import { type JsonObject, asObject, isTrueAt, textAt } from "./paths.ts";
+import { type JsonObject, asObject, at, isTrueAt, textAt } from "./paths.ts";
 
-/** @throws OAuth2Failure; UserError and SystemError of the network */
+/** A user without an id is nobody's. @throws OAuth2Failure; UserError and SystemError of the network */
 export async function fetchUser(
   network: Network,
   idTokens: IdTokens,
@@ -36,7 +36,6 @@ export async function fetchUser(
         );
   const user = mapUser(provider, raw, token);
   await provider.spec.finish?.(user, { provider, raw, token, more, idToken });
-  if (user.id === "") throw new OAuth2Failure(`Cannot read the user of ${provider.name}: it has no id`);
   return user;
 }
 
@@ -46,14 +45,22 @@ export function mapUser({ name, spec }: Provider, raw: JsonObject, token: TokenA
   if (user.mustBe !== undefined && textAt(raw, user.mustBe[0]) !== user.mustBe[1]) {
     throw new OAuth2Failure(`Cannot accept the user of ${name}: it is not active`);
   }
-  const text = (path: string | undefined): string => (path === undefined ? "" : textAt(raw, path));
+  const text = (path: string | undefined): string => {
+    if (path === undefined) return "";
+    const found = at(raw, path) ?? "";
+    if (user.isTyped === true && typeof found !== "string") {
+      throw new OAuth2Failure(`Cannot read the user of ${name}: its ${path} is no text`);
+    }
+    return textAt(raw, path);
+  };
   const names = user.name === undefined || typeof user.name === "string" ? [user.name] : user.name;
+  const email = text(user.email);
   const isVerified = user.emailVerified === undefined || isTrueAt(raw, user.emailVerified);
   return {
     id: text(user.id),
     name: names.map(text).join(" ").trim(),
     username: text(user.username),
-    email: isVerified ? text(user.email) : "",
+    email: isVerified ? email : "",
     avatarURL: text(user.avatarURL),
     rawUser: raw,
     token,

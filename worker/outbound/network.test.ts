@@ -34,7 +34,17 @@ const text = async (path: string, more: object = {}): Promise<string> => {
 test("isPublicAddress", () => {
   for (const address of [
     ...["127.0.0.1", "10.1.2.3", "172.31.0.1", "192.168.1.1", "169.254.169.254", "0.0.0.0", "100.64.0.1"],
-    ...["::1", "::", "::ffff:10.0.0.1", "fd00::1", "fe80::1", "64:ff9b::a00:1", "2002:a00:1::", "nonsense"],
+    ...[
+      "::1",
+      "::",
+      "::ffff:10.0.0.1",
+      "fd00::1",
+      "fe80::1",
+      "fec0::1",
+      "64:ff9b::a00:1",
+      "2002:a00:1::",
+      "nonsense",
+    ],
   ]) {
     expect([address, isPublicAddress(address)]).toEqual([address, false]);
   }

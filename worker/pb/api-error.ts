@@ -35,16 +35,27 @@ export const badRequest = (message = "", data?: ApiErrorData, cause?: unknown): 
 export const unauthorized = (message = ""): ApiError =>
   new ApiError(401, message === "" ? "The request requires valid record authorization token." : message);
 
-export const forbidden = (message = "", data?: ApiErrorData): ApiError =>
-  new ApiError(403, message === "" ? "You are not allowed to perform this request." : message, data);
+export const forbidden = (message = "", data?: ApiErrorData, cause?: unknown): ApiError =>
+  new ApiError(403, message === "" ? "You are not allowed to perform this request." : message, data, {
+    cause,
+  });
 
 export const notFound = (message = "", cause?: unknown): ApiError =>
   new ApiError(404, message === "" ? "The requested resource wasn't found." : message, {}, { cause });
 
-export const tooManyRequests = (message = ""): ApiError =>
-  new ApiError(429, message === "" ? "Too Many Requests." : message);
+/** For a record, or whatever else is found by its name, that is not there. */
+export const notThere = (message = ""): ApiError =>
+  notFound(message, new Reason("sql: no rows in result set"));
+
+export const tooManyRequests = (message = "", cause?: unknown): ApiError =>
+  new ApiError(429, message === "" ? "Too Many Requests." : message, {}, { cause });
 
 export const internalError = (cause?: unknown): ApiError => new ApiError(500, GENERIC, {}, { cause });
+
+/** Why something was refused, in PocketBase's words: a cause that is expected, for the tenant's logs alone. */
+export class Reason extends Error {
+  override readonly name = "Reason";
+}
 
 function sentence(text: string): string {
   const trimmed = text.trim();

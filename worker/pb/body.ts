@@ -144,7 +144,8 @@ function inMemory(form: FormData): Form {
   const files: Form["files"] = [];
   for (const [key, value] of form) {
     if (typeof value === "string") texts.push([key, value]);
-    else files.push({ key, name: value.name, blob: value });
+    // Where the file name is empty Bun gives none at all.
+    else files.push({ key, name: value.name ?? "", blob: value });
   }
   return { texts, files };
 }

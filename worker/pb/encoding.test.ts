@@ -88,6 +88,7 @@ describe("pickFields", () => {
 
 test("excerpt drops tags that hold no text and decodes entities", () => {
   expect(excerpt("<style>p{}</style><p>a&amp;b</p><p>c</p><script>x</script>", 100, true)).toBe("a&b c");
+  expect(excerpt("<script>x<style></script>a<svg><svg></svg>y</svg>b", 100, true)).toBe("ab");
 });
 
 test("pickFields keeps how Go orders keys and writes zero", () => {

@@ -1,12 +1,12 @@
 import type { Collection } from "../../shared/schema/collection.ts";
 import { modelOf } from "../model/model.ts";
-import { badRequest, notFound } from "./api-error.ts";
+import { badRequest, notFound, notThere } from "./api-error.ts";
 import type { PbContext } from "./route.ts";
 
 /** The collection that the path names by name or id. @throws ApiError 404 */
 export function findCollection(context: PbContext): Collection {
   const found = modelOf(context.tenant).schema.find(context.params["collection"] ?? "");
-  if (found === undefined) throw notFound("Missing collection context.");
+  if (found === undefined) throw notThere("Missing collection context.");
   return found;
 }
 
@@ -27,6 +27,6 @@ export function findAuthCollection(context: PbContext): Collection {
 /** Where PocketBase looks the collection up before the handler, to limit the rate. @throws ApiError 404 */
 export function findNamedCollection(context: PbContext): Collection {
   const found = modelOf(context.tenant).schema.find(context.params["collection"] ?? "");
-  if (found === undefined) throw notFound("Missing or invalid collection context.");
+  if (found === undefined) throw notThere("Missing or invalid collection context.");
   return found;
 }

@@ -1,18 +1,19 @@
 /** The HTTP frame of the PocketBase API: finds the route, loads who asks, turns throws into PocketBase's errors. */
 import type { TenantApp, TenantRequest } from "../http/contract.ts";
 import type { Log } from "../log.ts";
-import { badRequest, notFound } from "./api-error.ts";
+import { Reason, badRequest, forbidden, notFound } from "./api-error.ts";
 import { RequestContextState } from "./context.ts";
 import { addCommonHeaders } from "./common-headers.ts";
-import { preflight } from "./cors.ts";
+import { addCors, preflight } from "./cors.ts";
 import { errorResponse, toApiError } from "./error-response.ts";
 import { loadAuth } from "./load-auth.ts";
 import { checkRateLimit } from "./rate-limit.ts";
 import { realIp } from "./real-ip.ts";
 import { compileRoutes } from "./router.ts";
+import { noteAuth, noteFailure } from "./request-notes.ts";
 import type { FeatureRoute, PbContext } from "./route.ts";
-import { type SplitUrl, splitUrl } from "./split-url.ts";
-import { checkSuperuserAddress } from "./superuser-address.ts";
+import { plainPath, type SplitUrl, splitUrl } from "./split-url.ts";
+import { isSuperuserAddress } from "./superuser-address.ts";
 
 export interface FrameOptions {
   routes: readonly FeatureRoute[];
@@ -27,13 +28,19 @@ export function createFrame(options: FrameOptions): TenantApp {
 
   function answer(given: TenantRequest): Promise<Response> | Response {
     const url = splitUrl(given.request.url);
+    if (url.path.includes("%")) {
+      const path = plainPath(url.path);
+      if (path === undefined) return badPath();
+      url.path = path;
+    }
+    if (url.path.includes("//")) return withoutDoubleSlash(given.request.method, url);
     const match = find(given.request.method, url.path);
-    if (match === undefined && url.path.includes("//")) return withoutDoubleSlash(url);
     const clientIp = realIp(given);
     const from = clientIp === given.clientIp ? given : { ...given, clientIp };
     for (const step of prepare) step(from);
     const auth = loadAuth(from.request.headers.get("authorization"), from.tenant, from.seen);
-    if (auth?.isSuperuser === true) checkSuperuserAddress(from);
+    if (auth !== undefined) noteAuth(from.request, auth);
+    if (auth?.isSuperuser === true && !isSuperuserAddress(from)) return refused(from.request);
     const { params, route } = match ?? NO_MATCH;
     const context = new RequestContextState(from, url, params, auth, route.bodyBytesMax);
     checkRateLimit(context, route);
@@ -48,7 +55,9 @@ export function createFrame(options: FrameOptions): TenantApp {
     else if (known.cause instanceof Error && known.status < 500 && !isExpected(known.cause)) {
       log.debug({ err: known.cause, ...place }, "a request failed for an inner error");
     }
-    return finish(from, errorResponse(known ?? badRequest()));
+    const told = known ?? badRequest();
+    noteFailure(from.request, told);
+    return finish(from, errorResponse(told));
   }
 
   return (from) => {
@@ -79,12 +88,39 @@ const NO_MATCH = {
   },
 };
 
-function withoutDoubleSlash({ path, search }: SplitUrl): Response {
+/** Answers that PocketBase gives before it adds any headers of its own. */
+const bare = new WeakSet<Response>();
+
+function asItIs(response: Response): Response {
+  bare.add(response);
+  return response;
+}
+
+/** To superusers who come from elsewhere. */
+function refused(request: Request): Response {
+  const error = forbidden();
+  noteFailure(request, error);
+  const response = errorResponse(error);
+  addCors(Boolean(request.headers.get("origin")), response.headers);
+  return asItIs(response);
+}
+
+/** Go's answer to a path that it cannot decode. */
+function badPath(): Response {
+  const headers = { "content-type": "text/plain; charset=utf-8" };
+  return asItIs(new Response("400 Bad Request", { status: 400, headers }));
+}
+
+function withoutDoubleSlash(method: string, { path, search }: SplitUrl): Response {
   const location = path.replace(/\/{2,}/g, "/") + search;
-  return new Response(`<a href="${location.replaceAll("&", "&amp;")}">Temporary Redirect</a>.\n\n`, {
-    status: 307,
-    headers: { location, "content-type": "text/html; charset=utf-8" },
-  });
+  if (method !== "GET" && method !== "HEAD")
+    return asItIs(new Response(null, { status: 307, headers: { location } }));
+  return asItIs(
+    new Response(`<a href="${location.replaceAll("&", "&amp;")}">Temporary Redirect</a>.\n\n`, {
+      status: 307,
+      headers: { location, "content-type": "text/html; charset=utf-8" },
+    }),
+  );
 }
 
 async function discarding(answered: Promise<Response>, context: RequestContextState): Promise<Response> {
@@ -101,11 +137,16 @@ function isForm({ headers }: Request): boolean {
 
 /** What a client's own input causes. */
 function isExpected(cause: Error): boolean {
-  return toApiError(cause) !== undefined || cause instanceof SyntaxError || cause instanceof TypeError;
+  return (
+    cause instanceof Reason ||
+    toApiError(cause) !== undefined ||
+    cause instanceof SyntaxError ||
+    cause instanceof TypeError
+  );
 }
 
 function finish(from: TenantRequest, response: Response): Response | Promise<Response> {
-  addCommonHeaders(from.request, response.headers);
+  if (!bare.has(response)) addCommonHeaders(from.request, response.headers);
   return from.request.method === "HEAD" ? withoutBody(response) : response;
 }
 

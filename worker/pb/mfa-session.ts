@@ -1,7 +1,6 @@
 /** Sign-in in two steps: the first proof leaves a short-lived `_mfas` row, the second one, of another kind, consumes it. */
-import { limits } from "../../shared/limits.ts";
 import type { Collection } from "../../shared/schema/collection.ts";
-import { mfa } from "../auth/options.ts";
+import { mfaSessionSeconds } from "../auth/options.ts";
 import type { RecordData } from "../model/contract.ts";
 import { toText } from "../model/fields/cast.ts";
 import { modelOf } from "../model/model.ts";
@@ -91,8 +90,7 @@ export async function consumeSession(
 
 function isExpired(session: RecordData, collection: Collection): boolean {
   const createdMs = Date.parse(toText(session.values["created"]).replace(" ", "T"));
-  const durationMs = (mfa(collection).durationSeconds || limits.mfaSecondsDefault) * 1000;
-  return !(createdMs + durationMs > Date.now());
+  return !(createdMs + mfaSessionSeconds(collection) * 1000 > Date.now());
 }
 
 function sessionsOf(context: PbContext): Collection {

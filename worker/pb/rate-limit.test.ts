@@ -57,3 +57,25 @@ test("an item of a batch is limited as the request that it stands for", async ()
   await limit("notes:create", 1);
   expect(await batch(create("a".repeat(15)))).toMatchObject([{ status: 200 }]);
 });
+
+test("each client is counted by itself, some are not, and a rule may be of guests alone", async () => {
+  const rule = (audience: string) => ({ label: "/api/missing", maxRequests: 1, duration: 600, audience });
+  await root.settings.update({ trustedProxy: { headers: ["x-client"] } });
+  const ask = async (address: string, authorization = ""): Promise<number> =>
+    (await fetch(`${api.url}/api/missing`, { headers: { "x-client": address, authorization } })).status;
+  await root.settings.update({
+    rateLimits: { enabled: true, rules: [rule("@guest")], excludedIPs: ["7.7.7.0/24"] },
+  });
+  const account = { email: "ann@example.com", password: "12345678", passwordConfirm: "12345678" };
+  await root.collection("users").create(account);
+  const user = new PocketBase(api.url);
+  const { token } = await user.collection("users").authWithPassword(account.email, account.password);
+  const [one, other, excluded] = ["1.1.1.1", "2.2.2.2", "7.7.7.7"];
+  expect([await ask(one), await ask(one), await ask(other)]).toEqual([404, 429, 404]);
+  expect([await ask(excluded), await ask(excluded)]).toEqual([404, 404]);
+  expect([await ask(one, token), await ask(one, token)]).toEqual([404, 404]);
+  await root.settings.update({
+    rateLimits: { enabled: false, excludedIPs: [] },
+    trustedProxy: { headers: [] },
+  });
+});

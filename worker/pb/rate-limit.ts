@@ -1,13 +1,15 @@
 /** A tenant's own rate limits, from its settings: the most specific rule for a request counts its client. */
 import { modelOf } from "../model/model.ts";
 import { inRange } from "./address-range.ts";
-import { tooManyRequests } from "./api-error.ts";
+import { Reason, tooManyRequests } from "./api-error.ts";
 import type { AuthState, FeatureRoute, PbContext } from "./route.ts";
 import { carriedWindows } from "../state/carried-windows.ts";
 import type { Tenant } from "../tenant/contract.ts";
 import { type SettingsObject, settingsGroup, settingsOf, settingsVersion } from "./settings.ts";
 
 interface Rule {
+  /** What the logs say of whoever has used it up. */
+  exceeded: Reason;
   label: string;
   audience: string;
   windowMs: number;
@@ -60,7 +62,8 @@ export function checkRateLimit(
   if (rule === undefined) return;
   const subject = collection === undefined ? rule.label : `${collection.id} ${route.path} ${actions.join()}`;
   const key = `${subject} ${rule.audience} ${clientIp}`;
-  if (!state.windows.take(key, rule.requestsMax, rule.windowMs, Date.now())) throw tooManyRequests();
+  if (!state.windows.take(key, rule.requestsMax, rule.windowMs, Date.now()))
+    throw tooManyRequests("", rule.exceeded);
 }
 
 function labelsOf({ method, path }: Counted, collection: string, actions: readonly string[]): string[] {
@@ -96,8 +99,10 @@ function activeRules(group: SettingsObject): Rule[] {
     if (typeof rule !== "object" || rule === null || Array.isArray(rule)) return [];
     const { label, audience, duration, maxRequests } = rule;
     if (typeof label !== "string") return [];
+    const told = JSON.stringify({ label, audience, duration, maxRequests });
     return [
       {
+        exceeded: new Reason(`triggered rate limit rule: ${told}`),
         label,
         audience: typeof audience === "string" ? audience : "",
         windowMs: Number(duration) * 1000,

@@ -30,6 +30,15 @@ describe("buildList", () => {
     expect(ids(page(2 ** 63, 30).items)).toBe("p1 p2 p3 p4");
   });
 
+  test("without a sort the order is that of the whole table, whatever columns are asked for", () => {
+    const list = (columns?: string, sort?: string): string =>
+      buildList(fixture.context("posts"), { filter: "author.name != 'x'", columns, sort }).items.sql;
+    expect(list()).toStartWith('SELECT DISTINCT "posts".* FROM "posts"');
+    expect(list('"posts"."id"')).toStartWith('SELECT "posts"."id" FROM (SELECT DISTINCT "posts".* FROM');
+    expect(list('"posts"."id"')).toEndWith('LIMIT 30) AS "posts"');
+    expect(list('"posts"."id"', "id")).toStartWith('SELECT "posts"."id" FROM "posts"');
+  });
+
   test("counts all pages, or not at all", () => {
     const { count } = buildList(fixture.context("posts"), { perPage: 1, filter: "views > 0" });
     expect(db.values(count?.sql ?? "", count?.params)).toEqual([[3]]);

@@ -1,6 +1,7 @@
 import { FilterError } from "../../shared/filter/error.ts";
 import type { Comparison } from "../../shared/filter/ast.ts";
 import { isMultiple, type Collection, type Field } from "../../shared/schema/collection.ts";
+import { toText } from "../model/fields/cast.ts";
 import { compare } from "./compare.ts";
 import { bound, quote, raw, sql, type Env } from "./fragment.ts";
 import { MACROS } from "./macros.ts";
@@ -17,7 +18,7 @@ import {
 } from "./resolved.ts";
 import { findField, isArrayLike, splitModifier, type Scope } from "./scope.ts";
 import { resolveStatic } from "./static.ts";
-import { items, likePattern, relationIds, valueText } from "./values.ts";
+import { items, likePattern, relationIds } from "./values.ts";
 import { canonicalJson } from "./canonical-json.ts";
 
 type Side = "<" | ">";
@@ -86,7 +87,7 @@ function resolveAuth(scope: Scope, props: readonly string[], side: Side): Resolv
   if (props.length === 3 && PLAIN_AUTH.has(props[2] ?? "")) return resolveStatic(scope, props.slice(1));
   const collection = statement.collection(collectionId);
   const source = raw(quote(collection.name));
-  const id = bound((env) => valueText(env.request.auth?.record["id"]));
+  const id = bound((env) => toText(env.request.auth?.record["id"]));
   const start: PathStart = {
     collection,
     alias: `@auth${scope.suffix}`,
@@ -112,7 +113,7 @@ function resolveBody(scope: Scope, prop: string, props: readonly string[], side:
       arrayLike(field);
       return column(bound((env) => items(env.request.body[name]).length));
     case "lower": {
-      const text = (env: Env) => valueText(env.request.body[name]);
+      const text = (env: Env) => toText(env.request.body[name]);
       const empty = scope.statement.decisions.decide((env) => text(env) === "");
       const like = sql`LOWER(${bound((env) => likePattern(text(env)))})`;
       return { value: sql`LOWER(${bound(text)})`, nulls: "auto", empty, known: !empty, like };

@@ -1,5 +1,6 @@
+import { toText } from "../model/fields/cast.ts";
 import { bound, raw, sql, type Env, type Fragment, type Getter } from "./fragment.ts";
-import { likePattern, valueText } from "./values.ts";
+import { likePattern } from "./values.ts";
 import type { SqlValue } from "../sqlite/contract.ts";
 
 /** A joined table of the main statement or of a multi-match subquery. */
@@ -46,7 +47,7 @@ export function column(value: Fragment, many?: Many): Resolved {
 }
 
 function likeValue(getter: Getter): Fragment {
-  return bound((env: Env) => likePattern(valueText(getter(env))));
+  return bound((env: Env) => likePattern(toText(getter(env))));
 }
 
 export function textOperand(getter: Getter, empty: boolean): Resolved {

@@ -1,4 +1,5 @@
 import { FilterError } from "../../shared/filter/error.ts";
+import { toText } from "../model/fields/cast.ts";
 import { bound, sql, type Env } from "./fragment.ts";
 import {
   FALSE_OPERAND,
@@ -10,7 +11,7 @@ import {
   type Resolved,
 } from "./resolved.ts";
 import { findField, splitModifier, type Scope } from "./scope.ts";
-import { likePattern, nested, plainValue, valueText } from "./values.ts";
+import { likePattern, nested, plainValue } from "./values.ts";
 
 const NUMERIC = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?$/i;
 
@@ -43,7 +44,7 @@ export function resolveStatic(scope: Scope, path: readonly string[]): Resolved {
         ? integerOperand(getter)
         : textOperand(getter, type === "empty");
   if (modifier !== "lower") return operand;
-  const like = sql`LOWER(${bound((env) => likePattern(valueText(getter(env))))})`;
+  const like = sql`LOWER(${bound((env) => likePattern(toText(getter(env))))})`;
   return { ...operand, value: sql`LOWER(${operand.value})`, like };
 }
 

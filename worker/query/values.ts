@@ -1,25 +1,6 @@
 /** How request values look in SQL and in text: the conversions that PocketBase gets from Go. */
+import { toText } from "../model/fields/cast.ts";
 import { canonicalJson } from "./canonical-json.ts";
-
-/** A number in full decimal notation, as Go's 'f' format writes it. */
-export function numberText(value: number): string {
-  const text = String(value);
-  const scientific = /^(-?)(\d)(?:\.(\d+))?e([+-]\d+)$/.exec(text);
-  if (scientific === null) return text;
-  const [, sign = "", whole = "", fraction = "", exponent = "0"] = scientific;
-  const shift = Number(exponent);
-  const digits = whole + fraction;
-  return shift < 0
-    ? `${sign}0.${"0".repeat(-shift - 1)}${digits}`
-    : `${sign}${digits.padEnd(shift + 1, "0")}`;
-}
-
-export function valueText(value: unknown): string {
-  if (typeof value === "string") return value;
-  if (typeof value === "number") return numberText(value);
-  if (typeof value === "boolean" || typeof value === "bigint") return String(value);
-  return "";
-}
 
 /** A text as the right side of LIKE … ESCAPE '\': with its own `%` as it is, else wrapped in `%` and escaped. */
 export function likePattern(text: string): string {
@@ -81,7 +62,7 @@ export function relationIds(value: unknown): string[] {
       // Not JSON: the text itself is the id.
     }
   }
-  return [...new Set(list.map(valueText).filter((id) => id !== ""))];
+  return [...new Set(list.map(toText).filter((id) => id !== ""))];
 }
 
 /** What a submitted value is in a comparison: texts, numbers and booleans as they are, anything else as JSON. */

@@ -4,6 +4,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { SystemError } from "../../shared/errors.ts";
+import { limits } from "../../shared/limits.ts";
 import type { Connection } from "../sqlite/connection.ts";
 import { openReader, openWriter } from "../sqlite/open.ts";
 import { WalReader } from "./wal-reader.ts";
@@ -218,4 +219,32 @@ test("unreadBytes does not count what an earlier generation left in the file", (
   expect(reader.unreadBytes(0)).toBeLessThan(20 * 4120);
   capture();
   expect(reader.unreadBytes(0)).toBe(0);
+});
+
+test("unreadBytes counts a page once, however often it was written, and what is not committed", () => {
+  insert(10);
+  capture();
+  for (let count = 0; count < 3; count++) {
+    for (let i = 0; i < 20; i++) writer.run("UPDATE t SET body = ?", [`${count} ${i}`]);
+    expect(reader.unreadBytes(0)).toBe(4120);
+  }
+  writer.run("BEGIN");
+  writer.run("UPDATE t SET body = 'open'");
+  insert(3_000, 2_000);
+  expect(reader.unreadBytes(0)).toBeGreaterThan(1_000 * 4120);
+  writer.run("ROLLBACK");
+  // They take the place of what was rolled back.
+  insert(3_000, 40);
+  expect(reader.unreadBytes(0)).toBeGreaterThan(39 * 4120);
+  expect(reader.unreadBytes(0)).toBeLessThan(60 * 4120);
+  expect(capture()).toBeGreaterThan(39);
+});
+
+test("unreadBytes looks at few frames in a turn, and counts the others in full", () => {
+  insert(10);
+  capture();
+  for (let count = 0; count < limits.asyncLagFrames + 10; count++)
+    writer.run("UPDATE t SET body = body || 'x'");
+  expect(reader.unreadBytes(0)).toBe(11 * 4120);
+  expect(reader.unreadBytes(0)).toBe(4120);
 });

@@ -2,6 +2,7 @@ import { fstatSync, readSync } from "node:fs";
 import { SystemError } from "../../shared/errors.ts";
 import { limits } from "../../shared/limits.ts";
 import { WalFile } from "./wal-file.ts";
+import { WalLag } from "./wal-lag.ts";
 
 const WAL_HEADER_BYTES = 32;
 const FRAME_HEADER_BYTES = 24;
@@ -53,6 +54,7 @@ export class WalReader {
   /** Another process may have begun the WAL anew since the last commit: its salts then are any. */
   #strangers = false;
   #readAhead = WAL_READ_BYTES_MIN;
+  readonly #lag = new WalLag();
 
   /** Opens right after SQLite did, before the first commit. */
   constructor(databasePath: string) {
@@ -106,31 +108,45 @@ export class WalReader {
   }
 
   /**
-   * Bytes of frames that were not read yet, an open transaction's included.
+   * What the next `read` will give, an open transaction's frames included: each page that was written counts once.
    * @param exactAbove - up to here the length of the file may stand for it: what an earlier generation of the WAL left behind
-   *   the live frames is counted, too
+   *   the live frames, and pages that were written again, are counted, too
    */
   unreadBytes(exactAbove: number): number {
-    const end = Math.max(this.#end, WAL_HEADER_BYTES);
-    const most = Math.max(0, fstatSync(this.#descriptor()).size - end);
+    const from = Math.max(this.#end, WAL_HEADER_BYTES);
+    const { size } = fstatSync(this.#descriptor());
+    const most = Math.max(0, size - from);
     if (most <= exactAbove || this.#pageSize === 0) return most;
-    // Live frames are those of this generation's salts, and all stand before the stale ones.
     const frameBytes = this.#pageSize + FRAME_HEADER_BYTES;
-    let live = 0;
-    let beyond = Math.floor(most / frameBytes) + 1;
-    while (beyond - live > 1) {
-      const middle = (live + beyond) >>> 1;
-      if (this.#isLive(end + (middle - 1) * frameBytes)) live = middle;
-      else beyond = middle;
-    }
-    return live * frameBytes;
+    return this.#lag.bytes({
+      ...{ from, size, frameBytes, salt1: this.#salt1, salt2: this.#salt2 },
+      headerAt: (offset) => this.#headerAt(offset),
+      continues: (offset) => this.#continues(offset, frameBytes),
+    });
   }
 
-  #isLive(offset: number): boolean {
+  /** Whether the frame there follows the one before it in the chain of checksums. */
+  #continues(offset: number, frameBytes: number): boolean {
+    const sums = new Uint32Array(this.#sums);
+    if (offset !== this.#end) {
+      const before = this.#headerAt(offset - frameBytes);
+      if (before === undefined) return false;
+      sums[0] = before.getUint32(16);
+      sums[1] = before.getUint32(20);
+    }
+    const frame = this.#at(offset, frameBytes);
+    if (frame?.length !== frameBytes) return false;
+    const words = new Int32Array(frame.buffer, frame.byteOffset, frameBytes >>> 2);
+    addToChecksum(sums, words, 0, 2);
+    addToChecksum(sums, words, FRAME_HEADER_BYTES >>> 2, frameBytes >>> 2);
+    const view = new DataView(frame.buffer, frame.byteOffset, FRAME_HEADER_BYTES);
+    return sums[0] === view.getUint32(16) && sums[1] === view.getUint32(20);
+  }
+
+  #headerAt(offset: number): DataView | undefined {
     const header = this.#at(offset, FRAME_HEADER_BYTES);
-    if (header === undefined || header.length < FRAME_HEADER_BYTES) return false;
-    const view = new DataView(header.buffer, header.byteOffset, header.length);
-    return view.getUint32(8) === this.#salt1 && view.getUint32(12) === this.#salt2;
+    if (header === undefined || header.length < FRAME_HEADER_BYTES) return undefined;
+    return new DataView(header.buffer, header.byteOffset, header.length);
   }
 
   /** @returns undefined when nothing was committed since the last call @throws SystemError `wal_lost` */

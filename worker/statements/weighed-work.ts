@@ -31,19 +31,22 @@ export function readWeighed<T>(
 /**
  * As `tenant.data.write`. `check` comes before anything is written and may be run several times; its heavy statements see the
  * newest commit, which is what the transaction sees, because the write lock is held until they have answered.
+ *
+ * @param how - `writeTogether` when `fn` may be run again, too
  */
 export function writeWeighed<Checked, T>(
   tenant: Tenant,
   seen: Observation,
   check: (db: SqlReader) => Checked,
   fn: (tx: WriteTransaction, checked: Checked) => T,
+  how: "write" | "writeTogether" = "write",
 ): T | Promise<Awaited<T>> {
   const weigher = weigherOf(tenant);
   const checked = (tx: WriteTransaction, found: Findings): Checked =>
     check(new WeighedReader(tx, weigher, found));
   let written: T | Promise<Awaited<T>>;
   try {
-    written = tenant.data.write(seen, (tx) => fn(tx, checked(tx, new Findings(true))));
+    written = tenant.data[how](seen, (tx) => fn(tx, checked(tx, new Findings(true))));
   } catch (error) {
     return again(error);
   }

@@ -62,6 +62,11 @@ export interface TenantDatabase {
    */
   write<T>(seen: Observation, fn: (tx: WriteTransaction) => T): T | Promise<Awaited<T>>;
   /**
+   * As `write`, for a function that takes no time and may be run again: those that come in one turn share a transaction, in which
+   * one that throws is undone alone. Settles when all of it is committed.
+   */
+  writeTogether<T>(seen: Observation, fn: (tx: WriteTransaction) => T): Promise<Awaited<T>>;
+  /**
    * Takes the tenant's write lock and lends the file to a process that can be killed. When `fn` has settled that process has no
    * transaction open any more.
    */

@@ -148,6 +148,8 @@ export class DatabaseFiles {
   rest(): void {
     this.#warm.forget(this.#warmWriter);
     this.#cool();
+    this.#home.readers.forget(this.#idleReader);
+    this.#closeReader();
   }
 
   /** Its newest commits are old: `data.db` stays as it is, others are opened when somebody comes. */

@@ -161,6 +161,48 @@ describe("an async tenant", () => {
     expect(objects()).toBe(before + 2);
   });
 
+  test("has much that nobody waits for in an object at once, what was written again counted once", async () => {
+    const clock = new ManualClock();
+    const { host, tenant } = await started("async", { clock, asyncLag: { bytesMax: 100_000 } });
+    await clock.pass(limits.asyncFlushMs);
+    await untilDurable(tenant);
+    const objects = (): number => host.metrics()["log_objects"] ?? 0;
+    const before = objects();
+    for (let count = 0; count < 50; count++) {
+      await putNote(tenant, "a");
+      clock.jump(limits.asyncLagLookMs);
+    }
+    await Bun.sleep(20);
+    expect(objects()).toBe(before);
+    await putNote(tenant, "x".repeat(60_000));
+    clock.jump(limits.asyncLagLookMs);
+    await putNote(tenant, "last");
+    await untilDurable(tenant);
+    expect(objects()).toBe(before + 1);
+  });
+
+  test("is cut after the same time as others, not with them", async () => {
+    const clock = new ManualClock();
+    const { host, tenant } = await started("async", { clock });
+    const other = await world.at(host, world.create(host, "async"));
+    await clock.pass(limits.asyncFlushMs);
+    await untilDurable(tenant);
+    const objects = (): number => host.metrics()["log_objects"] ?? 0;
+    await putNote(tenant, "second");
+    await clock.pass(limits.asyncFlushMs / 2);
+    await putNote(other, "first");
+    const before = objects();
+    await clock.pass(limits.asyncFlushMs / 2);
+    await untilDurable(tenant);
+    expect(objects()).toBe(before + 1);
+    const seen = other.observe();
+    other.data.read(seen, (db) => db.get("SELECT 1"));
+    expect(seen.headers()["x-durable"]).toBe("0");
+    await clock.pass(limits.asyncFlushMs / 2);
+    await untilDurable(other);
+    expect(objects()).toBe(before + 2);
+  });
+
   test("that is lost while the proof is under way confirms nothing", async () => {
     const { host } = await started();
     const tenant = await world.at(host, world.create(host, "async"));

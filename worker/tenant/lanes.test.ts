@@ -1,6 +1,19 @@
 import { expect, test } from "bun:test";
 import { Lanes } from "./lanes.ts";
 
+test("Lanes lets owners take turns: who comes with little does not wait for all that another has", async () => {
+  const lanes = new Lanes(1);
+  const started: string[] = [];
+  const run = (name: string, owner: object): Promise<void> =>
+    lanes.run(() => Promise.resolve(void started.push(name)), owner);
+  const [storm, neighbour] = [{}, {}];
+  await Promise.all([
+    ...["s1", "s2", "s3", "s4"].map((name) => run(name, storm)),
+    ...["n1", "n2"].map((name) => run(name, neighbour)),
+  ]);
+  expect(started).toEqual(["s1", "s2", "n1", "s3", "n2", "s4"]);
+});
+
 test("Lanes runs so many at a time, in order, and goes on after a failure", async () => {
   const lanes = new Lanes(2);
   const started: number[] = [];

@@ -5,18 +5,20 @@ import { limits } from "../../shared/limits.ts";
 import type { LtxPage } from "../../shared/ltx/ltx.ts";
 import type { BulkFacts, BulkFile, BulkWork } from "../replication/bulk/work.ts";
 import type { Cut, LargeCut } from "../replication/capture.ts";
-import type { Lagging } from "../replication/gate.ts";
 import type { DatabaseLedger } from "../replication/ledger.ts";
 import type { DatabaseImage } from "../replication/prefix-writer.ts";
 import { type CommitMark, DatabasePosition } from "../replication/position.ts";
-import { asSystemError } from "../sqlite/connection.ts";
+import { type Connection, asSystemError } from "../sqlite/connection.ts";
 import type { SqlReader } from "../sqlite/contract.ts";
 import type { FileVisit, LentFile, Observation, TenantDatabase, WriteTransaction } from "./contract.ts";
 import { DatabaseFiles } from "./database-files.ts";
 import type { DatabaseHome, LoadedFrom } from "./database-home.ts";
+import { DatabaseLag } from "./database-lag.ts";
+import { runEffects, runWhenDurable } from "./effects.ts";
 import { Lending } from "./lending.ts";
 import { RequestObservation } from "./observation.ts";
 import { Transaction, isThenable } from "./transaction.ts";
+import { WriteGroup, type Written } from "./write-group.ts";
 
 /** Encodes what a cut has taken, where that holds up nobody. The file of the result is the caller's to remove. */
 export type LaterCut = (work: BulkWork, signal: AbortSignal) => Promise<Cut>;
@@ -29,15 +31,12 @@ export class LoadedDatabase implements TenantDatabase {
   readonly ledger: DatabaseLedger;
   readonly #home: DatabaseHome;
   readonly #files: DatabaseFiles;
-  readonly #lagging: Lagging;
-  #walLookedMs = -Infinity;
-  #walBytes = 0;
-  /** Of pages that are being encoded. */
-  #cuttingBytes = 0;
+  readonly #lag: DatabaseLag;
   /** Before the transaction that runs; known only to tenants with a quota. */
   #bytesBefore = 0;
   #imageWanted: ((image: DatabaseImage | undefined) => void)[] = [];
   readonly #lending: Lending;
+  #together: WriteGroup | undefined;
 
   constructor(name: DatabaseName, home: DatabaseHome, from: LoadedFrom) {
     this.name = name;
@@ -51,7 +50,7 @@ export class LoadedDatabase implements TenantDatabase {
       this.position,
       () => !this.position.dirty && !home.lock.held && this.#imageWanted.length === 0,
     );
-    this.#lagging = { async: this.isAsync, position: this.position, lagBytes: this.lagBytes };
+    this.#lag = new DatabaseLag(home, this.isAsync, this.position, () => this.#files.capture);
     this.ledger = from.ledger;
     this.#lending = new Lending({
       home,
@@ -63,7 +62,7 @@ export class LoadedDatabase implements TenantDatabase {
         capture.lent();
         return writer;
       },
-      committed: (seen) => void this.#committed(seen),
+      committed: (seen) => void this.#committed([seen]),
     });
   }
 
@@ -96,20 +95,10 @@ export class LoadedDatabase implements TenantDatabase {
     this.#files.open();
   }
 
-  /** Bytes that are not durable: what was cut, and what is still only in the WAL, as of a moment ago. */
-  readonly lagBytes = (): number => {
-    const { dirty } = this.position;
-    const pendingBytes = this.position.pendingBytes + this.#cuttingBytes;
-    const { capture } = this.#files;
-    if (!dirty || capture === undefined) return pendingBytes;
-    const nowMs = this.#home.clock.monotonicMs();
-    // Asked for with each request, and a look costs more than many requests do otherwise.
-    if (nowMs - this.#walLookedMs >= limits.asyncLagLookMs) {
-      this.#walLookedMs = nowMs;
-      this.#walBytes = capture.unreadBytes(this.#home.gate.asyncLagBytesMax - pendingBytes);
-    }
-    return pendingBytes + this.#walBytes;
-  };
+  /** Bytes that are not durable, as of a moment ago. */
+  get lagBytes(): () => number {
+    return this.#lag.lagBytes;
+  }
 
   read<T>(seen: Observation, fn: (db: SqlReader) => T): T {
     this.#home.checkHere();
@@ -122,10 +111,36 @@ export class LoadedDatabase implements TenantDatabase {
   }
 
   write<T>(seen: Observation, fn: (tx: WriteTransaction) => T): T | Promise<Awaited<T>> {
-    const { lock } = this.#home;
-    this.#home.checkWritable();
-    if (this.#mayWrite() && lock.tryEnter()) return this.#transact(noting(seen), fn);
+    if (this.#enterNow()) return this.#transact(noting(seen), fn);
     return this.#writeLater(noting(seen), fn);
+  }
+
+  writeTogether<T>(seen: Observation, fn: (tx: WriteTransaction) => T): Promise<Awaited<T>> {
+    this.#home.checkWritable();
+    this.#together ??= this.#newGroup();
+    return this.#together.add(noting(seen), fn);
+  }
+
+  #newGroup(): WriteGroup {
+    const { clock, lock } = this.#home;
+    return new WriteGroup({
+      clock,
+      enterNow: () => this.#enterNow(),
+      enterLater: () => this.#enterLater(),
+      leave: () => lock.leave(),
+      begin: (seen) => this.#begin(seen),
+      beforeOne: () => this.#beforeOne(),
+      checkOne: (tx) => this.#checkQuota(tx),
+      commit: (written, others) => this.#commit(written, others),
+      rollback: () => this.#rollback(),
+      asError: (error) => asSystemError(error, `write ${this.name}`),
+    });
+  }
+
+  /** @returns whether the caller holds the write lock now */
+  #enterNow(): boolean {
+    this.#home.checkWritable();
+    return this.#mayWrite() && this.#home.lock.tryEnter();
   }
 
   async #writeLater<T>(seen: RequestObservation, fn: (tx: WriteTransaction) => T): Promise<Awaited<T>> {
@@ -139,7 +154,7 @@ export class LoadedDatabase implements TenantDatabase {
     const { lock, gate, clock } = this.#home;
     const deadlineMs = clock.monotonicMs() + limits.gateWaitMsMax;
     for (;;) {
-      await gate.admission(this.#lagging, deadlineMs);
+      await gate.admission(this.#lag, deadlineMs);
       await lock.enter();
       // While it waited for the lock others may have written more than object storage takes.
       let admitted = false;
@@ -184,12 +199,12 @@ export class LoadedDatabase implements TenantDatabase {
   /** Until it is through the database counts as dirty, so nobody touches its WAL. */
   #cutLater({ header, pages, bytes, done }: LargeCut): LaterCut {
     this.position.cutBegins();
-    this.#cuttingBytes = bytes;
+    this.#lag.cuttingBytes = bytes;
     return async (work, signal) => {
       const encoded = await work.run("pages", { target: `${this.path}.cut`, header }, pages, signal);
       this.#home.checkHere();
       const cut = done(encoded);
-      this.#cuttingBytes = 0;
+      this.#lag.cuttingBytes = 0;
       this.#cutDone(cut);
       // Otherwise the next cut does it: what was committed meanwhile is not captured.
       if (!this.position.dirty) this.#rested();
@@ -241,7 +256,7 @@ export class LoadedDatabase implements TenantDatabase {
     try {
       this.admit();
       this.#files.open().writer.exec("VACUUM");
-      this.#committed(noting(seen));
+      this.#committed([noting(seen)]);
     } finally {
       lock.leave();
     }
@@ -276,11 +291,11 @@ export class LoadedDatabase implements TenantDatabase {
 
   /** @throws SystemError `store_unavailable` while object storage does not answer; `overloaded` */
   admit(): void {
-    this.#home.gate.admitWrite(this.#lagging);
+    this.#home.gate.admitWrite(this.#lag);
   }
 
   #mayWrite(): boolean {
-    return this.#home.gate.mayWrite(this.#lagging);
+    return this.#home.gate.mayWrite(this.#lag);
   }
 
   #transact<T>(seen: RequestObservation, fn: (tx: WriteTransaction) => T): T | Promise<Awaited<T>> {
@@ -288,22 +303,19 @@ export class LoadedDatabase implements TenantDatabase {
     let tx: Transaction;
     let result: T;
     try {
-      this.#home.checkHere();
-      // Whatever the transaction finds, an error included, comes from commits that may not be durable yet.
-      seen.note(this);
-      const writer = this.#files.openWarm();
-      writer.run("BEGIN IMMEDIATE");
-      tx = new Transaction(writer);
-      if (this.#home.quota !== undefined) this.#bytesBefore = this.#files.pageBytes();
+      tx = new Transaction(this.#begin([seen]));
+      this.#beforeOne();
     } catch (error) {
+      this.#rollback();
       lock.leave();
       throw asSystemError(error, `write ${this.name}`);
     }
     try {
       result = fn(tx);
-      if (!isThenable(result)) this.#commit(tx, seen);
+      if (!isThenable(result)) this.#finish(tx, seen);
     } catch (error) {
-      this.#rollback(tx);
+      tx.end();
+      this.#rollback();
       lock.leave();
       throw asSystemError(error, `write ${this.name}`);
     }
@@ -316,14 +328,29 @@ export class LoadedDatabase implements TenantDatabase {
     try {
       const value = await result;
       this.#home.checkHere();
-      this.#commit(tx, seen);
+      this.#finish(tx, seen);
       return value;
     } catch (error) {
-      this.#rollback(tx);
+      tx.end();
+      this.#rollback();
       throw asSystemError(error, `write ${this.name}`);
     } finally {
       this.#home.lock.leave();
     }
+  }
+
+  /** Under the write lock. */
+  #begin(seen: readonly RequestObservation[]): Connection {
+    this.#home.checkHere();
+    // Whatever the transaction finds, an error included, comes from commits that may not be durable yet.
+    for (const one of seen) one.note(this);
+    const writer = this.#files.openWarm();
+    writer.run("BEGIN IMMEDIATE");
+    return writer;
+  }
+
+  #beforeOne(): void {
+    if (this.#home.quota !== undefined) this.#bytesBefore = this.#files.pageBytes();
   }
 
   /** What does not grow may always be committed: deletions free a tenant that is full. */
@@ -334,59 +361,46 @@ export class LoadedDatabase implements TenantDatabase {
     if (growth > 0 || bytes > this.#bytesBefore) quota.checkGrowth(this, bytes, growth);
   }
 
-  #commit(tx: Transaction, seen: RequestObservation): void {
+  #finish(tx: Transaction, seen: RequestObservation): void {
     this.#checkQuota(tx);
-    this.#files.writer?.run("COMMIT");
-    const { afterCommit, afterDurable } = tx.end();
-    const mark = this.#committed(seen);
-    if (afterDurable.length > 0) void this.#runWhenDurable(mark, afterDurable);
-    for (const effect of afterCommit) {
-      try {
-        effect();
-      } catch (error) {
-        // The commit stands; its caller must hear of it, not of a broken listener.
-        this.#home.effectFailed(error);
-      }
-    }
+    this.#commit([{ tx, seen }]);
   }
 
-  #committed(seen: RequestObservation): CommitMark {
+  /** @param others - their part was undone, but they have seen the rest */
+  #commit(written: readonly Written[], others: readonly RequestObservation[] = []): void {
+    this.#files.writer?.run("COMMIT");
+    const effects = written.map(({ tx }) => tx.end());
+    const mark = this.#committed(written.map(({ seen }) => seen));
+    for (const seen of others) seen.note(this);
+    // The commit stands; its caller must hear of it, not of a broken listener.
+    const failed = (error: unknown): void => this.#home.effectFailed(error);
+    for (const { afterDurable } of effects) {
+      if (afterDurable.length === 0) continue;
+      void runWhenDurable(this.#home.gate.durable(this.position, mark), afterDurable, failed);
+    }
+    for (const { afterCommit } of effects) runEffects(afterCommit, failed);
+  }
+
+  #committed(seen: readonly RequestObservation[]): CommitMark {
     const mark = this.position.committed(this.#home.clock.monotonicMs());
-    seen.noteWrite(this);
+    for (const one of seen) one.noteWrite(this);
     try {
       this.#files.capture?.committed();
-      this.#home.dirty(!this.isAsync || this.position.isAwaited);
+      this.#home.dirty(!this.isAsync || this.position.isAwaited || this.#lag.isWorthCut);
     } catch (error) {
       this.#home.broken(error);
     }
     return mark;
   }
 
-  async #runWhenDurable(mark: number, effects: readonly (() => void | Promise<void>)[]): Promise<void> {
-    try {
-      await this.#home.gate.durable(this.position, mark);
-    } catch {
-      // The tenant was lost before: its next owner knows nothing of this commit, so neither may anyone else.
-      return;
-    }
-    for (const effect of effects) {
-      try {
-        await effect();
-      } catch (error) {
-        this.#home.effectFailed(error);
-      }
-    }
-  }
-
-  #rollback(tx: Transaction): void {
-    tx.end();
+  #rollback(): void {
     // SQLite has rolled back by itself after the worst errors, and a lost tenant's connection is closed.
     const { writer } = this.#files;
     if (writer?.inTransaction === true) writer.run("ROLLBACK");
   }
 
   #cutDone(cut: Cut | undefined): void {
-    this.#walLookedMs = -Infinity;
+    this.#lag.cut();
     const now = this.#home.clock.monotonicMs();
     if (cut === undefined) this.position.cut(this.position.captured, 0, now);
     else {

@@ -38,8 +38,12 @@ export interface LogQueueOptions {
 export class LogQueue implements LogSource {
   readonly #options: LogQueueOptions;
   readonly #dirty = new Set<LoadedTenant>();
-  /** Nobody waits for what they have committed: in a moment it is dirty. Until then further commits to the same pages cost nothing. */
-  readonly #soon = new Set<LoadedTenant>();
+  /**
+   * Nobody waits for what they have committed: then (monotonic) it is dirty. Until then further commits to the same pages cost nothing.
+   * All wait equally long, so they stand in the order of their times.
+   */
+  readonly #soon = new Map<LoadedTenant, number>();
+  #waking = false;
   readonly #ready: LogGroup[] = [];
   /** Groups of each tenant that are in line or under way. */
   readonly #pending = new Map<LoadedTenant, number>();
@@ -49,18 +53,33 @@ export class LogQueue implements LogSource {
   }
 
   dirty(tenant: LoadedTenant): void {
+    this.#soon.delete(tenant);
     this.#dirty.add(tenant);
     this.#options.request();
   }
 
   dirtySoon(tenant: LoadedTenant): void {
-    const isFirst = this.#soon.size === 0;
-    this.#soon.add(tenant);
-    if (!isFirst) return;
-    this.#options.clock.after(limits.asyncFlushMs, () => {
-      for (const tenant of this.#soon) this.#dirty.add(tenant);
-      this.#soon.clear();
+    if (this.#soon.has(tenant) || this.#dirty.has(tenant)) return;
+    this.#soon.set(tenant, this.#options.clock.monotonicMs() + limits.asyncFlushMs);
+    this.#wake(limits.asyncFlushMs);
+  }
+
+  /** Tenants that come one after another are cut so, too: all in one turn would hold up everybody. */
+  #wake(delayMs: number): void {
+    if (this.#waking) return;
+    this.#waking = true;
+    const { clock } = this.#options;
+    clock.after(delayMs, () => {
+      this.#waking = false;
+      const nowMs = clock.monotonicMs();
+      for (const [tenant, dueMs] of this.#soon) {
+        if (dueMs > nowMs) break;
+        this.#soon.delete(tenant);
+        this.#dirty.add(tenant);
+      }
       this.#options.request();
+      const [next] = this.#soon.values();
+      if (next !== undefined) this.#wake(Math.max(next - nowMs, limits.asyncFlushEveryMs));
     });
   }
 

@@ -26,7 +26,7 @@ export const memberOperations: readonly Operation[] = [
   operation({
     method: "DELETE",
     path: "/members/:id",
-    summary: "Remove a member of control; a leader that is removed hands over first",
+    summary: "Remove a member of control; when it leads, another one takes over",
     scope: "write",
     answer: membersAnswerSchema,
     async handle({ control, operator, param }) {

@@ -48,6 +48,51 @@ describe("RaftCore: alone", () => {
   });
 });
 
+describe("RaftCore: what others have", () => {
+  test("entries on disk that a new leader replaced are given out to be written again", () => {
+    const core = new RaftCore(
+      options("a"),
+      initial(["a", "b", "c"], {
+        hardState: { term: 1, vote: null, commit: 1 },
+        entries: [data(1, 1), data(2, 1), data(3, 1)],
+      }),
+    );
+    core.step({ from: "b", to: "a", term: 2, ...append([1, 1], [data(2, 2)], 2) });
+    const ready = core.ready();
+    expect(ready.entries).toMatchObject([{ index: 2, term: 2 }]);
+    // Committed, but not on this disk yet.
+    expect(ready.committed.map(({ index }) => index)).toEqual([1]);
+  });
+
+  test("a node that does not answer is sent no snapshot until it does", () => {
+    const core = committedLeader();
+    const acknowledge = (): void => {
+      const { lastIndex, commit } = core.status();
+      from(core, "b", 1, { kind: "append_response", index: lastIndex });
+      from(core, "b", 1, { kind: "heartbeat_response", read: 0, commit });
+    };
+    const sent: Message[] = [];
+    const round = (): void => {
+      core.tick();
+      core.propose(EMPTY);
+      sent.push(...drain(core).messages);
+      acknowledge();
+      sent.push(...drain(core).messages);
+    };
+    // Two checks of the quorum: by the second, c was silent since the first.
+    for (let i = 0; i < 20; i++) round();
+    core.compact(core.describeSnapshot(core.status().applied, EMPTY)!, 0);
+    core.reportUnreachable("c");
+    sent.length = 0;
+    for (let i = 0; i < 5; i++) round();
+    expect(new Set(sent.filter(({ to }) => to === "c").map(({ kind }) => kind))).toEqual(
+      new Set(["heartbeat"]),
+    );
+    const answered = from(core, "c", 1, { kind: "heartbeat_response", read: 0, commit: 1 });
+    expect(answered).toMatchObject([{ to: "c", kind: "snapshot" }]);
+  });
+});
+
 describe("RaftCore: elections", () => {
   test("a follower asks first without spending a term, then for real", () => {
     const core = new RaftCore(options("a"), initial(["a", "b", "c"]));
@@ -81,6 +126,22 @@ describe("RaftCore: elections", () => {
     expect(ask("b", 3, 1, 2)).toMatchObject({ granted: true });
     expect(ask("c", 3, 9, 2)).toMatchObject({ granted: false });
     expect(ask("b", 3, 1, 2)).toMatchObject({ granted: true });
+  });
+
+  test("a vote outlives a restart, and whoever gave one waits a whole time-out before it asks itself", () => {
+    const voted = { hardState: { term: 2, vote: "b", commit: 0 } };
+    const again = new RaftCore(options("a"), initial(["a", "b", "c"], voted));
+    const vote = { kind: "vote", lastIndex: 0, lastTerm: 0, transfer: false } as const;
+    expect(from(again, "c", 2, vote)[0]).toMatchObject({ granted: false });
+    expect(from(again, "b", 2, vote)[0]).toMatchObject({ granted: true });
+    const free = { hardState: { term: 2, vote: null, commit: 0 } };
+    const core = new RaftCore(options("a"), initial(["a", "b", "c"], free));
+    for (let i = 0; i < 9; i++) core.tick();
+    expect(from(core, "b", 2, vote)[0]).toMatchObject({ granted: true });
+    for (let i = 0; i < 9; i++) core.tick();
+    expect(core.status().role).toBe("follower");
+    core.tick();
+    expect(core.status().role).toBe("pre_candidate");
   });
 
   test("a node with a live leader ignores votes, unless the leader asked for them", () => {

@@ -11,7 +11,7 @@ import type {
   Txn,
   TxnResult,
 } from "../../store/contract.ts";
-import type { Row } from "../../store/remembered-results.ts";
+import { kvOf } from "../../store/text-kv.ts";
 import { watchHistory, type WatchSource } from "../../store/watch.ts";
 import type { Clock } from "./clock.ts";
 import type { Replica } from "./replica.ts";
@@ -32,13 +32,12 @@ export class RaftStore implements ReplicatedStore {
     signal?.throwIfAborted();
     const result = await this.#replica.propose(encodeCommand(commandOf(txn)), signal);
     const rev = result.rev as Revision;
-    return result.ok ? { ok: true, rev } : { ok: false, rev, seen: result.seen.map(toKv) };
+    return result.ok ? { ok: true, rev } : { ok: false, rev, seen: result.seen.map(kvOf) };
   }
 
   async get(key: string, options: { stale?: boolean } = {}): Promise<Kv | undefined> {
     await this.#freshen(options.stale);
-    const row = this.#replica.machine.get(key);
-    return row === undefined ? undefined : toKv(row);
+    return this.#replica.machine.get(key);
   }
 
   async range(
@@ -49,7 +48,7 @@ export class RaftStore implements ReplicatedStore {
     const { machine } = this.#replica;
     const { rows, next } = machine.range(prefix, options.from, options.limit ?? limits.rangePageMax);
     const rev = machine.revision as Revision;
-    return { kvs: rows.map(toKv), rev, ...(next === undefined ? {} : { next }) };
+    return { kvs: rows, rev, ...(next === undefined ? {} : { next }) };
   }
 
   watch(prefix: string, fromRev: Revision, signal: AbortSignal): ReturnType<ReplicatedStore["watch"]> {
@@ -128,8 +127,4 @@ export class RaftStore implements ReplicatedStore {
       if (signal.aborted) done();
     });
   }
-}
-
-function toKv({ key, text, modRev }: Row): Kv {
-  return { key, value: JSON.parse(text) as unknown, modRev: modRev as Revision };
 }

@@ -17,6 +17,8 @@ export interface ReplicaParts {
   url: string;
   /** Entries between snapshots. */
   snapshotEvery: number;
+  /** Entries kept behind a snapshot, for members that are not far behind. */
+  keepEntries: number;
   /** Called once when the member had to stop by itself: its disk failed or an invariant broke. */
   onFailure: (error: SystemError) => void;
 }

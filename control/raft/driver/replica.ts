@@ -354,16 +354,27 @@ export class Replica {
     this.#taken = undefined;
     if (snapshot.index < this.#newestSnapshot) return;
     await this.#parts.log.append({ snapshot: { snapshot, replacesLog: false } });
-    this.#core.compact(snapshot, limits.raftKeepEntries);
+    this.#core.compact(snapshot, this.#parts.keepEntries);
     await this.#parts.log.compact(snapshot.index);
     await this.#parts.snapshots.removeBefore(snapshot);
   }
 
   #send(message: Message): void {
     if (message.kind === "snapshot") {
-      this.#parts.transport.send(message, () => this.#parts.snapshots.load(message.snapshot));
+      this.#parts.transport.send(message, () => this.#chunksOf(message.to, message.snapshot));
     } else {
       this.#parts.transport.send(message);
+    }
+  }
+
+  /** A newer snapshot may remove this one's file before it is read: then the newer one is to be sent, without waiting for an answer. */
+  async #chunksOf(to: NodeId, snapshot: Snapshot): Promise<Uint8Array[] | undefined> {
+    try {
+      return await this.#parts.snapshots.load(snapshot);
+    } catch (error) {
+      if (this.#newestSnapshot <= snapshot.index) throw error;
+      this.#input(() => this.#core.reportSnapshot(to, false));
+      return undefined;
     }
   }
 

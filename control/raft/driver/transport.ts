@@ -18,8 +18,11 @@ export interface Transport {
   start(receiver: Receiver): void;
   /** Who the members are, with their addresses as far as known; told again at every change. */
   members(addresses: ReadonlyMap<NodeId, string | undefined>): void;
-  /** Queues and returns. A snapshot message travels with the chunks that its data refers to, read when they are sent. */
-  send(message: Message, snapshot?: () => Promise<readonly Uint8Array[]>): void;
+  /**
+   * Queues and returns. A snapshot message travels with the chunks that its data refers to, read when they are sent; undefined when there
+   * is a newer one by then.
+   */
+  send(message: Message, snapshot?: () => Promise<readonly Uint8Array[] | undefined>): void;
   /** Rejects with the receiver's SystemError, or any other error when nobody knows what became of it. */
   propose(to: NodeId, command: Uint8Array, signal: AbortSignal): Promise<StoredResult>;
   close(): Promise<void>;

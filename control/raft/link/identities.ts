@@ -10,13 +10,17 @@ interface Stored {
 }
 
 export class Identities {
+  /** Of this directory. */
+  readonly instance: string;
   readonly #disk: Disk;
-  readonly #stored: Stored;
-  #writing: Promise<void> = Promise.resolve();
+  /** As they are on disk. */
+  #others: Stored["others"];
+  #changing: Promise<void> = Promise.resolve();
 
-  private constructor(disk: Disk, stored: Stored) {
+  private constructor(disk: Disk, { instance, others }: Stored) {
     this.#disk = disk;
-    this.#stored = stored;
+    this.instance = instance;
+    this.#others = others;
   }
 
   /** Makes an identity for a directory that has none. */
@@ -26,12 +30,8 @@ export class Identities {
       return new Identities(disk, JSON.parse(text) as Stored);
     }
     const made = new Identities(disk, { instance: newInstance(), others: {} });
-    await made.#write();
+    await made.#write({});
     return made;
-  }
-
-  get instance(): string {
-    return this.#stored.instance;
   }
 
   /**
@@ -39,7 +39,7 @@ export class Identities {
    * @throws SystemError `control_rolled_back`
    */
   check(id: string, instance: string): void {
-    const known = this.#stored.others[id];
+    const known = this.#others[id];
     if (known === undefined || known === instance) return;
     throw new SystemError(
       "control_rolled_back",
@@ -50,35 +50,43 @@ export class Identities {
     );
   }
 
-  /** Resolves when it is on disk. */
-  async remember(id: string, instance: string): Promise<void> {
-    if (this.#stored.others[id] === instance) return;
-    this.#stored.others[id] = instance;
-    await this.#write();
+  /** Resolves when it is on disk. What cannot be written does not count. @throws as `check`: another may have come first */
+  remember(id: string, instance: string): Promise<void> {
+    return this.#change((others) => {
+      this.check(id, instance);
+      return { ...others, [id]: instance };
+    });
   }
 
   /** A removed member's id may be used again. */
-  async keepOnly(ids: ReadonlySet<string>): Promise<void> {
-    const gone = Object.keys(this.#stored.others).filter((id) => !ids.has(id));
-    if (gone.length === 0) return;
-    for (const id of gone) delete this.#stored.others[id];
-    await this.#write();
+  keepOnly(ids: ReadonlySet<string>): Promise<void> {
+    return this.#change((others) => Object.fromEntries(Object.entries(others).filter(([id]) => ids.has(id))));
   }
 
-  #write(): Promise<void> {
-    this.#writing = this.#writing.then(async () => {
-      const file = await this.#disk.open(`${FILE}.tmp`);
-      const bytes = new TextEncoder().encode(JSON.stringify(this.#stored));
-      try {
-        await file.truncate(0);
-        await file.write(bytes, 0);
-        await file.sync();
-      } finally {
-        await file.close();
-      }
-      await this.#disk.rename(`${FILE}.tmp`, FILE);
-      await this.#disk.syncDirectory();
-    });
-    return this.#writing;
+  /** One after the other; after one that failed the next is tried all the same. */
+  #change(next: (others: Stored["others"]) => Stored["others"]): Promise<void> {
+    this.#changing = this.#changing
+      .catch(() => undefined)
+      .then(async () => {
+        const others = next(this.#others);
+        if (Bun.deepEquals(others, this.#others)) return;
+        await this.#write(others);
+        this.#others = others;
+      });
+    return this.#changing;
+  }
+
+  async #write(others: Stored["others"]): Promise<void> {
+    const file = await this.#disk.open(`${FILE}.tmp`);
+    const bytes = new TextEncoder().encode(JSON.stringify({ instance: this.instance, others }));
+    try {
+      await file.truncate(0);
+      await file.write(bytes, 0);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await this.#disk.rename(`${FILE}.tmp`, FILE);
+    await this.#disk.syncDirectory();
   }
 }

@@ -63,14 +63,16 @@ export class LinkTransport implements Transport {
     });
   }
 
-  send(message: Message, snapshot?: () => Promise<readonly Uint8Array[]>): void {
+  send(message: Message, snapshot?: () => Promise<readonly Uint8Array[] | undefined>): void {
     const peer = this.#peers.get(message.to);
     if (message.kind !== "snapshot" || snapshot === undefined) {
       peer?.send(message);
       return;
     }
     snapshot().then(
-      (chunks) => peer?.sendSnapshot(message, chunks),
+      (chunks) => {
+        if (chunks !== undefined) peer?.sendSnapshot(message, chunks);
+      },
       (error: unknown) => this.#tell(error),
     );
   }

@@ -14,16 +14,14 @@ export const controlCommands: readonly Command[] = [
       const { store: url, data, etcd, from, "member-id": memberId = "1" } = options;
       words(args, 0, this.usage);
       const acceptLoss = options["accept-loss"] !== undefined;
-      const target = data === undefined ? etcd && intoEtcd(etcd) : intoDirectory(data, memberId);
-      if (url === undefined || !target) {
+      if (url === undefined || (data === undefined) === (etcd === undefined)) {
         throw new UserError(
           "invalid_option",
-          "Cannot restore control: --store and --data or --etcd are needed",
-          {
-            hint: `Usage: manybase ${this.usage}`,
-          },
+          "Cannot restore control: it needs --store, and either --data or --etcd",
+          { hint: `Usage: manybase ${this.usage}` },
         );
       }
+      const target = data === undefined ? intoEtcd(etcd ?? "") : intoDirectory(data, memberId);
       const store = await openObjectStore(url, process.env);
       try {
         const { signal } = new AbortController();

@@ -20,7 +20,7 @@ async function follower(members: SimulatedMembers): Promise<string> {
 }
 
 describeReplicatedStore("raft, three members, through a follower", async () => {
-  const members = new SimulatedMembers(fastClock, new Random(Date.now()), 3, 50, 0);
+  const members = new SimulatedMembers(fastClock, new Random(Date.now()), { count: 3, snapshotEvery: 50 });
   // Nothing is lost here: only a machine that is busy may be slow to answer.
   members.network.requestMs = 10_000 * SPEED;
   await members.found();

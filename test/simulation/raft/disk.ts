@@ -7,11 +7,12 @@ export class PowerCut extends Error {
   override readonly name = "PowerCut";
 }
 
+/** What a reader sees: the first `length` bytes. */
 interface File {
-  /** What a reader sees now. */
-  content: Uint8Array;
-  /** What certainly survives a power cut. */
-  durable: Uint8Array;
+  bytes: Uint8Array;
+  length: number;
+  /** What each change since the last sync took the place of, oldest first: undone, they give what certainly survives a power cut. */
+  undo: { position: number; before: Uint8Array; length: number }[];
 }
 
 /**
@@ -42,6 +43,11 @@ export class SimulatedDisk implements Disk {
     return this.#operations;
   }
 
+  /** Of all files together. */
+  get bytes(): number {
+    return [...this.#names.values()].reduce((sum, { length }) => sum + length, 0);
+  }
+
   cutAt(operation: number): void {
     this.#cutAt = this.#operations + operation;
   }
@@ -57,8 +63,7 @@ export class SimulatedDisk implements Disk {
     // A file system keeps its order of directory changes; how far it got is chance.
     const names = this.#random.chance(0.5) ? this.#names : this.#durableNames;
     for (const [name, file] of names) {
-      const content = this.#afterCut(file);
-      survived.set(name, { content, durable: content.slice() });
+      survived.set(name, fileOf(this.#afterCut(contentOf(file), durableOf(file))));
     }
     this.#names = survived;
     this.#durableNames = new Map(survived);
@@ -72,12 +77,12 @@ export class SimulatedDisk implements Disk {
   }
 
   read(name: string): Promise<Uint8Array> {
-    return this.#do(() => this.#file(name).content.slice());
+    return this.#do(() => contentOf(this.#file(name)));
   }
 
   open(name: string): Promise<DiskFile> {
     return this.#do(() => {
-      const file = this.#names.get(name) ?? { content: new Uint8Array(), durable: new Uint8Array() };
+      const file = this.#names.get(name) ?? fileOf(new Uint8Array());
       this.#names.set(name, file);
       return this.#handle(file);
     });
@@ -107,21 +112,21 @@ export class SimulatedDisk implements Disk {
     return {
       write: (bytes, position) =>
         this.#do(() => {
-          const length = Math.max(file.content.length, position + bytes.length);
-          const content = new Uint8Array(length);
-          content.set(file.content);
-          content.set(bytes, position);
-          file.content = content;
+          change(file, position, position + bytes.length);
+          file.bytes.set(bytes, position);
         }, life),
       truncate: (length) =>
         this.#do(() => {
-          file.content = file.content.slice(0, length);
+          if (length >= file.length) return;
+          change(file, length, file.length);
+          file.bytes.fill(0, length, file.length);
+          file.length = length;
         }, life),
       sync: () =>
         this.#do(() => {
           if (this.failSync !== undefined)
             throw Object.assign(new Error("simulated"), { code: this.failSync });
-          file.durable = file.content.slice();
+          file.undo = [];
         }, life),
       close: () => Promise.resolve(),
     };
@@ -134,7 +139,7 @@ export class SimulatedDisk implements Disk {
   }
 
   /** The length is anywhere between old and new; each sector that changed is old, new, or (beyond the old end) empty. */
-  #afterCut({ content, durable }: File): Uint8Array {
+  #afterCut(content: Uint8Array, durable: Uint8Array): Uint8Array {
     if (content.length < durable.length) return this.#random.chance(0.5) ? content.slice() : durable.slice();
     const grown = content.length - durable.length;
     const length = durable.length + (this.#random.chance(0.5) ? grown : this.#random.below(grown + 1));
@@ -161,4 +166,36 @@ export class SimulatedDisk implements Disk {
     if (this.#dead || life !== this.#life) throw new PowerCut("no power");
     return operation();
   }
+}
+
+function fileOf(content: Uint8Array): File {
+  return { bytes: content, length: content.length, undo: [] };
+}
+
+function contentOf({ bytes, length }: File): Uint8Array {
+  return bytes.slice(0, length);
+}
+
+function durableOf(file: File): Uint8Array {
+  const longest = Math.max(file.length, ...file.undo.map(({ length }) => length));
+  const bytes = new Uint8Array(longest);
+  bytes.set(file.bytes.subarray(0, file.length));
+  let { length } = file;
+  for (const { position, before, length: earlier } of file.undo.toReversed()) {
+    bytes.set(before, position);
+    length = earlier;
+  }
+  return bytes.subarray(0, length);
+}
+
+/** Makes room and notes what is there, before [start, end) changes. Bytes behind `length` are zero. */
+function change(file: File, start: number, end: number): void {
+  const before = file.bytes.slice(start, Math.min(end, file.length));
+  file.undo.push({ position: start, before, length: file.length });
+  if (end > file.bytes.length) {
+    const grown = new Uint8Array(Math.max(end, file.bytes.length * 2));
+    grown.set(file.bytes.subarray(0, file.length));
+    file.bytes = grown;
+  }
+  file.length = Math.max(file.length, end);
 }

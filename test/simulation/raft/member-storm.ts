@@ -27,6 +27,7 @@ export const TALLIES = [
   "admissions",
   "removals",
   "recorded",
+  "snapshots",
 ] as const;
 export type Tally = Record<(typeof TALLIES)[number], number>;
 
@@ -107,7 +108,9 @@ class Client {
 export async function stormMembers(seed: number, tally: Tally): Promise<void> {
   const random = new Random(seed);
   const clock = new VirtualClock();
-  const members = new SimulatedMembers(clock, random, 3, 40, 3);
+  const members = new SimulatedMembers(clock, random, {
+    ...{ count: 3, snapshotEvery: 40, keepEntries: 20, diskDelayMs: 3 },
+  });
   const during = async (work: Promise<unknown>): Promise<void> => {
     let done = false;
     const finished = work.finally(() => {
@@ -185,6 +188,7 @@ export async function stormMembers(seed: number, tally: Tally): Promise<void> {
   recording = false;
   await during(Promise.all(running));
   tally.recorded += history.events.length;
+  tally.snapshots += members.network.snapshots;
   const verdict = checkLinearizable(history.events);
   if (!verdict.linearizable) throw new Error(`not linearizable: ${JSON.stringify(verdict)}`);
   if (broken !== undefined) throw broken;

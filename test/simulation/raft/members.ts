@@ -4,6 +4,7 @@ import { RaftStore } from "../../../control/raft/driver/raft-store.ts";
 import { Replica } from "../../../control/raft/driver/replica.ts";
 import { LogStore } from "../../../control/raft/log/log-store.ts";
 import { SnapshotStore } from "../../../control/raft/log/snapshot-store.ts";
+import { limits } from "../../../shared/limits.ts";
 import type { Random } from "../random.ts";
 import { SimulatedDisk } from "./disk.ts";
 import { SimulatedNetwork } from "./network.ts";
@@ -14,6 +15,19 @@ interface Member {
   replica: Replica | undefined;
 }
 
+export interface SimulatedMembersOptions {
+  count: number;
+  /** Entries between snapshots. */
+  snapshotEvery: number;
+  /** Entries kept behind a snapshot: who is further behind catches up by the snapshot. */
+  keepEntries?: number;
+  /** Each operation of a disk takes up to this long. */
+  diskDelayMs?: number;
+  /** Small by default, so that there are many segments. */
+  segmentBytes?: number;
+  snapshots?: (disk: SimulatedDisk) => SnapshotStore;
+}
+
 /** Members as they are in production (driver, log, snapshots, state machine) on simulated disks, network and time. */
 export class SimulatedMembers {
   readonly network: SimulatedNetwork;
@@ -21,14 +35,15 @@ export class SimulatedMembers {
   readonly #clock: Clock;
   readonly #random: Random;
   readonly #members = new Map<NodeId, Member>();
-  readonly #snapshotEvery: number;
+  readonly #options: SimulatedMembersOptions;
   /** Members that stopped by themselves for another reason than a power cut. */
   readonly failures: Error[] = [];
 
-  constructor(clock: Clock, random: Random, count: number, snapshotEvery: number, diskDelayMs: number) {
+  constructor(clock: Clock, random: Random, options: SimulatedMembersOptions) {
+    const { count, diskDelayMs = 0 } = options;
     this.#clock = clock;
     this.#random = random;
-    this.#snapshotEvery = snapshotEvery;
+    this.#options = options;
     this.network = new SimulatedNetwork(clock, random);
     this.ids = Array.from({ length: count }, (_, i) => `m${i + 1}`);
     const pause = (): Promise<void> =>
@@ -49,14 +64,21 @@ export class SimulatedMembers {
       data: new Uint8Array(),
     };
     for (const id of this.ids) {
-      await (
-        await LogStore.create(this.#member(id).disk, { clusterId: "c", memberId: id }, founding, 4_000)
-      ).close();
+      const identity = { clusterId: "c", memberId: id };
+      await (await LogStore.create(this.#member(id).disk, identity, founding, this.#segmentBytes)).close();
     }
   }
 
   store(id: NodeId): RaftStore | undefined {
     return this.#member(id).store;
+  }
+
+  replica(id: NodeId): Replica | undefined {
+    return this.#member(id).replica;
+  }
+
+  disk(id: NodeId): SimulatedDisk {
+    return this.#member(id).disk;
   }
 
   leads(id: NodeId): boolean {
@@ -65,16 +87,18 @@ export class SimulatedMembers {
 
   async start(id: NodeId): Promise<void> {
     const member = this.#member(id);
-    const { log, durable } = await LogStore.open(member.disk, 4_000);
+    const { snapshotEvery, keepEntries = limits.raftKeepEntries } = this.#options;
+    const { log, durable } = await LogStore.open(member.disk, this.#segmentBytes);
     member.replica = await Replica.start({
       log,
       durable,
-      snapshots: new SnapshotStore(member.disk),
+      snapshots: this.#options.snapshots?.(member.disk) ?? new SnapshotStore(member.disk),
       transport: this.network.transport(id),
       clock: this.#clock,
       random: () => this.#random.next(),
       url: `http://${id}`,
-      snapshotEvery: this.#snapshotEvery,
+      snapshotEvery,
+      keepEntries,
       onFailure: (error) => {
         if (member.replica !== undefined) this.failures.push(error);
       },
@@ -97,6 +121,10 @@ export class SimulatedMembers {
   async restart(id: NodeId): Promise<void> {
     this.#member(id).disk.restart();
     await this.start(id);
+  }
+
+  get #segmentBytes(): number {
+    return this.#options.segmentBytes ?? 4_000;
   }
 
   #member(id: NodeId): Member {

@@ -17,6 +17,8 @@ export class SimulatedNetwork {
   /** After it a forwarded request counts as lost. */
   requestMs = 1_000;
   delivered = 0;
+  /** Of the delivered: snapshots. */
+  snapshots = 0;
   lost = 0;
 
   constructor(clock: Clock, random: Random) {
@@ -57,7 +59,7 @@ export class SimulatedNetwork {
     this.#cut.clear();
   }
 
-  #send(message: Message, snapshot: (() => Promise<readonly Uint8Array[]>) | undefined): void {
+  #send(message: Message, snapshot: (() => Promise<readonly Uint8Array[] | undefined>) | undefined): void {
     const times = this.#random.chance(this.faults.doubleRate) ? 2 : 1;
     for (let i = 0; i < times; i++) {
       void (async () => {
@@ -65,6 +67,7 @@ export class SimulatedNetwork {
         const chunks = await snapshot?.().catch(() => undefined);
         if (snapshot !== undefined && chunks === undefined) return;
         if (!(await this.#travel(message.from, message.to))) return;
+        if (chunks !== undefined) this.snapshots += 1;
         const receiver = this.#receivers.get(message.to);
         const arrived = packr.unpack(sent) as Message;
         receiver?.message(

@@ -8,6 +8,7 @@ const SMALL = {
   gateWaitMsMax: 700,
   outageRefuseAfterMs: 250,
   asyncLagMsMax: 300,
+  asyncFlushMs: 20,
   logInlineEntryBytesMax: 12 * 1024,
   logPutAttemptMs: 400,
   logRetryDelayMsMin: 5,

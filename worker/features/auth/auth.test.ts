@@ -1,6 +1,7 @@
-import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { afterAll, beforeAll, expect, setDefaultTimeout, setSystemTime, test } from "bun:test";
 import PocketBase, { ClientResponseError } from "pocketbase";
 import { SUPERUSER, type TestApi, startTestApi } from "../../app-testing.ts";
+import { limits } from "../../../shared/limits.ts";
 import { newEmailChangeToken, newPasswordResetToken, newVerificationToken } from "../../auth/tokens.ts";
 import type { RecordData } from "../../model/contract.ts";
 import { modelOf } from "../../model/model.ts";
@@ -134,6 +135,69 @@ test("a one-time password works once, verifies the address it was sent to, and n
   expect(statuses).toEqual([400, 400, 400, 429, 429]);
 });
 
+test("a one-time password that proves no address works once too, and not late", async () => {
+  const id = await member("ines");
+  const first = await oneTimePassword(id, "12312312", "elsewhere@example.com");
+  const use = (otpId: string) => post("auth-with-otp", { otpId, password: "12312312" });
+  expect((await use(first)).json).toMatchObject({ record: { verified: false } });
+  expect((await use(first)).status).toBe(400);
+  const second = await oneTimePassword(id, "12312312");
+  setSystemTime(new Date(Date.now() + 181_000));
+  expect((await use(second)).json["message"]).toBe("Invalid or expired OTP.");
+  setSystemTime();
+});
+
+test("a session that waits for a second step is of one record, and not for long", async () => {
+  const [jana] = [await member("jana"), await member("jens")];
+  await root.collections.update("members", { mfa: { enabled: true, duration: 600 } });
+  try {
+    const { mfaId } = (await post("auth-with-password", { identity: "jens", password })).json;
+    const finish = async (recordRef: string) => {
+      const otpId = await oneTimePassword(recordRef, "12312312");
+      return post("auth-with-otp", { otpId, password: "12312312", mfaId });
+    };
+    expect((await finish(jana)).json["message"]).toBe("Invalid MFA session.");
+    setSystemTime(new Date(Date.now() + 601_000));
+    const { id } = await root.collection("members").getFirstListItem("handle = 'jens'");
+    expect((await finish(id)).json["message"]).toBe("Invalid or expired MFA session.");
+  } finally {
+    setSystemTime();
+    await root.collections.update("members", { mfa: { enabled: false } });
+  }
+});
+
+test("auth-with-otp: of two at once with the same password one gets in", async () => {
+  const id = await member("nora");
+  const otpId = await oneTimePassword(id, "12312312", "nora@example.com");
+  const body = { otpId, password: "12312312" };
+  const both = await Promise.all([post("auth-with-otp", body), post("auth-with-otp", body)]);
+  expect(both.map(({ status }) => status).toSorted((a, b) => a - b)).toEqual([200, 400]);
+});
+
+test("auth-with-otp: tries of one password are bounded, from however many addresses they come", async () => {
+  const otpId = await oneTimePassword(await member("max"), "12312312");
+  await root.settings.update({ trustedProxy: { headers: ["x-client"] } });
+  const from = async (address: string): Promise<number> => {
+    const headers = { "content-type": "application/json", "x-client": address };
+    const body = JSON.stringify({ otpId, password: "0" });
+    return (
+      await fetch(`${api.url}/api/collections/members/auth-with-otp`, { method: "POST", headers, body })
+    ).status;
+  };
+  const statuses: number[] = [];
+  for (let n = 0; n <= limits.otpTriesOfOneMax; n++) statuses.push(await from(`2001:db8::${n}`));
+  expect(statuses).toEqual([...Array<number>(limits.otpTriesOfOneMax).fill(400), 429]);
+  await root.settings.update({ trustedProxy: { headers: [] } });
+});
+
+test("of two at once with the same password reset token one sets the password", async () => {
+  const token = newPasswordResetToken(stored(await member("olaf")));
+  const reset = (password: string) =>
+    post("confirm-password-reset", { token, password, passwordConfirm: password });
+  const both = await Promise.all([reset("first-password"), reset("second-password")]);
+  expect(both.map(({ status }) => status).toSorted((a, b) => a - b)).toEqual([204, 400]);
+});
+
 test("confirm-verification, confirm-password-reset and confirm-email-change do what their tokens entitle to", async () => {
   const id = await member("hugo");
   expect((await post("confirm-verification", { token: "" })).json).toMatchObject({
@@ -199,6 +263,8 @@ test("rate limits and superuser addresses of the settings are kept", async () =>
   });
   expect(elsewhere.status).toBe(400);
   await root.settings.update({ rateLimits: { enabled: false }, superuserIPs: ["10.0.0.0/8"] });
+  const login = { identity: SUPERUSER.email, password: SUPERUSER.password };
+  expect((await post("../_superusers/auth-with-password", login)).status).toBe(403);
   expect(
     (await root.health.check().catch((error: unknown) => (error as ClientResponseError).status)) as unknown,
   ).toBe(403);

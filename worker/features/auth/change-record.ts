@@ -1,3 +1,4 @@
+import { currentRecord } from "../../auth/current-record.ts";
 import { type RecordData, ValidationFailure } from "../../model/contract.ts";
 import { modelOf } from "../../model/model.ts";
 import { badRequest } from "../../pb/api-error.ts";
@@ -15,7 +16,11 @@ export async function changeRecord(
   try {
     model.validate(pending);
     await model.hashPasswords(pending);
-    return await context.tenant.data.write(context.seen, (tx) => model.save(tx, pending));
+    return await context.tenant.data.write(context.seen, (tx) => {
+      // Of two that come at once with the same proof only one is good.
+      if (currentRecord(context.tenant, tx, record) === undefined) throw badRequest(failure);
+      return model.save(tx, pending);
+    });
   } catch (error) {
     if (error instanceof ValidationFailure) throw badRequest(failure, error.data, error);
     throw error;

@@ -59,7 +59,10 @@ async function passwordError(
   owner: TokenOwner | undefined,
   password: string,
 ): Promise<FieldError | undefined> {
-  if (owner !== undefined && (await verifyPassword(password, toText(owner.record.values["password"])))) {
+  if (
+    owner !== undefined &&
+    (await verifyPassword(password, toText(owner.record.values["password"]), owner.collection))
+  ) {
     return undefined;
   }
   return { code: "validation_invalid_password", message: "Missing or invalid auth record password." };

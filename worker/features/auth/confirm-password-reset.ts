@@ -1,5 +1,5 @@
 import { findAuthCollection } from "../../pb/find-collection.ts";
-import { BLANK, failForm, formBody, formText, lengthError } from "../../pb/form-body.ts";
+import { BLANK, failForm, formText, lengthError, plainFormBody } from "../../pb/form-body.ts";
 import type { PbContext } from "../../pb/route.ts";
 import { changeRecord } from "./change-record.ts";
 import { ownerError, ownerOf } from "./token-owner.ts";
@@ -9,7 +9,7 @@ const PASSWORD_CHARACTERS_MAX = 255;
 /** `POST …/confirm-password-reset`: `{token, password, passwordConfirm}`. An unchanged email counts as verified by it. */
 export async function confirmPasswordReset(context: PbContext): Promise<Response> {
   const collection = findAuthCollection(context);
-  const body = await formBody(context);
+  const body = await plainFormBody(context);
   const token = formText(context, body, "token");
   const password = formText(context, body, "password");
   const confirm = formText(context, body, "passwordConfirm");

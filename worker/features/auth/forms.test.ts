@@ -62,6 +62,62 @@ test("a body of an unknown type is named as such, one that cannot be read is not
   }
 });
 
+test("confirm-password-reset never says why a body cannot be read", async () => {
+  for (const [body, type] of [
+    ["x", "text/plain"],
+    ["{", "application/json"],
+  ] as const) {
+    expect((await post("confirm-password-reset", body, "", type)).json["message"]).toBe(
+      "An error occurred while loading the submitted data.",
+    );
+  }
+});
+
+test("names of JSON fields count in any case, the last that is not null; of a form's repeated ones the first", async () => {
+  const form = "application/x-www-form-urlencoded";
+  const good = '"identity":"bob@example.com"';
+  for (const [body, type, status] of [
+    [`{"IDENTITY":"bob@example.com","Password":"12345678"}`, "application/json", 200],
+    [`{"identity":"nobody","Identity":"bob@example.com","password":"12345678"}`, "application/json", 200],
+    [`{${good},"IDENTITY":null,"password":"12345678"}`, "application/json", 200],
+    [`{${good},"password":"12345678","identityfield":"username"}`, "application/json", 400],
+    ["identity=bob%40example.com&identity=nobody&password=12345678", form, 200],
+    ["identity=nobody&identity=bob%40example.com&password=12345678", form, 400],
+    ["Identity=bob%40example.com&password=12345678", form, 400],
+  ] as const) {
+    expect([body, (await post("auth-with-password", body, "", type)).status]).toEqual([body, status]);
+  }
+});
+
+test("lengths of forms are bytes", async () => {
+  const lengthOf = (field: string) => ({ data: { [field]: { code: "validation_length_out_of_range" } } });
+  const long = "é".repeat(128);
+  expect((await post("auth-with-password", { identity: long, password: "x" })).json).toMatchObject(
+    lengthOf("identity"),
+  );
+  const short = { token: "x", password: "é".repeat(4), passwordConfirm: "é".repeat(4) };
+  expect((await post("confirm-password-reset", short)).json["data"]).toEqual({
+    token: { code: "validation_invalid_token", message: "Invalid or expired token." },
+  });
+});
+
+test("a duration is a 64 bit integer, of a form also none", async () => {
+  const form = "application/x-www-form-urlencoded";
+  const path = `impersonate/${member("bob").id}`;
+  for (const [body, type, status] of [
+    [`{"DURATION":20}`, "application/json", 200],
+    [`{"duration":1e18}`, "application/json", 200],
+    [`{"duration":1e19}`, "application/json", 400],
+    [`{"duration":"20"}`, "application/json", 400],
+    [`{"duration":1.5}`, "application/json", 400],
+    ["duration=", form, 200],
+    ["duration=20&duration=x", form, 200],
+    ["duration=true", form, 400],
+  ] as const) {
+    expect([body, (await post(path, body, root, type)).status]).toEqual([body, status]);
+  }
+});
+
 test("refresh has no use for a body, but its rule may: what cannot be read is refused", async () => {
   const token = newAuthToken(member("ann"));
   expect((await post("auth-refresh", {}, token)).status).toBe(200);

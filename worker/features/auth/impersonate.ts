@@ -1,7 +1,7 @@
 import { newStaticAuthToken } from "../../auth/tokens.ts";
 import { modelOf } from "../../model/model.ts";
-import { badRequest, notFound } from "../../pb/api-error.ts";
-import { LOAD_FAILED, failForm, formBody } from "../../pb/form-body.ts";
+import { notFound, notThere } from "../../pb/api-error.ts";
+import { failForm, formBody, formInteger } from "../../pb/form-body.ts";
 import type { PbContext } from "../../pb/route.ts";
 import type { SignIn } from "../../pb/sign-in.ts";
 
@@ -14,9 +14,8 @@ export async function impersonate(signIn: SignIn, context: PbContext): Promise<R
   const record = context.tenant.data.read(context.seen, (db) =>
     model.find(db, collection, context.params["id"] ?? ""),
   );
-  if (record === undefined) throw notFound();
-  const duration = (await formBody(context)).values["duration"] ?? 0;
-  if (typeof duration !== "number" || !Number.isSafeInteger(duration)) throw badRequest(LOAD_FAILED);
+  if (record === undefined) throw notThere();
+  const duration = formInteger(context, await formBody(context), "duration");
   failForm({
     duration:
       duration >= 0

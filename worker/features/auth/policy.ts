@@ -9,6 +9,7 @@ import {
   savePolicy,
 } from "../../auth/policy.ts";
 import type { FieldError } from "../../model/contract.ts";
+import { characterCount } from "../../model/fields/cast.ts";
 import { badRequest } from "../../pb/api-error.ts";
 import { findAuthCollection } from "../../pb/find-collection.ts";
 import { LOAD_FAILED, formBody, lengthError, validationFailed } from "../../pb/form-body.ts";
@@ -77,7 +78,9 @@ function check({ required, totp, passkey }: AuthPolicy): void {
       required && !totp.enabled && !passkey.enabled
         ? { code: "validation_no_second_factor", message: "Enable totp or passkey first." }
         : undefined,
-    totp: only({ issuer: lengthError(totp.issuer, 0, limits.totpIssuerCharactersMax) }),
+    totp: only({
+      issuer: lengthError(totp.issuer, 0, limits.totpIssuerCharactersMax, characterCount(totp.issuer)),
+    }),
     passkey: only({
       rpId:
         passkey.rpId === "" || DOMAIN.test(passkey.rpId)

@@ -5,6 +5,7 @@ import { SUPERUSERS } from "../../auth/tokens.ts";
 import type { RecordData } from "../../model/contract.ts";
 import { modelOf } from "../../model/model.ts";
 import { forbidden } from "../../pb/api-error.ts";
+import { noteFailure } from "../../pb/request-notes.ts";
 import { findSession } from "../../pb/mfa-session.ts";
 import { requestAuth } from "../../pb/request-info.ts";
 import { enrichOwnRecord } from "../../pb/records/enrich.ts";
@@ -48,7 +49,10 @@ async function answerAuth(parts: SignInParts, context: PbContext, answer: AuthAn
     }
   });
   const next = await requireSecondFactor(parts.factors, context, info, answer);
-  if (next !== undefined) return context.json(401, next);
+  if (next !== undefined) {
+    noteFailure(context.request, "mfa required");
+    return context.json(401, next);
+  }
   const json = tenant.data.read(seen, (db) => {
     const own = { ...info, auth: requestAuth({ record, collection: record.collection }) };
     return enrichOwnRecord(recordScope(db, model, own), record, info.query["expand"]);

@@ -7,7 +7,7 @@ import type { RecordData } from "../../model/contract.ts";
 import { toText } from "../../model/fields/cast.ts";
 import { modelOf } from "../../model/model.ts";
 import { unknownPassword, verifyPassword } from "../../model/records/passwords.ts";
-import { badRequest, forbidden, tooManyRequests } from "../../pb/api-error.ts";
+import { Reason, badRequest, forbidden, tooManyRequests } from "../../pb/api-error.ts";
 import { findAuthCollection } from "../../pb/find-collection.ts";
 import type { FixedWindows } from "../../pb/fixed-windows.ts";
 import { BLANK, failForm, formBody, formText, lengthError } from "../../pb/form-body.ts";
@@ -19,6 +19,8 @@ import type { Tenant } from "../../tenant/contract.ts";
 const INVALID = "Invalid or expired OTP";
 /** Tenant slot: tries by record and client. */
 const otpTries = { create: (tenant: Tenant): FixedWindows => carriedWindows(tenant, "otp-tries") };
+/** Tenant slot: tries by password that was sent, wherever they come from. Apart, so that no client's tries push them out. */
+const triesOfOne = { create: (tenant: Tenant): FixedWindows => carriedWindows(tenant, "otp-tries-of-one") };
 
 export async function withOtp(signIn: SignIn, context: PbContext): Promise<Response> {
   const collection = findAuthCollection(context);
@@ -32,14 +34,18 @@ export async function withOtp(signIn: SignIn, context: PbContext): Promise<Respo
     password: password === "" ? BLANK : lengthError(password, 1, 71),
   });
   const found = findOtp(context, collection, otpId, durationSeconds * 1000);
-  if (found === undefined) throw badRequest(INVALID);
-  const isFree = context.tenant
-    .slot(otpTries)
-    .take(`${found.record.id} ${context.clientIp}`, limits.otpTriesMax, limits.otpTriesWindowMs, Date.now());
+  if (found === undefined) throw badRequest(INVALID, undefined, new Reason("sql: no rows in result set"));
+  const { tenant, clientIp } = context;
+  const nowMs = Date.now();
+  const isFree =
+    tenant
+      .slot(otpTries)
+      .take(`${found.record.id} ${clientIp}`, limits.otpTriesMax, limits.otpTriesWindowMs, nowMs) &&
+    tenant.slot(triesOfOne).take(otpId, limits.otpTriesOfOneMax, durationSeconds * 1000, nowMs);
   if (!isFree) throw tooManyRequests("Too many attempts, please try again later with a new OTP.");
-  if (!(await verifyPassword(password, toText(found.sent.values["password"])))) throw badRequest(INVALID);
-  await consume(context, found.sent);
-  const record = await prove(context, found.record, found.sent);
+  if (!(await verifyPassword(password, toText(found.sent.values["password"]), collection)))
+    throw badRequest(INVALID, undefined, new Reason("incorrect password"));
+  const record = await redeem(context, found);
   return signIn.answer(context, {
     record,
     token: newAuthToken(record),
@@ -48,12 +54,17 @@ export async function withOtp(signIn: SignIn, context: PbContext): Promise<Respo
   });
 }
 
+interface SentOtp {
+  sent: RecordData;
+  record: RecordData;
+}
+
 function findOtp(
   context: PbContext,
   collection: Collection,
   id: string,
   durationMs: number,
-): { sent: RecordData; record: RecordData } | undefined {
+): SentOtp | undefined {
   const model = modelOf(context.tenant);
   const otps = model.schema.find("_otps");
   if (otps === undefined) return undefined;
@@ -68,26 +79,29 @@ function findOtp(
 }
 
 /**
- * Whoever read the mail owns its address. A password that was set before may be somebody else's: it goes, unless it is the other
- * factor.
+ * One use: of two that come at once only one finds it. Whoever read the mail owns its address. A password that was set before may
+ * be somebody else's: it goes, unless it is the other factor.
+ * @throws ApiError 400 for the other
  */
-async function prove(context: PbContext, record: RecordData, sent: RecordData): Promise<RecordData> {
-  const { email, verified } = record.values;
-  const sentTo = sent.values["sentTo"];
-  if (verified === true || sentTo === "" || sentTo !== email) return record;
-  const { tenant, seen } = context;
-  const model = modelOf(tenant);
-  const pending = model.bind(record.collection, record, { verified: true }, new Map(), { allowHidden: true });
-  if (!mfa(record.collection).enabled) pending.values["password"] = await unknownPassword();
-  return tenant.data.write(seen, (tx) => model.save(tx, pending));
+async function redeem(context: PbContext, { sent, record }: SentOtp): Promise<RecordData> {
+  const model = modelOf(context.tenant);
+  const password =
+    isProof(record, sent) && !mfa(record.collection).enabled
+      ? await unknownPassword(record.collection)
+      : undefined;
+  return context.tenant.data.write(context.seen, (tx) => {
+    const current = model.find(tx, sent.collection, sent.id);
+    const owner = model.find(tx, record.collection, record.id);
+    if (current === undefined || owner === undefined) throw badRequest(INVALID);
+    model.remove(tx, current);
+    if (!isProof(owner, sent)) return owner;
+    const pending = model.bind(owner.collection, owner, { verified: true }, new Map(), { allowHidden: true });
+    if (password !== undefined) pending.values["password"] = password;
+    return model.save(tx, pending);
+  });
 }
 
-/** One use: of two that come at once only one finds it. @throws ApiError 400 for the other */
-async function consume(context: PbContext, sent: RecordData): Promise<void> {
-  const model = modelOf(context.tenant);
-  await context.tenant.data.write(context.seen, (tx) => {
-    const current = model.find(tx, sent.collection, sent.id);
-    if (current === undefined) throw badRequest(INVALID);
-    model.remove(tx, current);
-  });
+function isProof({ values }: RecordData, sent: RecordData): boolean {
+  const sentTo = sent.values["sentTo"];
+  return values["verified"] !== true && sentTo !== "" && sentTo === values["email"];
 }

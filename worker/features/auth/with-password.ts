@@ -9,7 +9,7 @@ import { modelOf } from "../../model/model.ts";
 import { looksLikeEmail } from "../../model/rules.ts";
 import { toText } from "../../model/fields/cast.ts";
 import { verifyPassword } from "../../model/records/passwords.ts";
-import { badRequest, forbidden } from "../../pb/api-error.ts";
+import { Reason, badRequest, forbidden } from "../../pb/api-error.ts";
 import { findAuthCollection } from "../../pb/find-collection.ts";
 import { BLANK, failForm, formBody, formText, lengthError } from "../../pb/form-body.ts";
 import type { PbContext } from "../../pb/route.ts";
@@ -39,8 +39,8 @@ export async function withPassword(signIn: SignIn, context: PbContext): Promise<
   const record = findByIdentity(context, collection, fields, identity);
   // Without a record the same work is done, so that the time tells nobody which identities exist.
   const hash = record === undefined ? UNKNOWN_HASH : toText(record.values["password"]);
-  if (!(await verifyPassword(password, hash)) || record === undefined) {
-    throw badRequest("Failed to authenticate.");
+  if (!(await verifyPassword(password, hash, collection)) || record === undefined) {
+    throw badRequest("Failed to authenticate.", undefined, new Reason("invalid login credentials"));
   }
   return signIn.answer(context, {
     record,

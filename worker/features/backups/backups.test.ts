@@ -6,9 +6,17 @@ import { join } from "node:path";
 import PocketBase from "pocketbase";
 import { fromBufferPromise } from "yauzl";
 import { ZipFile } from "yazl";
+import { limits } from "../../../shared/limits.ts";
+import { createTenantApp } from "../../app.ts";
 import { SUPERUSER, type TestApi, startTestApi } from "../../app-testing.ts";
+import type { ObjectStore } from "../../../shared/objects/contract.ts";
+import { backupKey, storageKey } from "../../../shared/objects/layout.ts";
+import { exclusively } from "../../pb/running-backup.ts";
+import type { Observation } from "../../tenant/contract.ts";
+import { gatedStore } from "../../tenant/test-world.ts";
 import { autoBackupJob } from "./auto-job.ts";
-import { generatedName } from "./names.ts";
+import { createBackup } from "./create.ts";
+import { generatedName, isStoredName } from "./names.ts";
 
 let api: TestApi;
 let root: PocketBase;
@@ -137,6 +145,15 @@ describe("a backup", () => {
     expect({ status, data: response["data"] }).toMatchObject({ status: 400, data: { name: { code } } });
   });
 
+  test("is not made from a body of another type, whose name is not told", async () => {
+    const headers = { authorization: root.authStore.token, "content-type": "text/plain" };
+    const answer = await fetch(`${api.url}/api/backups`, { method: "POST", headers, body: "x" });
+    expect(await answer.json()).toMatchObject({
+      status: 400,
+      message: "An error occurred while loading the submitted data.",
+    });
+  });
+
   test("without a name gets one of the application and the time", async () => {
     await root.backups.create("");
     const keys = (await root.backups.getFullList()).map(({ key }) => key);
@@ -227,6 +244,28 @@ describe("an upload", () => {
     expect(nothing.response["data"]).toMatchObject({ file: { code: "validation_required" } });
   });
 
+  test("takes the worker's disk, so there are few at a time", async () => {
+    const { tenant, url: origin } = api;
+    const app = createTenantApp();
+    const broken = Promise.withResolvers<void>();
+    const ask = (): Promise<Response> => {
+      const body = new ReadableStream({
+        pull: (controller) => broken.promise.then(() => controller.close()),
+      });
+      const headers = {
+        ...{ authorization: root.authStore.token, "content-type": "multipart/form-data; boundary=b" },
+      };
+      const request = new Request(`${origin}/api/backups/upload`, { method: "POST", headers, body });
+      const asked = { tenant, seen: tenant.observe(), clientIp: "127.0.0.1", origin, requestId: "test" };
+      return Promise.resolve(app({ request, ...asked }));
+    };
+    const slow = Array.from({ length: limits.backupUploadsMax }, ask);
+    expect((await ask()).status).toBe(429);
+    broken.resolve();
+    for (const answered of slow) expect((await answered).status).toBe(400);
+    expect((await ask()).status).toBe(400);
+  });
+
   test("that is no backup is refused when it is restored, and nothing changes", async () => {
     const zips: Record<string, Blob> = {
       "nothing.zip": await zipWith({ "readme.txt": "x" }),
@@ -244,6 +283,77 @@ describe("an upload", () => {
     }
     expect((await root.collection("docs").getFullList()).map(({ title }) => title)).toEqual(["kept"]);
   });
+
+  test("of another application's database is refused", async () => {
+    using other = new Database(":memory:");
+    other.run("CREATE TABLE _collections (id TEXT)");
+    const zip = new ZipFile();
+    zip.addBuffer(Buffer.from(other.serialize()), "data.db");
+    zip.end();
+    const chunks: Buffer[] = [];
+    for await (const chunk of zip.outputStream) chunks.push(chunk as Buffer);
+    await root.backups.upload({ file: new File([Buffer.concat(chunks)], "other.zip") });
+    expect((await failure(root.backups.restore("other.zip"))).status).toBe(400);
+    expect((await root.collection("docs").getFullList()).map(({ title }) => title)).toEqual(["kept"]);
+  });
+
+  test.each([
+    ["Mine 1.zip", true],
+    ["a/b.zip", false],
+    ["a\\b.zip", false],
+    ["..", false],
+    ["a\nb.zip", false],
+    ["", false],
+  ])("may be named %p: %p", (name, isGood) => {
+    expect(isStoredName(name)).toBe(isGood);
+  });
+});
+
+test("a backup that is in use is not deleted", async () => {
+  const { status, response } = await exclusively(api.tenant, "first.zip", () =>
+    failure(root.backups.delete("first.zip")),
+  );
+  expect([status, response["message"]]).toEqual([
+    400,
+    "The backup is currently being used and cannot be deleted.",
+  ]);
+});
+
+test("what is more than the tenant may store is not even unpacked", async () => {
+  const small = await startTestApi("async", { storageBytesMax: 2_000_000 });
+  const pb = new PocketBase(small.url);
+  await pb.collection("_superusers").authWithPassword(SUPERUSER.email, SUPERUSER.password);
+  const blob = await zipWith({ "storage/abc/def/bomb.txt": "x".repeat(3_000_000) });
+  await pb.backups.upload({ file: new File([blob], "bomb.zip") });
+  expect((await failure(pb.backups.restore("bomb.zip"))).status).toBe(400);
+  const { tenant } = small;
+  expect(await tenant.objects.head(storageKey(tenant.id, "abc", "def", "bomb.txt"))).toBeUndefined();
+  await small.close();
+});
+
+test("a backup is in the store when what it holds is durable, and not before", async () => {
+  let gate: ReturnType<typeof gatedStore> | undefined;
+  const wrapStore = (store: ObjectStore): ObjectStore => (gate = gatedStore(store)).store;
+  const gated = await startTestApi("durable", { wrapStore });
+  const { tenant } = gated;
+  gate?.close();
+  await tenant.data.write(tenant.observe(), (tx) => tx.run("UPDATE _params SET updated = 'x'"));
+  const { promise: waits, resolve } = Promise.withResolvers<void>();
+  const observe = tenant.observe.bind(tenant);
+  const watched = (): Observation => {
+    const seen = observe();
+    const settled = seen.settled.bind(seen);
+    return Object.assign(seen, { settled: (signal?: AbortSignal) => (resolve(), settled(signal)) });
+  };
+  Object.assign(tenant, { observe: watched });
+  const making = createBackup(tenant, "b.zip");
+  const isThere = async () => (await tenant.objects.head(backupKey(tenant.id, "b.zip"))) !== undefined;
+  await Promise.race([making, waits]);
+  expect(await isThere()).toBe(false);
+  gate?.open();
+  await making;
+  expect(await isThere()).toBe(true);
+  await gated.close();
 });
 
 test("what is not there cannot be deleted or restored", async () => {
@@ -254,9 +364,16 @@ test("what is not there cannot be deleted or restored", async () => {
 
 test("the automatic one keeps as many as the settings say", async () => {
   await root.settings.update({ backups: { cron: "0 0 * * *", cronMaxKeep: 1 } });
+  const automatic = async (): Promise<string[]> =>
+    (await root.backups.getFullList())
+      .map(({ key }) => key)
+      .filter((key) => key.startsWith("@auto_pb_backup_"));
   await autoBackupJob.run(api.tenant);
+  const [first] = await automatic();
   await Bun.sleep(1_001);
   await autoBackupJob.run(api.tenant);
-  const keys = (await root.backups.getFullList()).map(({ key }) => key);
-  expect(keys.filter((key) => key.startsWith("@auto_pb_backup_"))).toHaveLength(1);
+  const [second, ...others] = await automatic();
+  expect(others).toEqual([]);
+  expect(second).not.toBe(first);
+  expect((await root.backups.getFullList()).map(({ key }) => key)).toContain("first.zip");
 });

@@ -4,8 +4,8 @@ import { limits } from "../../../shared/limits.ts";
 import { backupKey } from "../../../shared/objects/layout.ts";
 import { SUPERUSERS, findTokenOwner } from "../../auth/tokens.ts";
 import { modelOf } from "../../model/model.ts";
-import { ApiError, badRequest, forbidden, notFound } from "../../pb/api-error.ts";
-import { failForm, formBody, formText } from "../../pb/form-body.ts";
+import { ApiError, Reason, badRequest, forbidden, notFound } from "../../pb/api-error.ts";
+import { failForm, formText, plainFormBody } from "../../pb/form-body.ts";
 import type { FeatureRoute, PbContext } from "../../pb/route.ts";
 import { isSuperuserAddress } from "../../pb/superuser-address.ts";
 import { settingsOf } from "../../pb/settings.ts";
@@ -35,7 +35,7 @@ async function create(context: PbContext): Promise<Response> {
   context.requireSuperuser();
   const { tenant, seen } = context;
   checkNoneRuns(context);
-  const given = formText(context, await formBody(context), "name");
+  const given = formText(context, await plainFormBody(context), "name");
   const signal = backupSignal(tenant);
   if (given !== "") {
     failForm({ name: nameError(given) });
@@ -63,8 +63,10 @@ async function download(context: PbContext): Promise<Response> {
       model.find(db, collection, id),
     ),
   );
-  if (owner?.collection.name !== SUPERUSERS || !isSuperuserAddress(context))
-    throw forbidden("Insufficient permissions to access the resource.");
+  if (owner?.collection.name !== SUPERUSERS || !isSuperuserAddress(context)) {
+    const reason = owner === undefined ? new Reason("missing or invalid file token") : undefined;
+    throw forbidden("Insufficient permissions to access the resource.", {}, reason);
+  }
   const name = context.params["key"] ?? "";
   if (!isStoredName(name)) throw notFound();
   return sendBackup(tenant.objects, backupKey(tenant.id, name), name, request);

@@ -6,15 +6,32 @@ import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { Busboy, type BusboyInstance } from "@fastify/busboy";
 import { limits } from "../../../shared/limits.ts";
-import { ApiError, badRequest } from "../../pb/api-error.ts";
+import { ApiError, badRequest, tooManyRequests } from "../../pb/api-error.ts";
 import { BLANK, validationFailed } from "../../pb/form-body.ts";
 import { sniffMime } from "../../pb/mime.ts";
 import type { PbContext } from "../../pb/route.ts";
 import { isStoredName } from "./names.ts";
 import { backupSignal, hasBackup, storeBackup } from "./stored.ts";
 
-/** Takes the form's `file` to the store under the name that it comes with, by way of a file here: memory stays flat. */
-export async function uploadBackup({ tenant, request }: PbContext): Promise<void> {
+/** Tenant slot: how many are on their way. */
+const uploads = { create: (): { running: number } => ({ running: 0 }) };
+
+/**
+ * Takes the form's `file` to the store under the name that it comes with, by way of a file here: memory stays flat.
+ * @throws ApiError 400, 413; 429 while others of the tenant are on their way
+ */
+export async function uploadBackup(context: PbContext): Promise<void> {
+  const state = context.tenant.slot(uploads);
+  if (state.running >= limits.backupUploadsMax) throw tooManyRequests();
+  state.running += 1;
+  try {
+    await storeUpload(context);
+  } finally {
+    state.running -= 1;
+  }
+}
+
+async function storeUpload({ tenant, request }: PbContext): Promise<void> {
   const signal = AbortSignal.any([backupSignal(tenant), request.signal]);
   const directory = await mkdtemp(join(tmpdir(), "manybase-upload-"));
   try {

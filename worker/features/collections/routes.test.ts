@@ -148,6 +148,13 @@ test.each<[string, string, unknown, number, unknown]>([
     400,
     { message: "Something went wrong while processing your request." },
   ],
+  [
+    "PATCH",
+    "/users",
+    { indexes: [5] },
+    400,
+    { message: "Failed to load the submitted data due to invalid formatting." },
+  ],
   ["PATCH", "/users", [], 400, { message: "Failed to load the submitted data due to invalid formatting." }],
   [
     "PUT",
@@ -235,6 +242,17 @@ test("a dry run shows fields and rows and keeps nothing", async () => {
     db.values("SELECT count(*) FROM sqlite_schema WHERE name LIKE 'temp_view%'"),
   );
   expect(views).toEqual([[0]]);
+});
+
+test.each(["", ", 2 AS `more`"])("a view that reads no table shows its new query at once%s", async (more) => {
+  const name = `constant${more.length}`;
+  const viewQuery = `SELECT 'a' AS id, 1 AS n${more}`;
+  expect((await call("POST", "", { name, type: "view", viewQuery })).status).toBe(200);
+  const rows = async () => ((await call("GET", `/${name}/records`)).json as { items: unknown[] }).items;
+  expect(await rows()).toMatchObject([{ id: "a", n: 1 }]);
+  const changed = viewQuery.replace("1 AS n", "7 AS n");
+  expect((await call("PATCH", `/${name}`, { viewQuery: changed })).status).toBe(200);
+  expect(await rows()).toMatchObject([{ id: "a", n: 7 }]);
 });
 
 test("import replaces the configuration", async () => {

@@ -8,7 +8,7 @@ import { reasonOf } from "../../model/reason.ts";
 import { isPlainObject } from "../../model/shape.ts";
 import { modelOf } from "../../model/model.ts";
 import { recordToJson } from "../../model/records/to-json.ts";
-import { ApiError, badRequest, notFound } from "../../pb/api-error.ts";
+import { ApiError, badRequest, notThere } from "../../pb/api-error.ts";
 import type { BoundBody, FeatureRoute, PbContext } from "../../pb/route.ts";
 import type { WriteTransaction } from "../../tenant/contract.ts";
 import { randomText } from "../../../shared/ids.ts";
@@ -205,7 +205,7 @@ function inTransaction<T>(
 /** @throws ApiError 404 */
 function named(schema: TenantModel["schema"], { params }: PbContext): Collection {
   const found = schema.find(params["collection"] ?? "");
-  if (found === undefined) throw notFound();
+  if (found === undefined) throw notThere();
   return found;
 }
 

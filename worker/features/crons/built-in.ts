@@ -1,5 +1,5 @@
 /** The jobs that PocketBase gives every app, but those of features of their own (logs, backups). */
-import { mfa, otp } from "../../auth/options.ts";
+import { mfaSessionSeconds, otp } from "../../auth/options.ts";
 import type { CronJob } from "../../crons/job.ts";
 import { dateText } from "../../model/fields/date-text.ts";
 import { modelOf } from "../../model/model.ts";
@@ -25,7 +25,7 @@ export const mfaCleanupJob: CronJob = {
   id: "__pbMFACleanup__",
   expression: () => HOURLY,
   kind: "harmless",
-  run: (tenant) => removeExpired(tenant, "_mfas", (collection) => mfa(collection).durationSeconds),
+  run: (tenant) => removeExpired(tenant, "_mfas", mfaSessionSeconds),
 };
 
 export const otpCleanupJob: CronJob = {

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import PocketBase from "pocketbase";
 import { SUPERUSER, type TestApi, startTestApi } from "../../app-testing.ts";
 import { modelOf } from "../../model/model.ts";
-import { otpCleanupJob, optimizeJob } from "./built-in.ts";
+import { mfaCleanupJob, otpCleanupJob, optimizeJob } from "./built-in.ts";
 
 let api: TestApi;
 let root: PocketBase;
@@ -57,6 +57,30 @@ test("__pbOTPCleanup__ removes what has expired and nothing else", async () => {
   });
   await otpCleanupJob.run(tenant);
   expect(tenant.data.read(tenant.observe(), (db) => db.values("SELECT id FROM _otps"))).toEqual([
+    ["b".repeat(15)],
+  ]);
+});
+
+test("__pbMFACleanup__ leaves a sign-in that waits for its second step, also where the collection names no time", async () => {
+  const { tenant } = api;
+  const model = modelOf(tenant);
+  const users = model.schema.find("users");
+  if (users === undefined) throw new Error("no users");
+  await tenant.data.write(tenant.observe(), (tx) => {
+    model.updateCollection(tx, users, { mfa: { enabled: false, duration: 0, rule: "" } });
+    for (const [id, ageMs] of [
+      ["a".repeat(15), 3_600_000],
+      ["b".repeat(15), 60_000],
+    ] as const) {
+      const created = new Date(Date.now() - ageMs).toISOString().replace("T", " ");
+      tx.run(
+        "INSERT INTO _mfas (id, collectionRef, recordRef, method, created, updated) VALUES (?1, ?2, 'x', 'password', ?3, ?3)",
+        [id, users.id, created],
+      );
+    }
+  });
+  await mfaCleanupJob.run(tenant);
+  expect(tenant.data.read(tenant.observe(), (db) => db.values("SELECT id FROM _mfas"))).toEqual([
     ["b".repeat(15)],
   ]);
 });

@@ -4,7 +4,7 @@ import type { Collection, Field } from "../../../shared/schema/collection.ts";
 import { findTokenOwner } from "../../auth/tokens.ts";
 import type { RecordData } from "../../model/contract.ts";
 import { modelOf } from "../../model/model.ts";
-import { notFound } from "../../pb/api-error.ts";
+import { Reason, notFound, notThere } from "../../pb/api-error.ts";
 import { findNamedCollection } from "../../pb/find-collection.ts";
 import { requestAuth } from "../../pb/request-info.ts";
 import { meetsRule } from "../../pb/records/rules.ts";
@@ -43,8 +43,9 @@ function locate(context: PbContext, db: SqlReader, name: string): Located {
   const collection = findNamedCollection(context);
   const record = model.find(db, collection, context.params["record"] ?? "");
   const field = record && fieldOfFile(record, name);
-  if (record === undefined || field === undefined) throw notFound();
-  if (field["protected"] === true && !mayView(context, db, record)) throw notFound();
+  if (record === undefined || field === undefined) throw notThere();
+  if (field["protected"] === true && !mayView(context, db, record))
+    throw notFound("", new Reason("insufficient permissions to access the file resource"));
   if (collection.type !== "view")
     return { owner: { collectionId: collection.id, recordId: record.id }, field };
   const owner = findViewFileOwner(model.schema, db, collection, name);

@@ -157,19 +157,63 @@ test("thumbs are made in the listed sizes and 100x100, anything else is the orig
   expect(await (await get(named("text"), "?thumb=100x100")).text()).toBe(text);
 });
 
-test("a file that no record names is not served, and is noted as dropped with its collection", async () => {
-  expect((await get("text_0000000000.txt")).status).toBe(404);
-  expect((await fetch(`${api.url}/api/files/media/nobody/${named("text")}`)).status).toBe(404);
-  await root.collections.delete("media");
+const storedKeys = async (name: string): Promise<string[]> => {
   const { objects, id } = api.tenant;
-  const stored = (await objects.list({ prefix: storagePrefix(id) })).objects.map(({ key }) => key);
-  expect(stored.length).toBeGreaterThan(0);
-  // They stay for as long as a restorable point may name them.
+  const { objects: all } = await objects.list({ prefix: storagePrefix(id) });
+  return all.map(({ key }) => key).filter((key) => key.includes(name));
+};
+
+/** Resolves when all of them are. */
+async function notedAsDropped(keys: readonly string[]): Promise<void> {
+  const { objects, id } = api.tenant;
   const noted = new Set<string>();
-  while (stored.some((key) => !noted.has(key))) {
+  while (keys.some((key) => !noted.has(key))) {
     await Bun.sleep(10);
     for (const { key } of (await objects.list({ prefix: droppedPrefix(id) })).objects) {
       for (const one of await readDropped(objects, id, key, {})) noted.add(one);
     }
   }
+}
+
+test("a file that its record lets go of is noted as dropped", async () => {
+  const media = root.collection("media");
+  const { id, files } = await media.create<RecordModel & { files: string[] }>({
+    files: [new File(["x"], "gone.txt")],
+  });
+  await media.update(id, { "files-": files });
+  expect((await fetch(`${api.url}/api/files/media/${id}/${files[0]}`)).status).toBe(404);
+  await notedAsDropped(await storedKeys(files[0] ?? ""));
+});
+
+test("views serve the files of what they select from, and only by their own rows", async () => {
+  const view = { type: "view" };
+  await root.collections.create({
+    ...view,
+    name: "shown",
+    viewQuery: "select id, files as pictures from media",
+  });
+  await root.collections.create({ ...view, name: "again", viewQuery: "select id, pictures from shown" });
+  await root.collections.create({ ...view, name: "apart", viewQuery: "select id from media" });
+  const status = async (path: string): Promise<number> =>
+    (await fetch(`${api.url}/api/files/${path}/${named("text")}`)).status;
+  const served = await fetch(`${api.url}/api/files/again/${record.id}/${named("text")}`);
+  expect([served.status, await served.text()]).toEqual([200, text]);
+  expect(await status(`shown/${record.id}`)).toBe(200);
+  expect(await status("shown/nobody")).toBe(404);
+  expect(await status(`apart/${record.id}`)).toBe(404);
+  await root.collections.update("shown", {
+    viewQuery: "select id, files as pictures from media where id = 'x'",
+  });
+  expect([await status(`shown/${record.id}`), await status(`again/${record.id}`)]).toEqual([404, 404]);
+  for (const name of ["again", "apart", "shown"]) await root.collections.delete(name);
+});
+
+test("a file that no record names is not served, and is noted as dropped with its collection", async () => {
+  expect((await get("text_0000000000.txt")).status).toBe(404);
+  expect((await fetch(`${api.url}/api/files/media/nobody/${named("text")}`)).status).toBe(404);
+  await root.collections.delete("media");
+  const stored = await storedKeys("");
+  expect(stored.length).toBeGreaterThan(0);
+  // They stay for as long as a restorable point may name them.
+  await notedAsDropped(stored);
 });

@@ -3,6 +3,7 @@ import PocketBase, { type ClientResponseError } from "pocketbase";
 import { AUXILIARY_DB } from "../../../shared/ids.ts";
 import { limits } from "../../../shared/limits.ts";
 import { SUPERUSER, type TestApi, startTestApi } from "../../app-testing.ts";
+import { logsCleanupJob } from "./cleanup-job.ts";
 import { LogQueue, logQueueOf } from "./log-queue.ts";
 import { deleteLogsBefore, storeLogs } from "../../pb/logs/packed.ts";
 
@@ -64,8 +65,55 @@ describe("request logs", () => {
         details: null,
       },
     });
+    const post = (path: string, body: unknown): Promise<Response> =>
+      fetch(api.url + path, {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify(body),
+      });
+    const superusers = "/api/collections/_superusers";
+    const details = async (url: string): Promise<unknown> =>
+      ((await newest(`data.url = '${url}'`))["data"] as { details: unknown }).details;
+    // The library's own texts are no sentences; PocketBase's are as the client reads them.
+    await post(`${superusers}/auth-with-password?a`, { password: "x".repeat(256) });
+    expect(await details(`${superusers}/auth-with-password?a`)).toEqual({
+      identity: "cannot be blank",
+      password: "the length must be between 1 and 255",
+    });
+    await post(`${superusers}/confirm-password-reset?a`, { token: "x", password: "y".repeat(9) });
+    expect(await details(`${superusers}/confirm-password-reset?a`)).toEqual({
+      passwordConfirm: "cannot be blank",
+      token: "Invalid or expired token.",
+    });
+    await post(`${superusers}/auth-with-password?b`, { identity: "nobody", password: "x" });
+    expect(await details(`${superusers}/auth-with-password?b`)).toBe("invalid login credentials");
+    await post("/api/collections/missing/auth-with-password", {});
+    expect(await details("/api/collections/missing/auth-with-password")).toBe("sql: no rows in result set");
+    await fetch(`${api.url}/api/collections/users/auth-with-password?c`, { method: "HEAD" });
+    expect(await newest("data.method = 'HEAD'")).toMatchObject({ level: 8, data: { status: 404 } });
+    // What must not be told to whoever asks is told here.
+    await post("/api/collections/users/request-password-reset", { email: "nobody@example.com" });
+    expect(await newest("data.url ~ '/request-password-reset'")).toMatchObject({
+      level: 8,
+      data: {
+        status: 204,
+        error: "failed to fetch users record with email nobody@example.com: sql: no rows in result set",
+      },
+    });
     await fetch(`${api.url}/nowhere`);
     expect(await newest("data.url = '/nowhere'")).toMatchObject({ level: 8, data: { status: 404 } });
+  });
+
+  test("name who asked, also when the request ended the token", async () => {
+    const email = "short-lived@example.com";
+    const own = { password: "12345678", passwordConfirm: "12345678" };
+    const { id } = await root.collection("users").create({ email, ...own });
+    const user = new PocketBase(api.url);
+    await user.collection("users").authWithPassword(email, own.password);
+    await user.collection("users").update(id, { oldPassword: own.password, ...own });
+    expect((await newest(`data.url = '/api/collections/users/records/${id}'`))["data"]).toMatchObject({
+      auth: "users",
+    });
   });
 
   test("leave out what the settings leave out", async () => {
@@ -91,6 +139,13 @@ describe("request logs", () => {
     const bad = root.logs.getList(1, 1, { filter: "nope = 1" });
     expect((await bad.catch((error: unknown) => error)) as { status: number }).toMatchObject({ status: 400 });
     expect((await fetch(`${api.url}/api/logs`)).status).toBe(401);
+    const headers = { authorization: root.authStore.token };
+    for (const query of ["skipTotal=yes", "page=a", "sort=data:length"]) {
+      expect([query, (await fetch(`${api.url}/api/logs?${query}`, { headers })).status]).toEqual([
+        query,
+        400,
+      ]);
+    }
   });
 
   test("stats count by the hour", async () => {
@@ -141,4 +196,16 @@ test("a broken entry costs nobody an answer, and no other entry", async () => {
   logQueueOf(api.tenant).add(() => Promise.reject(new Error("broken")));
   logQueueOf(api.tenant).add(() => ({ timeMs: Date.now(), level: 0, message: "beside it", data: {} }));
   expect((await root.logs.getList(1, 1, { filter: "message = 'beside it'" })).totalItems).toBe(1);
+});
+
+test("__pbLogsCleanup__ keeps as many days as the settings say", async () => {
+  const dayMs = 24 * 3_600_000;
+  const at = (days: number) => {
+    return { timeMs: Date.now() - days * dayMs, level: 0, message: `${days} days`, data: {} };
+  };
+  await root.settings.update({ logs: { maxDays: 3 } });
+  await storeLogs(api.tenant, [at(4), at(2)]);
+  await logsCleanupJob.run(api.tenant);
+  const { items } = await root.logs.getList(1, 10, { filter: "message ~ '% days'" });
+  expect(items.map(({ message }) => message)).toEqual(["2 days"]);
 });

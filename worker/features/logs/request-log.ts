@@ -1,21 +1,18 @@
 /** Notes every request of a tenant for its logs, as its settings want it. */
-import { LRUCache } from "lru-cache";
 import { limits } from "../../../shared/limits.ts";
 import type { TenantApp, TenantRequest } from "../../http/contract.ts";
-import { loadAuth } from "../../pb/load-auth.ts";
+import { ApiError } from "../../pb/api-error.ts";
+import { type Failure, authOf, failureOf } from "../../pb/request-notes.ts";
 import { realIp } from "../../pb/real-ip.ts";
 import { onSettings, settingsGroup, settingsOf } from "../../pb/settings.ts";
 import type { Tenant } from "../../tenant/contract.ts";
+import { detailsOf } from "./failure-details.ts";
 import { type LogQueue, logQueueOf } from "./log-queue.ts";
 import { LOG_LEVELS, type LogEntry } from "../../pb/logs/store.ts";
 
 /** Whose successes are not worth a line: the logs themselves, long connections, the dashboard, codes on their way. */
-const QUIET = /^\/(?:api\/logs(?:[/?]|$)|api\/(?:realtime|oauth2-redirect)(?:\?|$)|_\/)/;
-
-interface Who {
-  collection: string;
-  id: string;
-}
+const QUIET =
+  /^(?:\S+ \/(?:api\/logs(?:[/?]|$)|api\/oauth2-redirect(?:\?|$)|_\/)|(?:GET|HEAD) \/api\/realtime(?:\?|$))/;
 
 /** What a tenant's settings want of its logs. */
 interface Plan {
@@ -34,11 +31,6 @@ const desks = {
     onSettings(tenant, () => (desk.plan = undefined));
     return desk;
   },
-};
-
-/** Tenant slot: who the tokens of late speak for; asked when a batch is written, not by requests. */
-const tokens = {
-  create: () => new LRUCache<string, Who>({ maxSize: limits.logTokensKnownMax, sizeCalculation: () => 1 }),
 };
 
 /** The app, with each of its answers noted. */
@@ -63,12 +55,14 @@ function note(from: TenantRequest, response: Response, startMs: number): void {
   const desk = tenant.slot(desks);
   const plan = (desk.plan ??= planOf(tenant));
   const { status } = response;
-  const isError = status >= 400;
+  const failure = failureOf(request);
+  const auth = authOf(request);
+  const isError = status >= 400 || failure !== undefined;
   const level = isError ? LOG_LEVELS.error : LOG_LEVELS.info;
   if (level < plan.minLevel) return;
   const uri = cut(pathAndQuery(request.url), limits.logUrlCharactersMax);
   const { headers, method } = request;
-  if (method === "OPTIONS" || (!isError && QUIET.test(uri))) return;
+  if (method === "OPTIONS" || (!isError && QUIET.test(`${method} ${uri}`))) return;
   const facts: Facts = {
     timeMs: Date.now(),
     execTime: performance.now() - startMs,
@@ -78,17 +72,12 @@ function note(from: TenantRequest, response: Response, startMs: number): void {
     method,
     referer: headers.get("referer"),
     userAgent: headers.get("user-agent"),
-    authorization: headers.get("authorization"),
+    auth: auth?.collection.name ?? "",
+    authId: plan.logsAuthId ? auth?.record.id : undefined,
     remoteIP: plan.logsAddress ? from.clientIp : undefined,
     userIP: plan.logsAddress ? (plan.trustsHeaders ? realIp(from) : from.clientIp) : undefined,
-    logsAuthId: plan.logsAuthId,
   };
-  const failure = isError && isJson(response) ? response.clone() : undefined;
-  desk.queue.add(
-    failure === undefined
-      ? () => entryOf(tenant, facts, {})
-      : async () => entryOf(tenant, facts, await readFailure(failure)),
-  );
+  desk.queue.add(() => entryOf(facts, failure));
 }
 
 /** Of one request, as it came: what becomes of it is worked out when the batch is written. */
@@ -101,22 +90,21 @@ interface Facts {
   readonly method: string;
   readonly referer: string | null;
   readonly userAgent: string | null;
-  readonly authorization: string | null;
+  readonly auth: string;
+  readonly authId: string | undefined;
   readonly remoteIP: string | undefined;
   readonly userIP: string | undefined;
-  readonly logsAuthId: boolean;
 }
 
-function entryOf(tenant: Tenant, facts: Facts, details: Failure): LogEntry {
-  const { timeMs, level, uri, authorization, remoteIP, userIP } = facts;
-  const who = authorization === null ? undefined : findWho(tenant, authorization);
+function entryOf(facts: Facts, failure: Failure | undefined): LogEntry {
+  const { timeMs, level, uri, auth, authId, remoteIP, userIP } = facts;
   const method = cut(facts.method, limits.logMethodCharactersMax);
   // Sorted by key, as Go writes a map; what is undefined is not written.
   const data = {
-    auth: who?.collection ?? "",
-    authId: facts.logsAuthId ? who?.id : undefined,
-    details: details.details,
-    error: details.error,
+    auth,
+    authId,
+    details: failure instanceof ApiError ? detailsOf(failure) : undefined,
+    error: failure instanceof ApiError ? failure.message : failure,
     execTime: facts.execTime,
     method,
     referer: cut(facts.referer ?? "", limits.logHeaderCharactersMax),
@@ -140,35 +128,6 @@ function planOf(tenant: Tenant): Plan {
     logsAuthId: logAuthId === true,
     trustsHeaders: Array.isArray(headers) && headers.length > 0,
   };
-}
-
-function findWho(tenant: Tenant, authorization: string): Who | undefined {
-  const known = tenant.slot(tokens);
-  let who = known.get(authorization);
-  if (who === undefined) {
-    const auth = loadAuth(authorization, tenant, tenant.observe());
-    if (auth === undefined) return undefined;
-    who = { collection: auth.collection.name, id: auth.record.id };
-    known.set(authorization, who);
-  }
-  return who;
-}
-
-interface Failure {
-  details?: unknown;
-  error?: string;
-}
-
-async function readFailure(response: Response): Promise<Failure> {
-  const text = await response.text();
-  if (text.length > limits.logDetailsCharactersMax) return {};
-  const body = JSON.parse(text) as { message?: string; data?: unknown };
-  const isPlain = typeof body.data !== "object" || body.data === null || Object.keys(body.data).length === 0;
-  return { details: isPlain ? null : body.data, error: body.message ?? "" };
-}
-
-function isJson(response: Response): boolean {
-  return response.headers.get("content-type")?.startsWith("application/json") === true;
 }
 
 /** As the client wrote it. */

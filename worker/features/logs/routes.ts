@@ -5,7 +5,8 @@ import type { Collection, Schema } from "../../../shared/schema/collection.ts";
 import { makeSchema } from "../../model/collections/schema.ts";
 import { parseDateText } from "../../model/fields/date-text.ts";
 import { readField } from "../../model/fields/options.ts";
-import { badRequest, notFound } from "../../pb/api-error.ts";
+import { badRequest, notThere } from "../../pb/api-error.ts";
+import { parseBool, parseInteger } from "../../pb/records/list.ts";
 import type { FeatureRoute, PbContext } from "../../pb/route.ts";
 import type { QueryContext } from "../../query/contract.ts";
 import { compileFilter } from "../../query/filter.ts";
@@ -51,14 +52,17 @@ const SCHEMA: Schema = makeSchema([TABLE]);
 async function list(context: PbContext): Promise<Response> {
   context.requireSuperuser();
   const { query } = context;
-  const skipTotal = ["1", "t", "T", "TRUE", "true", "True"].includes(query.get("skipTotal") ?? "");
+  const skipTotal = parseBool(query.get("skipTotal") ?? undefined);
   const filter = query.get("filter") ?? "";
   if (filter !== "") compile(context, filter, "");
+  const sort = query.get("sort") ?? "";
+  // Columns and paths in `data` alone, as they are.
+  if (/[^,]:/.test(sort)) throw badRequest();
   const { items, count, page, perPage } = buildList(queryContext(context), {
     filter,
-    sort: query.get("sort") ?? "",
-    page: integer(query.get("page")),
-    perPage: integer(query.get("perPage")),
+    sort,
+    page: parseInteger(query.get("page") ?? undefined),
+    perPage: parseInteger(query.get("perPage") ?? undefined),
     skipTotal,
   });
   await logQueueOf(context.tenant).settle();
@@ -113,7 +117,7 @@ async function view(context: PbContext): Promise<Response> {
     .read(context.seen, (db) =>
       hasLogs(db) ? db.get("SELECT * FROM _logs WHERE id = ?", [context.params["id"] ?? ""]) : undefined,
     );
-  if (row === undefined) throw notFound();
+  if (row === undefined) throw notThere();
   return context.json(200, logToJson(row));
 }
 
@@ -136,10 +140,4 @@ function queryContext(context: PbContext): QueryContext {
     kind: "client",
     now: () => new Date(),
   };
-}
-
-function integer(text: string | null): number | undefined {
-  if (text === null || text === "") return undefined;
-  if (!/^[+-]?\d{1,15}$/.test(text)) throw badRequest();
-  return Number(text);
 }

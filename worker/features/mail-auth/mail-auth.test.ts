@@ -29,9 +29,12 @@ beforeAll(async () => {
     },
     verificationTemplate: {
       subject: "Hello {RECORD:nick}",
-      body: "{RECORD:nick} {APP_NAME} {APP_URL}/v/{TOKEN}",
+      body: "{RECORD:nick} {APP_NAME} {APP_URL}/v/{TOKEN} {RECORD:hint}",
     },
-    fields: [{ name: "nick", type: "text" }],
+    fields: [
+      { name: "nick", type: "text" },
+      { name: "hint", type: "text", hidden: true },
+    ],
   });
 });
 afterAll(async () => {
@@ -82,7 +85,10 @@ const settle = (): Promise<void> => Bun.sleep(150);
 
 describe("request-verification", () => {
   test("sends a link that confirms, once in two minutes, and says nothing of who is there", async () => {
-    const id = await member("ann", { nick: "<b>Ann</b>" });
+    const { id } = await root.collection("members").create({
+      ...{ email: "ann@example.com", password, passwordConfirm: password },
+      ...{ nick: "<b>Ann</b>", hint: "not hers to read" },
+    });
     expect(
       (await post("collections/members/request-verification", { email: "ann@example.com" })).status,
     ).toBe(204);
@@ -90,6 +96,7 @@ describe("request-verification", () => {
     expect(mail).toMatchObject({ from: "hi@acme.test", to: ["ann@example.com"], login: "acme" });
     expect(mail.raw).toContain("Subject: Hello &lt;b&gt;Ann&lt;/b&gt;");
     expect(mail.raw).toContain("&lt;b&gt;Ann&lt;/b&gt; Acme https://acme.test/v/");
+    expect(mail.raw).not.toContain("not hers to read");
     for (const email of ["ann@example.com", "nobody@example.com"]) {
       expect((await post("collections/members/request-verification", { email })).status).toBe(204);
     }

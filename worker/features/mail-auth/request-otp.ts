@@ -8,6 +8,7 @@ import type { RecordData } from "../../model/contract.ts";
 import { toText } from "../../model/fields/cast.ts";
 import { modelOf } from "../../model/model.ts";
 import { forbidden, notFound } from "../../pb/api-error.ts";
+import { noteFailure } from "../../pb/request-notes.ts";
 import { findAuthCollection } from "../../pb/find-collection.ts";
 import type { PbContext } from "../../pb/route.ts";
 import { submittedEmail } from "./email-form.ts";
@@ -23,6 +24,10 @@ export async function requestOtp(mailer: Mailer, context: PbContext): Promise<Re
   }
   const email = await submittedEmail(context);
   const record = findByEmail(context.tenant, context.seen, collection, email);
+  if (record === undefined) {
+    const missing = `missing or invalid ${collection.name} OTP auth record with email ${email}`;
+    noteFailure(context.request, missing);
+  }
   const otpId =
     record === undefined
       ? undefined

@@ -5,6 +5,7 @@ import { SUPERUSERS } from "../../auth/tokens.ts";
 import type { Mailer } from "../../mail/mailer.ts";
 import type { RecordData } from "../../model/contract.ts";
 import { badRequest } from "../../pb/api-error.ts";
+import { noteFailure } from "../../pb/request-notes.ts";
 import { findAuthCollection } from "../../pb/find-collection.ts";
 import type { PbContext } from "../../pb/route.ts";
 import { submittedEmail } from "./email-form.ts";
@@ -43,7 +44,12 @@ function post(
   inBackground(context, `a ${kind} mail`, async () => {
     const seen = tenant.observe();
     const record = findByEmail(tenant, seen, collection, email);
-    if (record === undefined || !isWanted(record)) return;
+    if (record === undefined) {
+      const missing = `failed to fetch ${collection.name} record with email ${email}: sql: no rows in result set`;
+      noteFailure(context.request, missing);
+      return;
+    }
+    if (!isWanted(record)) return;
     if (!(await takeResend(tenant, seen, kind, record, Date.now()))) return;
     try {
       postRecordMail(mailer, context, seen, record, { kind });

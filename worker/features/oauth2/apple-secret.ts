@@ -1,6 +1,6 @@
 import { type AppleKey, appleClientSecret } from "../../oauth2/apple-secret.ts";
 import { badRequest } from "../../pb/api-error.ts";
-import { BLANK, LOAD_FAILED, formBody, formText } from "../../pb/form-body.ts";
+import { BLANK, formBody, formInteger, formText } from "../../pb/form-body.ts";
 import type { PbContext } from "../../pb/route.ts";
 
 /** Apple's own bound: six months. */
@@ -19,8 +19,7 @@ export async function generateAppleSecret(context: PbContext): Promise<Response>
   context.requireSuperuser();
   const body = await formBody(context);
   const text = (name: string): string => formText(context, body, name);
-  const duration = body.values["duration"] ?? 0;
-  if (typeof duration !== "number" || !Number.isSafeInteger(duration)) throw badRequest(LOAD_FAILED);
+  const duration = formInteger(context, body, "duration");
   const key: AppleKey = {
     clientId: text("clientId"),
     teamId: text("teamId"),

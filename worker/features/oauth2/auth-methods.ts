@@ -1,6 +1,7 @@
 import { createLog } from "../../log.ts";
 import { startAuth } from "../../oauth2/auth-url.ts";
 import { configuredProviders, providerOf } from "../../oauth2/provider.ts";
+import { logoOf } from "../../oauth2/providers/logo.ts";
 import { SUPERUSERS } from "../../auth/tokens.ts";
 import type { AuthOptions } from "../../model/collections/auth-options.ts";
 import type { OfferMethods } from "../../pb/sign-in.ts";
@@ -18,7 +19,7 @@ export const offerProviders: OfferMethods = (_context, collection) => {
         {
           name: provider.name,
           displayName: provider.displayName,
-          logo: "",
+          logo: logoOf(provider.name),
           state: start.state,
           authURL: start.authURL,
           authUrl: start.authURL,

@@ -6,10 +6,11 @@ import { SUPERUSER, type TestApi, startTestApi } from "../../app-testing.ts";
 setDefaultTimeout(60_000);
 
 let api: TestApi;
+let root: PocketBase;
 
 beforeAll(async () => {
   api = await startTestApi("async");
-  const root = new PocketBase(api.url);
+  root = new PocketBase(api.url);
   await root.collection("_superusers").authWithPassword(SUPERUSER.email, SUPERUSER.password);
   const providers = [{ name: "google", clientId: "a", clientSecret: "b" }];
   await root.collections.create({ name: "members", type: "auth", oauth2: { enabled: true, providers } });
@@ -44,6 +45,33 @@ test("auth-with-oauth2 refuses what PocketBase refuses, in its words", async () 
       },
     },
   });
+});
+
+test("a user that the provider gives no id is nobody", async () => {
+  const provider = Bun.serve({
+    hostname: "127.0.0.1",
+    port: 0,
+    fetch: ({ url }) =>
+      Response.json(url.endsWith("/token") ? { access_token: "a", token_type: "bearer" } : { name: "Ann" }),
+  });
+  try {
+    const at = `http://127.0.0.1:${provider.port}`;
+    const own = { authURL: `${at}/auth`, tokenURL: `${at}/token`, userInfoURL: `${at}/me` };
+    const oidc = { name: "oidc", clientId: "a", clientSecret: "b", ...own };
+    await root.collections.create({
+      name: "strangers",
+      type: "auth",
+      oauth2: { enabled: true, providers: [oidc] },
+    });
+    const form = { provider: "oidc", code: "c", codeVerifier: "v", redirectURL: "https://app.test" };
+    expect(await (await post("/api/collections/strangers/auth-with-oauth2", form)).json()).toEqual({
+      status: 400,
+      message: "Failed to authenticate.",
+      data: { providerId: { code: "validation_required", message: "Cannot be blank." } },
+    });
+  } finally {
+    await provider.stop(true);
+  }
 });
 
 test("apple/generate-client-secret reads its form as PocketBase does", async () => {

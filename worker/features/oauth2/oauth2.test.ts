@@ -144,6 +144,7 @@ describe("auth-methods", () => {
       state: google.state,
     });
     expect(google.codeVerifier).toHaveLength(43);
+    expect(google).toMatchObject({ logo: expect.stringMatching(/^<svg/) });
     expect(await offered("bitbucket")).toMatchObject({ codeVerifier: "", codeChallengeMethod: "" });
     expect(JSON.stringify(await guest().collection("members").listAuthMethods())).not.toContain("secret");
   });
@@ -156,8 +157,12 @@ describe("auth-methods", () => {
   });
 
   test("all providers are listed for superusers", async () => {
-    const list: { name: string }[] = await root.send("/api/collections/meta/oauth2-providers", {});
+    const list: { name: string; logo: string }[] = await root.send(
+      "/api/collections/meta/oauth2-providers",
+      {},
+    );
     expect(list.map(({ name }) => name)).toEqual([...OAUTH2_PROVIDERS]);
+    expect(list.filter(({ logo }) => !logo.startsWith("<svg"))).toEqual([]);
     expect((await refusal(guest().send("/api/collections/meta/oauth2-providers", {}))).status).toBe(401);
   });
 });

@@ -2,7 +2,7 @@
  * `/api/oauth2-redirect`, where a provider sends the browser back to: what it brings goes to the realtime client that waits for
  * it under the topic `@oauth2`, whose id is the `state`.
  */
-import { formBody, formText } from "../../pb/form-body.ts";
+import { formBody, formText, formValue } from "../../pb/form-body.ts";
 import { marshalGo } from "../../pb/go-json.ts";
 import type { PbContext } from "../../pb/route.ts";
 import { keepAppleName } from "./apple-name.ts";
@@ -42,7 +42,7 @@ async function brought(context: PbContext): Promise<typeof NOTHING> {
   const posted = context.request.method === "POST" ? await formBody(context) : undefined;
   const text = (name: string): string =>
     posted === undefined ? (context.query.get(name) ?? "") : formText(context, posted, name);
-  const user = posted?.values["user"];
+  const user = posted === undefined ? undefined : formValue(context, posted, "user");
   return {
     state: text("state"),
     code: text("code"),

@@ -1,3 +1,4 @@
+import { logoOf } from "../../oauth2/providers/logo.ts";
 import { PROVIDERS } from "../../oauth2/providers/table.ts";
 import type { FeatureRoute } from "../../pb/route.ts";
 import { generateAppleSecret } from "./apple-secret.ts";
@@ -23,7 +24,7 @@ export function oauth2Routes(services: OAuth2Services): FeatureRoute[] {
         const known = Object.entries(PROVIDERS);
         return context.json(
           200,
-          known.map(([name, { displayName }]) => ({ name, displayName, logo: "" })),
+          known.map(([name, { displayName }]) => ({ name, displayName, logo: logoOf(name) })),
         );
       },
     },

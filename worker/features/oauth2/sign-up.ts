@@ -61,7 +61,7 @@ async function withPassword(
   values: Readonly<Record<string, unknown>>,
 ): Promise<PreparedWrite> {
   if (values["password"] !== undefined) return write;
-  write.pending.values["password"] = await unknownPassword();
+  write.pending.values["password"] = await unknownPassword(write.pending.collection);
   const given = { password: "-", passwordConfirm: "-" };
   const form: AuthForm = readAuthForm({ ...values, ...given }, write.form?.canManage ?? false);
   return { ...write, form };

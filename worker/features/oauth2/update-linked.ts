@@ -24,7 +24,7 @@ export async function updateLinked(
   if (email === "" && user.email !== "") values["email"] = user.email;
   if (verified !== true && (email === "" || email === user.email)) values["verified"] = true;
   const password =
-    !isOwn && email !== "" && verified !== true ? { password: await unknownPassword() } : undefined;
+    !isOwn && email !== "" && verified !== true ? { password: await unknownPassword(collection) } : undefined;
   const isChanged = password !== undefined || Object.keys(values).length > 0;
   try {
     return await tenant.data.write(seen, (tx) => {

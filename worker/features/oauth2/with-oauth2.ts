@@ -12,7 +12,7 @@ import { fetchUser } from "../../oauth2/user.ts";
 import { ApiError, badRequest, forbidden } from "../../pb/api-error.ts";
 import { sortedKeys } from "../../pb/go-json.ts";
 import { findAuthCollection } from "../../pb/find-collection.ts";
-import { BLANK, LOAD_FAILED, formBody, formText, lengthError } from "../../pb/form-body.ts";
+import { BLANK, LOAD_FAILED, formBody, formText, formValue, lengthError } from "../../pb/form-body.ts";
 import type { PbContext } from "../../pb/route.ts";
 import { takeAppleName } from "./apple-name.ts";
 import { findLinked } from "./find-linked.ts";
@@ -28,6 +28,7 @@ export async function withOAuth2(services: OAuth2Services, context: PbContext): 
   const { providerName, code, createData } = await readForm(context, collection);
   const provider = initProvider(collection, providerName);
   const user = await userOf(services, context, provider, code);
+  if (user.id === "") throw badRequest("Failed to authenticate.", { providerId: BLANK });
   const found = findLinked(context, collection, provider.name, user);
   const record =
     found === undefined
@@ -50,7 +51,7 @@ async function readForm(context: PbContext, collection: Collection) {
     codeVerifier: formText(context, body, "codeVerifier"),
     redirectURL: formText(context, body, "redirectURL") || formText(context, body, "redirectUrl"),
   };
-  const createData = body.values["createData"] ?? {};
+  const createData = formValue(context, body, "createData") ?? {};
   if (typeof createData !== "object" || Array.isArray(createData)) throw badRequest(LOAD_FAILED);
   const isKnown = configuredProviders(collection).some(({ name }) => name === providerName);
   const unknown = {

@@ -9,7 +9,7 @@ import { readClaims, signToken, verifyToken } from "../../auth/jwt.ts";
 import { tokenOptions } from "../../auth/options.ts";
 import type { RecordData } from "../../model/contract.ts";
 import { toText } from "../../model/fields/cast.ts";
-import { badRequest, tooManyRequests } from "../../pb/api-error.ts";
+import { type ApiError, badRequest, tooManyRequests } from "../../pb/api-error.ts";
 import type { WriteTransaction } from "../../tenant/contract.ts";
 import { createTables } from "./tables.ts";
 
@@ -82,7 +82,7 @@ export function useChallenge(tx: WriteTransaction, { challenge, expiresMs }: Cha
   tx.run("INSERT INTO `_mb_passkeyUses` (challenge, until) VALUES (?, ?)", [challenge, expiresMs]);
 }
 
-function invalidChallenge() {
+export function invalidChallenge(): ApiError {
   return badRequest("Invalid or expired passkey challenge.");
 }
 

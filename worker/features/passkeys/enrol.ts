@@ -1,9 +1,10 @@
 /** What a signed-in record does with its own passkeys. */
 import { generateRegistrationOptions } from "@simplewebauthn/server";
 import { limits } from "../../../shared/limits.ts";
+import { currentRecord } from "../../auth/current-record.ts";
 import { newAuthToken } from "../../auth/tokens.ts";
 import type { RecordData } from "../../model/contract.ts";
-import { toText } from "../../model/fields/cast.ts";
+import { characterCount, toText } from "../../model/fields/cast.ts";
 import { modelOf } from "../../model/model.ts";
 import { forbidden, notFound } from "../../pb/api-error.ts";
 import { findAuthCollection } from "../../pb/find-collection.ts";
@@ -13,7 +14,7 @@ import type { PbContext } from "../../pb/route.ts";
 import { settingsGroup, settingsOf } from "../../pb/settings.ts";
 import type { SignIn } from "../../pb/sign-in.ts";
 import type { WriteTransaction } from "../../tenant/contract.ts";
-import { issueChallenge, readChallenge, useChallenge } from "./challenge.ts";
+import { invalidChallenge, issueChallenge, readChallenge, useChallenge } from "./challenge.ts";
 import {
   type Passkey,
   addPasskey,
@@ -69,7 +70,7 @@ export async function registerPasskey(signIn: SignIn, context: PbContext): Promi
   const challenge = readChallenge("create", record.collection, challengeId, record);
   const info = await verifyRegistration(party, challenge, response);
   const passkey = await context.tenant.data.write(context.seen, (tx) => {
-    if (modelOf(context.tenant).find(tx, record.collection, record.id) === undefined) throw notFound();
+    if (currentRecord(context.tenant, tx, record) === undefined) throw invalidChallenge();
     useChallenge(tx, challenge);
     return addPasskey(tx, record, {
       credentialId: info.credential.id,
@@ -160,5 +161,5 @@ function ownRecord(context: PbContext): RecordData {
 }
 
 function nameError(name: string) {
-  return lengthError(name, 1, limits.passkeyNameCharactersMax);
+  return lengthError(name, 1, limits.passkeyNameCharactersMax, characterCount(name));
 }

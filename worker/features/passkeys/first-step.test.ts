@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { type Options, FAILED, rpId, passkeyMembers } from "./test-members.ts";
 import { TestAuthenticator } from "./testing.ts";
 
-const { world, call, policy, member, enrolled, optionsFor, passkeySignIn } = passkeyMembers();
+const { world, call, policy, member, enrolled, optionsFor, passkeySignIn, signIn } = passkeyMembers();
 
 describe("as the first step", () => {
   test("it signs in, with or without an identity", async () => {
@@ -83,6 +83,8 @@ describe("as the first step", () => {
     expect(await passkeySignIn(device)).toEqual(FAILED);
     const { json } = await call("GET", "members/passkeys", token);
     expect(json as unknown).toMatchObject([{ cloned: true }]);
+    await policy({ required: true });
+    expect((await signIn("ivy")).json["enrol"]).toEqual(["passkey"]);
   });
 
   test("it goes with its record, and when somebody proves the address", async () => {

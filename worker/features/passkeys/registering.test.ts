@@ -1,5 +1,6 @@
 import { describe, expect, setSystemTime, test } from "bun:test";
 import { limits } from "../../../shared/limits.ts";
+import { slowPost } from "../../app-testing.ts";
 import { type Options, FAILED, rpId, OFF, passkeyMembers } from "./test-members.ts";
 import { TestAuthenticator } from "./testing.ts";
 import { verifyRegistration } from "./verify.ts";
@@ -85,6 +86,20 @@ describe("registering", () => {
     const late = await finish(String(changed.json["token"]), pending, await TestAuthenticator.make());
     expect(late.json["message"]).toBe(INVALID);
     expect((await passkeySignIn(device)).status).toBe(200);
+  });
+
+  test("whoever is signed out while the request comes cannot register any more", async () => {
+    const { id, token } = await member("late");
+    const { json } = await call("POST", "members/passkeys/register-options", token);
+    const device = await TestAuthenticator.make();
+    const response = await device.create(json["options"] as Options, { origin: world.origin, rpId });
+    const body = { challengeId: json["challengeId"], response };
+    const { arrive, answered } = slowPost(world.api, "/api/collections/members/passkeys", token, body);
+    const password = { password: "new-password", passwordConfirm: "new-password" };
+    await world.root.collection("members").update(id, password);
+    arrive();
+    expect((await answered).status).toBe(400);
+    expect(await passkeySignIn(device)).toEqual(FAILED);
   });
 
   test("only its own page, its own domain and a verified user", async () => {

@@ -24,6 +24,8 @@ export class RealtimeClient {
   readonly #startedMs: number;
   /** What it says it has seen, until it is told what it missed since; null: something that nobody knows. */
   resumeAfter: number | null | undefined;
+  /** Settles when it has been told what it missed; never rejects. */
+  resumed: Promise<void> | undefined;
   /** What waits until it has been told what it missed. */
   #held: [event: string, data: string, position: number][] | undefined;
   /** Of the newest position: what is not noted is told under it too. */

@@ -84,6 +84,11 @@ test("so is a filter that does, and what is expanded may differ", () => {
   expect(ask(options({ expand: "nothing" }), users).asked).toBe(CLIENTS);
 });
 
+test("fields that cannot be used are as good as none, and no other subscriber's trouble", () => {
+  const bad = encodeURIComponent(JSON.stringify({ query: { fields: "open:bad(1)" } }));
+  expect(ask(`notes/*?options=${bad}`, users).messages).toBe(CLIENTS);
+});
+
 test("a superuser is not one of the others", async () => {
   await upsertSuperuser(api.tenant, api.tenant.observe(), "other@example.com", "1234567890");
   const model = modelOf(api.tenant);

@@ -2,7 +2,7 @@
 import type { RecordChange } from "../../model/contract.ts";
 import { modelOf } from "../../model/model.ts";
 import { marshalGo } from "../../pb/go-json.ts";
-import { pickFields } from "../../pb/pick-fields.ts";
+import { UnusableFields, pickFields } from "../../pb/pick-fields.ts";
 import { requestAuth } from "../../pb/request-info.ts";
 import { enrichRecord } from "../../pb/records/enrich.ts";
 import { meetsClientFilter, meetsRule } from "../../pb/records/rules.ts";
@@ -107,5 +107,15 @@ function compose(scope: RecordScope, change: RecordChange, kind: "list" | "view"
   if (!meetsClientFilter(scope, record, query["filter"] ?? "")) return undefined;
   const json = enrichRecord(scope, record, query["expand"]);
   const fields = query["fields"] ?? "";
-  return marshalGo({ record: fields === "" ? json : pickFields(json, fields), action });
+  return marshalGo({ record: fields === "" ? json : picked(json, fields), action });
+}
+
+/** Fields that cannot be used are as good as none: what one client asks for is no other's trouble. */
+function picked(json: unknown, fields: string): unknown {
+  try {
+    return pickFields(json, fields);
+  } catch (error) {
+    if (error instanceof UnusableFields) return json;
+    throw error;
+  }
 }

@@ -1,5 +1,6 @@
 /** The realtime clients of a tenant, and what they are told of changed records. */
 import { limits } from "../../../shared/limits.ts";
+import { currentRecord } from "../../auth/current-record.ts";
 import { tokenOptions } from "../../auth/options.ts";
 import { createLog } from "../../log.ts";
 import type { RecordChange, RecordData } from "../../model/contract.ts";
@@ -63,11 +64,21 @@ export class RealtimeHub {
     names: readonly string[],
     auth: RecordData | undefined,
   ): Promise<void> {
+    const told = this.#tellMissed(client, names, auth);
+    client.resumed = told.catch(() => undefined);
+    await told;
+  }
+
+  async #tellMissed(
+    client: RealtimeClient,
+    names: readonly string[],
+    auth: RecordData | undefined,
+  ): Promise<void> {
     const after = client.resumeAfter;
     client.resumeAfter = undefined;
     const seen = this.#tenant.observe();
     client.hold();
-    client.authenticate(auth);
+    client.authenticate(this.#asOfNow(auth));
     client.subscribe(names);
     const ready = (): void => this.subscribe(client, names, auth);
     try {
@@ -86,13 +97,19 @@ export class RealtimeHub {
   /** Replaces everything that the client had subscribed to. */
   subscribe(client: RealtimeClient, names: readonly string[], auth: RecordData | undefined): void {
     this.#unlisten(client);
-    client.authenticate(auth);
+    client.authenticate(this.#asOfNow(auth));
     client.subscribe(names);
     for (const { base } of client.topics) {
       const listeners = this.#listeners.get(base);
       if (listeners === undefined) this.#listeners.set(base, new Set([client]));
       else listeners.add(client);
     }
+  }
+
+  /** Undefined for a record whose tokens ended while the request came or waited: it is told nothing in its name. */
+  #asOfNow(auth: RecordData | undefined): RecordData | undefined {
+    const tenant = this.#tenant;
+    return auth && tenant.data.read(tenant.observe(), (db) => currentRecord(tenant, db, auth));
   }
 
   /** A tenant that cannot write now has realtime all the same, without resuming. */

@@ -45,9 +45,7 @@ export class Journal {
       this.#active = nowMs() < kept.until;
       this.#last = newestOf(db, kept.floor);
     });
-    tenant.onReplaced(() => {
-      this.#active = false;
-    });
+    tenant.onReplaced(() => this.#forget());
   }
 
   /** Notes changes from now on for a while. One small write, at most every three quarters of an hour. */
@@ -109,6 +107,16 @@ export class Journal {
       [position],
     );
     return rows.length > limits.realtimeReplayMax ? undefined : rows;
+  }
+
+  /** The content is another: what it says of itself is of another time. Its next owner must not believe that either. */
+  #forget(): void {
+    this.#active = false;
+    const written = this.#tenant.data.write(this.#tenant.observe(), (tx) => {
+      if (!this.#active && keptOf(tx) !== undefined) tx.exec("DELETE FROM _mb_changes_kept");
+    });
+    // Where it fails a next owner may claim too much: no restore fails for that.
+    if (written instanceof Promise) written.catch(() => undefined);
   }
 
   /** The next owner's clock may be behind: it must not believe that this one still noted what it did not. */

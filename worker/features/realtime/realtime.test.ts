@@ -1,6 +1,9 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import PocketBase from "pocketbase";
-import { SUPERUSER, type TestApi, startTestApi } from "../../app-testing.ts";
+import { SUPERUSER, type TestApi, slowPost, startTestApi } from "../../app-testing.ts";
+import { limits } from "../../../shared/limits.ts";
+import { RealtimeClient } from "./client.ts";
+import { realtimeHub } from "./hub.ts";
 import { parseTopic } from "./topic.ts";
 
 let api: TestApi;
@@ -97,6 +100,23 @@ test("subscribe refuses unknown clients, another account and too long topics", a
   await stream.close();
 });
 
+test("whoever was signed out while the request came subscribes as a guest", async () => {
+  const eve = await user("late@example.com");
+  const stream = await connect();
+  const room = await root.collection("rooms").create({ name: "hers", owner: eve.id });
+  const guests = `rooms/${room.id}?options=${encodeURIComponent(`{"headers":{"x_key":"open"}}`)}`;
+  const body = { clientId: stream.clientId, subscriptions: ["rooms/*", guests] };
+  const { arrive, answered } = slowPost(api, "/api/realtime", eve.token, body);
+  const password = { password: "87654321", passwordConfirm: "87654321" };
+  await root.collection("users").update(eve.id, password);
+  arrive();
+  expect((await answered).status).toBe(204);
+  for (const name of ["one", "two"]) await root.collection("rooms").update(room.id, { name });
+  const events = [await stream.event(), await stream.event()];
+  expect(events.map(({ event }) => event)).toEqual([guests, guests]);
+  await stream.close();
+});
+
 test("messages follow each topic's rule and options, in order, with the topic as event name", async () => {
   const bob = await user("bob@example.com");
   const stream = await connect();
@@ -148,6 +168,48 @@ test("a new token key drops the client's account, not its connection", async () 
   await stream.close();
 });
 
+test("whose record is deleted is a guest from then on", async () => {
+  const gus = await user("gus@example.com");
+  const stream = await connect();
+  await subscribe(stream.clientId, ["users/*", "rooms/*"], gus.token);
+  const client = api.tenant.slot(realtimeHub).find(stream.clientId);
+  expect(client?.auth?.record.id).toBe(gus.id);
+  await root.collection("users").delete(gus.id);
+  expect(client?.auth).toBeUndefined();
+  await stream.close();
+});
+
+test("subscriptions come from the address that the stream went to", async () => {
+  await root.settings.update({ trustedProxy: { headers: ["x-client"] } });
+  const stream = await connect();
+  const from = async (address: string) => {
+    const headers = { "content-type": "application/json", "x-client": address };
+    const body = JSON.stringify({ clientId: stream.clientId, subscriptions: ["rooms/*"] });
+    return (await fetch(`${api.url}/api/realtime`, { method: "POST", headers, body })).status;
+  };
+  expect([await from("9.9.9.9"), await from("127.0.0.1")]).toEqual([400, 204]);
+  await root.settings.update({ trustedProxy: { headers: [] } });
+  await stream.close();
+});
+
+test("a client that does not read is disconnected before its queue is without bound", () => {
+  let closed = 0;
+  const client = new RealtimeClient("127.0.0.1", 0, () => void (closed += 1));
+  for (let n = 1; n < limits.realtimeQueueMax; n++) client.send("x", "{}");
+  expect([client.isClosed, closed]).toEqual([false, 0]);
+  client.send("x", "{}");
+  expect([client.isClosed, closed]).toEqual([true, 1]);
+});
+
+test("nor is what waits for a client that is told what it missed", () => {
+  const client = new RealtimeClient("127.0.0.1", 0, () => undefined);
+  client.hold();
+  for (let n = 0; n < limits.realtimeQueueMax; n++) client.tell("x", "{}", 0);
+  expect(client.isClosed).toBe(false);
+  client.tell("x", "{}", 0);
+  expect(client.isClosed).toBe(true);
+});
+
 test("a rolled back change is never told", async () => {
   await root.settings.update({ batch: { enabled: true } });
   const stream = await connect();
@@ -168,6 +230,11 @@ test("parseTopic reads options and ignores what it cannot read", () => {
     query: { filter: "a=1", page: "2" },
     headers: { x_token: "t" },
   });
+  const odd = JSON.stringify({ QUERY: { fields: ["a"], x: null, y: {} }, query: null, Headers: { A: "b" } });
+  expect(parseTopic(`posts/*?options=${encodeURIComponent(odd)}`)).toMatchObject({
+    query: { fields: "", x: "", y: "" },
+    headers: { a: "b" },
+  });
   expect(parseTopic("posts/*?options=nonsense")).toMatchObject({ base: "posts/*", query: {}, headers: {} });
   expect(parseTopic("custom")).toMatchObject({ base: "custom", query: {} });
 });
@@ -181,6 +248,10 @@ test("bodies are read as PocketBase reads them", async () => {
   };
   expect(await send(JSON.stringify({ clientId, subscriptions: [null] }))).toEqual([204, ""]);
   const generic = `"message":"Something went wrong while processing your request."`;
+  expect(await send(JSON.stringify({ CLIENTID: clientId, Subscriptions: ["a"] }))).toEqual([204, ""]);
+  const form = "application/x-www-form-urlencoded";
+  expect(await send(`clientId=${clientId}&clientId=x`, form)).toEqual([204, ""]);
+  expect((await send(`clientId=x&clientId=${clientId}`, form))[0]).toBe(404);
   expect(await send("x", "text/plain")).toEqual([400, expect.stringContaining(generic)]);
   await close();
 });

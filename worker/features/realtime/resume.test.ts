@@ -12,6 +12,8 @@ import { SQL_FUNCTIONS } from "../../query/functions.ts";
 import type { Tenant } from "../../tenant/contract.ts";
 import { type TestHost, TestWorld, gatedStore } from "../../tenant/test-world.ts";
 import type { TenantId } from "../../../shared/ids.ts";
+import { realtimeHub } from "./hub.ts";
+import { Journal } from "./journal.ts";
 
 /** One tenant whose owner changes, behind one address. */
 let world: TestWorld;
@@ -228,6 +230,26 @@ describe("a client that comes again", () => {
     again.close();
   });
 
+  test("of two subscriptions at once the later one counts", async () => {
+    const last = await missed();
+    await notes().delete((await notes().create({ text: "gone" })).id);
+    const { promise: isFree, resolve: free } = Promise.withResolvers<void>();
+    const holding = tenant.data.write(tenant.observe(), () => isFree);
+    const stream = await Stream.open("/api/realtime", { "last-event-id": last });
+    const first = stream.subscribe("missing/*");
+    const client = tenant.slot(realtimeHub).find(stream.clientId);
+    while (client?.topics.length !== 1) await Bun.sleep(1);
+    const second = stream.subscribe("notes/*");
+    const early = await Promise.race([second.then(() => true), Bun.sleep(50)]);
+    free();
+    await Promise.all([holding, first, second]);
+    expect(early).toBeUndefined();
+    await notes().create({ text: "live" });
+    await stream.has(1);
+    expect(stream.texts).toEqual(["create live"]);
+    stream.close();
+  });
+
   test.each(["garbage", "0".repeat(40), `${"a".repeat(31)}${"z".repeat(9)}`])(
     "%p: it is told that something may be missing",
     async (lastEventId) => {
@@ -280,6 +302,18 @@ describe("while the tenant's owner changes", () => {
     tenant = await world.at(host, id);
   };
 
+  test("after a restore the next owner does not believe in what was not noted since", async () => {
+    const last = await missed();
+    await root.backups.create("b.zip");
+    await root.backups.restore("b.zip");
+    await notes().create({ text: "not noted" });
+    await move();
+    const stream = await comeAgain(last);
+    await stream.has(1);
+    expect(stream.texts).toEqual([`{"complete":false}`]);
+    stream.close();
+  });
+
   test("what is committed meanwhile comes after what was missed, though all of it becomes durable at once", async () => {
     const gate = gatedStore(world.store);
     await move(newHost(gate.store));
@@ -299,6 +333,23 @@ describe("while the tenant's owner changes", () => {
     await Promise.all([...writes, subscribed]);
     await stream.has(3);
     expect(stream.texts).toEqual(["create in flight", "create missed", "create meanwhile"]);
+    stream.close();
+  });
+
+  test("nothing is told before it is durable", async () => {
+    const gate = gatedStore(world.store);
+    await move(newHost(gate.store));
+    const { id: old } = await notes().create({ text: "old" });
+    const stream = await Stream.open();
+    await stream.subscribe("notes/*");
+    gate.close();
+    const writes = [notes().create({ text: "new" }), notes().delete(old)];
+    await Bun.sleep(50);
+    expect(stream.texts).toEqual([]);
+    gate.open();
+    await Promise.all(writes);
+    await stream.has(2);
+    expect(stream.texts.toSorted()).toEqual(["create new", "delete old"]);
     stream.close();
   });
 
@@ -343,6 +394,9 @@ test("a tenant without realtime clients notes nothing", async () => {
 });
 
 test("what is noted is bounded, and what was pruned counts as missed", async () => {
+  const early = await Stream.open();
+  const floor = early.lastId;
+  early.close();
   const last = await missed();
   const old = Date.now() * 1000 - limits.realtimeJournalMsMax * 2000;
   await tenant.data.write(tenant.observe(), (tx) =>
@@ -355,8 +409,28 @@ test("what is noted is bounded, and what was pruned counts as missed", async () 
     db.values("SELECT min(position) FROM _mb_changes"),
   );
   expect(Number(first?.[0])).toBeGreaterThan(old);
-  const stream = await comeAgain(last);
-  await stream.has(1);
-  expect(stream.texts).toEqual([`{"complete":false}`]);
-  stream.close();
+  for (const gone of [last, floor]) {
+    const stream = await comeAgain(gone);
+    await stream.has(1);
+    expect(stream.texts).toEqual([`{"complete":false}`]);
+    stream.close();
+  }
+});
+
+test("an owner notes changes longer than it has said, so that the next one may have a clock that is behind", async () => {
+  let nowMs = Date.now();
+  const journal = new Journal(tenant, () => nowMs);
+  journal.keep();
+  const untilMs = nowMs + limits.realtimeJournalActiveMs;
+  const record = await notes().create({ text: "x" });
+  const collection = modelOf(tenant).schema.find("notes");
+  if (collection === undefined) throw new Error("no notes");
+  const found = tenant.data.read(tenant.observe(), (db) => modelOf(tenant).find(db, collection, record.id));
+  if (found === undefined) throw new Error("no note");
+  const change = { action: "update", collection, record: found, before: found } as const;
+  const note = () => tenant.data.write(tenant.observe(), (tx) => journal.note(tx, change, false));
+  nowMs = untilMs + limits.clockSkewMsMax;
+  expect(await note()).toBeGreaterThan(0);
+  nowMs += 1;
+  expect(await note()).toBe(0);
 });

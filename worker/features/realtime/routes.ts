@@ -1,9 +1,9 @@
 /** `/api/realtime`: GET opens the event stream, POST says what the client wants to hear. */
 import { limits } from "../../../shared/limits.ts";
 import type { FieldError } from "../../model/contract.ts";
-import { badRequest, forbidden, notFound } from "../../pb/api-error.ts";
+import { Reason, badRequest, forbidden, notFound } from "../../pb/api-error.ts";
 import { toApiError } from "../../pb/error-response.ts";
-import { lengthError } from "../../pb/form-body.ts";
+import { foldedValue, lengthError } from "../../pb/form-body.ts";
 import type { FeatureRoute, PbContext } from "../../pb/route.ts";
 import { realtimeHub } from "./hub.ts";
 
@@ -32,8 +32,13 @@ async function subscribe(context: PbContext): Promise<Response> {
   });
   const { clientId, subscriptions } = validated(values, isJson);
   const hub = context.tenant.slot(realtimeHub);
+  // Of two that come at once the later one counts.
+  await hub.find(clientId)?.resumed;
   const client = hub.find(clientId);
-  if (client === undefined) throw notFound("Missing or invalid client id.");
+  if (client === undefined) {
+    const reason = `no client associated with connection ID ${JSON.stringify(clientId)}`;
+    throw notFound("Missing or invalid client id.", new Reason(reason));
+  }
   if (client.clientIp !== context.clientIp) {
     throw badRequest("The current and the previous request IPs don't match.");
   }
@@ -51,8 +56,9 @@ function validated(
   values: Readonly<Record<string, unknown>>,
   isJson: boolean,
 ): { clientId: string; subscriptions: string[] } {
-  const clientId = asText(values["clientId"] ?? "", isJson);
-  const given = values["subscriptions"] ?? [];
+  const id = isJson ? foldedValue(values, "clientId") : [values["clientId"]].flat()[0];
+  const clientId = asText(id ?? "", isJson);
+  const given = (isJson ? foldedValue(values, "subscriptions") : values["subscriptions"]) ?? [];
   if (isJson && !Array.isArray(given)) throw badRequest();
   const subscriptions = (Array.isArray(given) ? given : [given]).map((topic: unknown) =>
     asText(topic ?? "", isJson),

@@ -1,4 +1,5 @@
 /** A realtime topic as a client subscribed to it: `posts/*?options={"query":{…},"headers":{…}}`. */
+import { foldedValue } from "../../pb/form-body.ts";
 
 export interface Topic {
   /** As subscribed: the name of the events that the client gets. */
@@ -20,10 +21,10 @@ export function parseTopic(name: string): Topic {
   const rawOptions = new URLSearchParams(name.slice(mark + 1)).get("options") ?? "";
   const options = parseOptions(rawOptions);
   const headers: Record<string, string> = {};
-  for (const [key, value] of Object.entries(texts(options["headers"]))) {
+  for (const [key, value] of Object.entries(texts(foldedValue(options, "headers")))) {
     headers[key.toLowerCase().replaceAll("-", "_")] = value;
   }
-  return { name, base, rawOptions, query: texts(options["query"]), headers };
+  return { name, base, rawOptions, query: texts(foldedValue(options, "query")), headers };
 }
 
 function parseOptions(raw: string): Record<string, unknown> {
@@ -36,18 +37,12 @@ function parseOptions(raw: string): Record<string, unknown> {
   }
 }
 
+/** Lists and objects have none. */
 function texts(value: unknown): Record<string, string> {
   const result: Record<string, string> = {};
   if (!isObject(value)) return result;
   for (const [key, item] of Object.entries(value)) {
-    if (item === null || item === undefined) result[key] = "";
-    else
-      result[key] =
-        typeof item === "string"
-          ? item
-          : typeof item === "object"
-            ? JSON.stringify(item)
-            : `${item as number}`;
+    result[key] = typeof item === "object" ? "" : `${item as string | number | boolean}`;
   }
   return result;
 }

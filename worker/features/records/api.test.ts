@@ -350,12 +350,38 @@ test("HEAD, preflight and headers of every answer", async () => {
   expect(plain.headers.get("access-control-allow-origin")).toBe("*");
   expect(plain.headers.get("x-content-type-options")).toBe("nosniff");
   expect(plain.headers.get("x-frame-options")).toBe("SAMEORIGIN");
+  const missed = await ask("guest", "GET", "/api/nothing", undefined, { origin: "https://app.example.com" });
+  expect([missed.status, missed.headers.get("access-control-allow-origin")]).toEqual([404, "*"]);
   const preflight = await ask("guest", "OPTIONS", posts, undefined, {
     origin: "https://app.example.com",
     "access-control-request-headers": "authorization",
   });
   expect(preflight.status).toBe(204);
   expect(preflight.headers.get("access-control-allow-headers")).toBe("authorization");
+});
+
+test("paths: what needs no escape is plain, a broken escape is refused, double slashes lead to single ones", async () => {
+  const raw = (method: string, path: string): Promise<Response> =>
+    fetch(api.url + path, { method, redirect: "manual" });
+  expect((await ask("guest", "GET", "/api/%68ealth")).status).toBe(200);
+  expect((await ask("guest", "GET", posts.replace("records", "%72ecords"))).status).toBe(200);
+  // Decoded once only.
+  expect((await ask("guest", "GET", posts.replace("records", "%2572ecords"))).status).toBe(404);
+  for (const path of ["/api/%zz", "/api/health%4", "/api/collections/%/records"]) {
+    const refused = await raw("GET", path);
+    expect([refused.status, await refused.text()]).toEqual([400, "400 Bad Request"]);
+    expect(refused.headers.get("content-type")).toBe("text/plain; charset=utf-8");
+  }
+  const moved = await raw("GET", "//api///health?a=1&b=//");
+  expect([moved.status, moved.headers.get("location")]).toEqual([307, "/api/health?a=1&b=//"]);
+  expect(await moved.text()).toBe('<a href="/api/health?a=1&amp;b=//">Temporary Redirect</a>.\n\n');
+  const posted = await raw("POST", "/api//batch");
+  expect([posted.status, posted.headers.get("location"), await posted.text()]).toEqual([
+    307,
+    "/api/batch",
+    "",
+  ]);
+  expect(posted.headers.get("content-type")).toBeNull();
 });
 
 test("a body larger than the collection's limit is refused before it is read", async () => {

@@ -1,14 +1,20 @@
 /** `/api/collections/{collection}/records`: list, view, create, update, delete. */
 import { modelOf } from "../../model/model.ts";
 import { jsonRowsOf } from "../../model/records/json-row.ts";
-import { forbidden, notFound } from "../../pb/api-error.ts";
+import { forbidden, notThere } from "../../pb/api-error.ts";
 import { findCollection, findNamedCollection, findWritableCollection } from "../../pb/find-collection.ts";
 import { enrichRecord, enrichRecords } from "../../pb/records/enrich.ts";
 import { listRecords } from "../../pb/records/list.ts";
 import { findUnderRule } from "../../pb/records/rules.ts";
 import { once } from "../../pb/records/once.ts";
-import { recordScope } from "../../pb/records/scope.ts";
-import { prepareCreate, prepareDelete, prepareUpdate, remove } from "../../pb/records/write.ts";
+import { type RecordScope, recordScope } from "../../pb/records/scope.ts";
+import {
+  type PreparedWrite,
+  prepareCreate,
+  prepareDelete,
+  prepareUpdate,
+  remove,
+} from "../../pb/records/write.ts";
 import type { FeatureRoute, PbContext } from "../../pb/route.ts";
 import type { Collection } from "../../../shared/schema/collection.ts";
 import { readWeighed, writeWeighed } from "../../statements/weighed-work.ts";
@@ -78,18 +84,18 @@ function view(context: PbContext): Response | Promise<Response> {
   if (asJson !== undefined && asksNothing && collection.type !== "view") {
     // By a table's key: nothing to weigh.
     const row = tenant.data.read(seen, (db) => db.get(asJson.byId, [id]));
-    if (row === undefined) throw notFound();
+    if (row === undefined) throw notThere();
     return context.json(200, asJson.complete(row));
   }
   const json = readWeighed(tenant, seen, (db): unknown => {
     const scope = recordScope(db, model, context.info);
     if (asJson !== undefined && asksNothing) {
       const row = scope.db.get(asJson.byId, [id]);
-      if (row === undefined) throw notFound();
+      if (row === undefined) throw notThere();
       return asJson.complete(row);
     }
     const record = findUnderRule(scope, collection, id, collection.viewRule);
-    if (record === undefined) throw notFound();
+    if (record === undefined) throw notThere();
     return enrichRecord(scope, record, expand);
   });
   return json instanceof Promise ? json.then((found) => context.json(200, found)) : context.json(200, json);
@@ -99,7 +105,9 @@ async function create(context: PbContext): Promise<Response> {
   findNamedCollection(context);
   const collection = findWritableCollection(context);
   const body = await context.body(bodyLimitOf(collection));
-  return context.json(200, await runWrite(context, (scope) => prepareCreate(scope, collection, body), body));
+  const prepare = (scope: RecordScope): PreparedWrite => prepareCreate(scope, collection, body);
+  // What others create in the same turn changes nothing that this one has seen; an update or a deletion might.
+  return context.json(200, await runWrite(context, prepare, body, "writeTogether"));
 }
 
 async function update(context: PbContext): Promise<Response> {

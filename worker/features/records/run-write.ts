@@ -14,6 +14,7 @@ export async function runWrite(
   context: PbContext,
   prepare: (scope: RecordScope) => PreparedWrite,
   body?: BoundBody,
+  how: "write" | "writeTogether" = "write",
 ): Promise<RecordJson> {
   const { tenant, seen } = context;
   const model = modelOf(tenant);
@@ -37,6 +38,7 @@ export async function runWrite(
       answers.keep(tx, made);
       return made;
     },
+    how,
   );
   if (json !== undefined) return json;
   if (waiting === undefined) throw new Error("Cannot save record: nothing was prepared");

@@ -17,22 +17,25 @@ export function readSettingsInput(
   input: Readonly<Record<string, unknown>>,
   path = "",
 ): SettingsObject {
-  const merged: SettingsObject = {};
-  for (const [key, known] of Object.entries(base)) {
-    merged[key] = readValue(known, input[key], path === "" ? key : `${path}.${key}`);
+  const merged = { ...base };
+  const keys = new Map(Object.keys(base).map((key) => [key.toLowerCase(), key]));
+  for (const [name, value] of Object.entries(input)) {
+    const key = keys.get(name.toLowerCase());
+    const known = key === undefined ? undefined : merged[key];
+    if (key === undefined || known === undefined) continue;
+    merged[key] = readValue(known, value, path === "" ? key : `${path}.${key}`);
   }
   return merged;
 }
 
 function readValue(known: SettingsValue, input: unknown, path: string): SettingsValue {
-  if (input === undefined) return known;
   if (Array.isArray(known)) return readList(known, input, path);
   if (input === null) return known;
   if (isObject(known)) {
     if (!isObject(input)) throw wrong(path);
     return readSettingsInput(known, input, path);
   }
-  const isRight = typeof known === "number" ? Number.isInteger(input) : typeof input === typeof known;
+  const isRight = typeof known === "number" ? isInt64(input) : typeof input === typeof known;
   if (!isRight) throw wrong(path);
   return input as SettingsValue;
 }
@@ -42,8 +45,8 @@ function readList(known: readonly SettingsValue[], input: unknown, path: string)
   if (!Array.isArray(input)) throw wrong(path);
   return input.map((item: unknown, index): SettingsValue => {
     if (path !== "rateLimits.rules") {
-      if (typeof item !== "string") throw wrong(path);
-      return item;
+      if (item !== null && typeof item !== "string") throw wrong(path);
+      return item ?? "";
     }
     if (item !== null && !isObject(item)) throw wrong(path);
     const before = known[index];
@@ -53,6 +56,10 @@ function readList(known: readonly SettingsValue[], input: unknown, path: string)
       path,
     );
   });
+}
+
+function isInt64(value: unknown): boolean {
+  return Number.isInteger(value) && Math.abs(Number(value)) < 2 ** 63;
 }
 
 function wrong(path: string): InvalidSettings {

@@ -1,7 +1,8 @@
 /** `/api/settings`: read and change a tenant's settings; secrets go in and never come out. */
-import { badRequest } from "../../pb/api-error.ts";
+import { ApiError, badRequest } from "../../pb/api-error.ts";
 import type { FeatureRoute, PbContext } from "../../pb/route.ts";
 import { type SettingsObject, loadSettings, saveSettings, settingsOf } from "../../pb/settings.ts";
+import { formSettings } from "./form-input.ts";
 import { InvalidSettings, readSettingsInput } from "./read-input.ts";
 import { testS3 } from "./test-s3.ts";
 import { validateSettings } from "./validate.ts";
@@ -25,8 +26,10 @@ async function update(context: PbContext): Promise<Response> {
   const { values } = await context.body().catch((error: unknown) => {
     throw badRequest(LOAD_FAILED, undefined, error);
   });
+  const isForm = !context.request.headers.get("content-type")?.startsWith("application/json");
   const saved = await context.tenant.data.write(context.seen, (tx) => {
-    const settings = merged(loadSettings(tx), values);
+    const stored = loadSettings(tx);
+    const settings = merged(stored, () => (isForm ? formSettings(stored, values) : values));
     const errors = validateSettings(settings);
     if (Object.keys(errors).length > 0) throw badRequest(SAVE_FAILED, errors);
     saveSettings(context.tenant, tx, settings, new Date().toISOString().replace("T", " "));
@@ -35,11 +38,12 @@ async function update(context: PbContext): Promise<Response> {
   return context.json(200, withoutSecrets(saved));
 }
 
-function merged(stored: SettingsObject, values: Readonly<Record<string, unknown>>): SettingsObject {
+function merged(stored: SettingsObject, input: () => Readonly<Record<string, unknown>>): SettingsObject {
   try {
-    return readSettingsInput(stored, values);
+    return readSettingsInput(stored, input());
   } catch (error) {
-    throw error instanceof InvalidSettings ? badRequest(LOAD_FAILED, undefined, error) : error;
+    const isInput = error instanceof InvalidSettings || error instanceof ApiError;
+    throw isInput ? badRequest(LOAD_FAILED, undefined, error) : error;
   }
 }
 

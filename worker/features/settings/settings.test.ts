@@ -63,7 +63,14 @@ test("settings that make no sense are refused by group and field, and change not
     smtp: { enabled: true, host: "" },
     backups: { cron: "every day" },
     batch: { enabled: true, maxRequests: 0 },
-    rateLimits: { enabled: true, rules: [{ label: "*:auth", duration: 0, maxRequests: 1 }] },
+    rateLimits: {
+      enabled: true,
+      rules: [
+        { label: "*:auth", duration: 0, maxRequests: 1 },
+        { label: "*:view", duration: 1, maxRequests: 1 },
+        { label: "*:view", audience: "@guest", duration: 1, maxRequests: 1 },
+      ],
+    },
     logs: { maxDays: -1 },
   });
   expect(response).toMatchObject({
@@ -74,7 +81,12 @@ test("settings that make no sense are refused by group and field, and change not
       smtp: { host: { code: "validation_required" } },
       backups: { cron: { code: "validation_invalid_cron" } },
       batch: { maxRequests: { code: "validation_required" } },
-      rateLimits: { rules: { 0: { duration: { code: "validation_required" } } } },
+      rateLimits: {
+        rules: {
+          0: { duration: { code: "validation_required" } },
+          2: { label: { code: "validation_conflicting_rate_limit_rule" } },
+        },
+      },
       logs: { maxDays: { code: "validation_min_greater_equal_than_required" } },
     },
   });
@@ -97,6 +109,61 @@ test("items of a list are changed in their place, as Go decodes into what is the
     },
   });
   await root.settings.update({ rateLimits: { rules: [] } });
+});
+
+test("input is read as Go reads it: names in any case, null in a list as nothing, integers of 64 bits", async () => {
+  expect(await root.settings.update({ META: { APPNAME: "cased" } })).toMatchObject({
+    meta: { appName: "cased" },
+  });
+  expect(await root.settings.update({ trustedProxy: { headers: [null] } })).toMatchObject({
+    trustedProxy: { headers: [""] },
+  });
+  expect(await refused({ superuserIPs: [null] })).toMatchObject({
+    data: { superuserIPs: { 0: { code: "validation_required" } } },
+  });
+  expect(await refused({ logs: { minLevel: 2 ** 63 } })).toMatchObject({
+    message: "An error occurred while loading the submitted data.",
+  });
+  expect(await refused({ meta: { senderName: "é".repeat(128) } })).toMatchObject({
+    data: { meta: { senderName: { code: "validation_length_out_of_range" } } },
+  });
+  await root.settings.update({ trustedProxy: { headers: [] } });
+});
+
+test("a form names settings by their paths", async () => {
+  const send = async (body: string): Promise<{ status: number; json: unknown }> => {
+    const headers = {
+      "content-type": "application/x-www-form-urlencoded",
+      authorization: root.authStore.token,
+    };
+    const answer = await fetch(`${api.url}/api/settings`, { method: "PATCH", headers, body });
+    return { status: answer.status, json: await answer.json() };
+  };
+  const several =
+    "meta.appName=12&batch.maxRequests=7&logs.logIP=1&trustedProxy.headers=a&trustedProxy.headers=b";
+  expect(await send(several)).toMatchObject({
+    status: 200,
+    json: {
+      meta: { appName: "12" },
+      batch: { maxRequests: 7 },
+      logs: { logIP: true },
+      trustedProxy: { headers: ["a", "b"] },
+    },
+  });
+  expect(await send(`@jsonPayload=${encodeURIComponent('{"meta":{"appName":"payload"}}')}`)).toMatchObject({
+    json: { meta: { appName: "payload" } },
+  });
+  expect(await send("meta=x&unknown=1")).toMatchObject({
+    status: 200,
+    json: { meta: { appName: "payload" } },
+  });
+  const LOAD = "An error occurred while loading the submitted data.";
+  for (const bad of ["batch.maxRequests=abc", "logs.logIP=maybe"]) {
+    expect(await send(bad)).toMatchObject({ status: 400, json: { message: LOAD } });
+  }
+  expect(await send("meta.appName=")).toMatchObject({ status: 400 });
+  await send("trustedProxy.headers=&logs.logIP=false&batch.maxRequests=50");
+  await root.settings.update({ trustedProxy: { headers: [] } });
 });
 
 test("test/s3 refuses in PocketBase's words", async () => {

@@ -1,6 +1,7 @@
 /** `/api/sql/tokens`: superusers make, list and delete tokens for the libSQL endpoint. */
 import { limits } from "../../../shared/limits.ts";
 import type { FieldError } from "../../model/contract.ts";
+import { characterCount } from "../../model/fields/cast.ts";
 import { parseDateText } from "../../model/fields/date-text.ts";
 import { notFound } from "../../pb/api-error.ts";
 import { BLANK, failForm, formBody, formText, lengthError } from "../../pb/form-body.ts";
@@ -28,7 +29,7 @@ async function create(context: PbContext): Promise<Response> {
   const expiresText = formText(context, body, "expires");
   const expires = parseDateText(expiresText);
   failForm({
-    name: name === "" ? BLANK : lengthError(name, 1, limits.sqlTokenNameCharactersMax),
+    name: name === "" ? BLANK : lengthError(name, 1, limits.sqlTokenNameCharactersMax, characterCount(name)),
     access: access === "read" || access === "write" ? undefined : access === "" ? BLANK : NOT_ALLOWED,
     expires:
       expiresText !== "" && expires === ""

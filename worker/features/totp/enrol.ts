@@ -1,11 +1,12 @@
 /** What a signed-in record does with its own authenticator. */
 import { renderSVG } from "uqr";
 import type { RecordData } from "../../model/contract.ts";
+import { currentRecord } from "../../auth/current-record.ts";
 import { policyOf } from "../../auth/policy.ts";
 import { newAuthToken } from "../../auth/tokens.ts";
 import { modelOf } from "../../model/model.ts";
 import { toText } from "../../model/fields/cast.ts";
-import { badRequest, forbidden, notFound } from "../../pb/api-error.ts";
+import { badRequest, forbidden, notFound, unauthorized } from "../../pb/api-error.ts";
 import { findAuthCollection } from "../../pb/find-collection.ts";
 import { BLANK, failForm, formBody, formText } from "../../pb/form-body.ts";
 import { submittedMfaId } from "../../pb/mfa-session.ts";
@@ -32,6 +33,7 @@ export async function requestTotp(signIn: SignIn, context: PbContext): Promise<R
   const { record } = await enrolling(signIn, context);
   const { tenant, seen } = context;
   const { secret, issuer } = await tenant.data.write(seen, (tx) => {
+    if (currentRecord(tenant, tx, record) === undefined) throw unauthorized();
     const { totp } = policyOf(tx, record.collection);
     if (!totp.enabled) throw forbidden("The collection is not configured to allow TOTP authentication.");
     if (findTotp(tx, record)?.isConfirmed === true) throw badRequest("TOTP is already enabled.");
@@ -50,8 +52,10 @@ export async function requestTotp(signIn: SignIn, context: PbContext): Promise<R
 export async function confirmTotp(signIn: SignIn, context: PbContext): Promise<Response> {
   const { record, isSigningIn } = await enrolling(signIn, context);
   const code = await submittedCode(context);
-  countTry(context.tenant, record);
-  const backupCodes = await context.tenant.data.write(context.seen, (tx) => {
+  const { tenant } = context;
+  countTry(tenant, record);
+  const backupCodes = await tenant.data.write(context.seen, (tx) => {
+    if (currentRecord(tenant, tx, record) === undefined) throw unauthorized();
     const credential = findTotp(tx, record);
     if (credential === undefined) throw badRequest("TOTP was not requested.");
     if (credential.isConfirmed) throw badRequest("TOTP is already enabled.");

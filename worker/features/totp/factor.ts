@@ -1,6 +1,5 @@
-import { mfa } from "../../auth/options.ts";
+import { mfaSessionSeconds } from "../../auth/options.ts";
 import { policyOf } from "../../auth/policy.ts";
-import { limits } from "../../../shared/limits.ts";
 import type { OfferMethods, StrongFactor } from "../../pb/sign-in.ts";
 import { findTotp } from "./credential.ts";
 import { forgetCredentials, hasTables } from "./tables.ts";
@@ -19,5 +18,5 @@ export const totpFactor: StrongFactor = {
 export const offerTotp: OfferMethods = ({ tenant, seen }, collection) => {
   const { totp } = tenant.data.read(seen, (db) => policyOf(db, collection));
   if (!totp.enabled) return {};
-  return { totp: { enabled: true, duration: mfa(collection).durationSeconds || limits.mfaSecondsDefault } };
+  return { totp: { enabled: true, duration: mfaSessionSeconds(collection) } };
 };

@@ -1,8 +1,10 @@
-import { afterAll, beforeAll, describe, expect, setSystemTime, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, setSystemTime, test } from "bun:test";
 import { Secret, TOTP } from "otpauth";
 import PocketBase from "pocketbase";
 import { limits } from "../../../shared/limits.ts";
-import { SUPERUSER, type TestApi, startTestApi } from "../../app-testing.ts";
+import { SUPERUSER, type TestApi, slowPost, startTestApi } from "../../app-testing.ts";
+
+setDefaultTimeout(60_000);
 
 let api: TestApi;
 let root: PocketBase;
@@ -140,6 +142,34 @@ describe("when it is on", () => {
     });
     expect((await second(mfaId, nextCode(secret))).json["message"]).toBe("Invalid or expired MFA session.");
     expect((await second(await mfaIdOf("ann"), code)).status).toBe(400);
+  });
+
+  test("whoever is signed out while the request comes cannot enrol any more", async () => {
+    const { id, token } = await member("late");
+    const secret = String((await call("POST", "request-totp", token)).json["secret"]);
+    const path = "/api/collections/members/";
+    const asking = slowPost(api, `${path}request-totp`, token, {});
+    const confirming = slowPost(api, `${path}confirm-totp`, token, { code: nextCode(secret) });
+    await root.collection("members").update(id, { password: "87654321", passwordConfirm: "87654321" });
+    for (const { arrive, answered } of [confirming, asking]) {
+      arrive();
+      expect((await answered).status).toBe(401);
+    }
+    const again = { identity: "late@example.com", password: "87654321" };
+    expect((await call("POST", "auth-with-password", "", again)).status).toBe(200);
+  });
+
+  test("an app that is in use is neither replaced nor confirmed again", async () => {
+    const { token, secret, backupCodes } = await enrolled("kept");
+    const code = nextCode(secret);
+    for (const [path, body] of [
+      ["request-totp", {}],
+      ["confirm-totp", { code }],
+    ] as const) {
+      const answer = await call("POST", path, token, body);
+      expect([answer.status, answer.json["message"]]).toEqual([400, "TOTP is already enabled."]);
+    }
+    expect((await second(await mfaIdOf("kept"), backupCodes[0] ?? "")).status).toBe(200);
   });
 
   test("a made-up session is no second step", async () => {

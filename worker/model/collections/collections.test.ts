@@ -116,7 +116,17 @@ test.each<[Record<string, unknown>, unknown]>([
       type: "auth",
       oauth2: { enabled: true, providers: [{ name: "nobody" }] },
     },
-    { oauth2: { providers: { 0: { name: "validation_missing_provider" } } } },
+    {
+      oauth2: {
+        providers: {
+          0: {
+            name: "validation_missing_provider",
+            clientId: "validation_required",
+            clientSecret: "validation_required",
+          },
+        },
+      },
+    },
   ],
 ])("createCollection(%p) is refused", (input, expected) => {
   expect(failureOf(() => createCollection(input))).toEqual(expected);
@@ -321,6 +331,21 @@ test("importCollections saves all or nothing, views last, and can delete what is
   expect(model().schema.find("one")).toBeUndefined();
 });
 
+test("importCollections renames by id, but takes no name that is taken", () => {
+  const { id } = createCollection({ name: "posts", fields: [textField("a")] });
+  createCollection({ name: "other" });
+  inTx((tx) => tx.exec("CREATE TABLE internal (a)"));
+  const rename = (name: string): void => inTx((tx) => model().importCollections(tx, [{ id, name }], false));
+  for (const name of ["articles", "ARTICLES", "posts"]) {
+    rename(name);
+    expect([named(name).id, count(name)]).toEqual([id, 0]);
+  }
+  for (const name of ["OTHER", "internal", named("other").id]) {
+    expect(failureOf(() => rename(name))).toEqual({ collections: "validation_collections_import_failure" });
+    expect(named("posts").id).toBe(id);
+  }
+});
+
 test("a rolled back transaction leaves the schema as it was", () => {
   const before = model().schema;
   expect(() =>
@@ -332,6 +357,16 @@ test("a rolled back transaction leaves the schema as it was", () => {
     }),
   ).toThrow("undo");
   expect(model().schema).toBe(before);
+});
+
+test("views over views follow their source", () => {
+  createCollection({ name: "posts", fields: [textField("a", { max: 10 })] });
+  createCollection({ name: "v1", type: "view", viewQuery: "select id, a from posts" });
+  createCollection({ name: "v2", type: "view", viewQuery: "select id, a as b from v1" });
+  const fields = [{ ...named("posts").fields.find(({ name }) => name === "a"), max: 20 }];
+  updateCollection("posts", { fields });
+  const last = (name: string): unknown => named(name).fields.at(-1);
+  expect([last("v1"), last("v2")]).toMatchObject([{ max: 20 }, { max: 20 }]);
 });
 
 test("what SQLite refuses is told in PocketBase's words", () => {

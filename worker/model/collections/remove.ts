@@ -42,7 +42,7 @@ export function removeCollection(
 
 function refreshOrExplain(tx: WriteTransaction, state: SchemaState, name: string): void {
   try {
-    refreshViews(tx, state, "");
+    refreshViews(tx, state);
   } catch (cause) {
     const reason = reasonOf(cause);
     throw new Error(`[${name}] failed to delete due to existing view dependency: ${reason}`, { cause });

@@ -138,7 +138,7 @@ export function storeCollection(
     renameInRateLimits(tx, before.name, collection.name);
   state.change(tx, withCollection(state.in(tx), collection));
   try {
-    state.nested(tx, () => refreshViews(tx, state, collection.id));
+    state.nested(tx, () => refreshViews(tx, state, [collection, before ?? collection]));
   } catch {
     // A view that no longer works keeps its old definition, so that its query can be corrected.
   }

@@ -32,7 +32,11 @@ export class SchemaState {
     this.#changed.set(tx, schema);
     // Registered for every change: an effect registered inside a nested transaction goes when that is rolled back.
     tx.afterCommit(() => {
-      this.#committed = this.#changed.get(tx) ?? schema;
+      const changed = this.#changed.get(tx) ?? schema;
+      if (this.#committed === changed) return;
+      this.#committed = changed;
+      // SQLite itself does not notice that a statement is stale when it is of a view that reads no table.
+      this.#tenant.data.rest();
     });
   }
 

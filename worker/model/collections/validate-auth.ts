@@ -93,9 +93,8 @@ function providerError(provider: OAuth2Provider): ErrorData | undefined {
       : fieldError("validation_missing_provider", "Invalid or missing provider with name {{.name}}.", {
           name: value,
         });
-  const name = check(provider.name, required, known);
-  if (name !== undefined) return { name };
   return errorsOf({
+    name: check(provider.name, required, known),
     clientId: check(provider.clientId, required),
     clientSecret: check(provider.clientSecret, required),
     authURL: check(provider.authURL, isUrl),

@@ -106,11 +106,10 @@ function systemName({ before }: CollectionContext): Rule {
 function uniqueName({ db, before }: CollectionContext): Rule {
   return (value) => {
     const name = String(value);
-    const owner = db.get<{ id: string }>("SELECT id FROM `_collections` WHERE LOWER(name) = ? AND id != ?", [
+    const owners = db.all<{ id: string }>("SELECT id FROM `_collections` WHERE LOWER(name) = ?", [
       name.toLowerCase(),
-      before?.id ?? "",
     ]);
-    if (owner !== undefined) {
+    if (owners.some(({ id }) => id !== before?.id)) {
       return fieldError(
         "validation_collection_name_exists",
         "Collection name must be unique (case insensitive).",
@@ -122,7 +121,8 @@ function uniqueName({ db, before }: CollectionContext): Rule {
         "The name must not match an existing collection id.",
       );
     }
-    if (before?.name.toLowerCase() === name.toLowerCase()) return undefined;
+    // The table is its own: an imported one has its new name by now.
+    if (owners.length > 0) return undefined;
     return db.get(
       "SELECT 1 FROM sqlite_schema WHERE type IN ('table', 'view') AND LOWER(name) = LOWER(?) LIMIT 1",
       [name],

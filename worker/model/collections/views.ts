@@ -27,10 +27,16 @@ export function saveView(
   createView(tx, collection.name, normalised(tx, query));
 }
 
-/** Views whose fields are no longer what their query gives are saved again. @throws when one no longer works */
-export function refreshViews(tx: WriteTransaction, state: SchemaState, exceptId: string): void {
-  for (const view of state.in(tx).collections) {
-    if (view.type !== "view" || view.id === exceptId) continue;
+/**
+ * Views whose fields are no longer what their query gives are saved again.
+ * @param saved - a collection as it is, and as it was: only views over it are looked at. SQLite has to compile each, and an import
+ *   saves as many collections as there are.
+ * @throws when one no longer works
+ */
+export function refreshViews(tx: WriteTransaction, state: SchemaState, saved?: readonly Collection[]): void {
+  const { collections } = state.in(tx);
+  const views = collections.filter(({ type }) => type === "view");
+  for (const view of saved === undefined ? views : viewsOver(views, saved)) {
     const fields = viewFields(tx, state.in(tx), viewQueryOf(view));
     if (withoutIds(fields) === withoutIds(view.fields)) continue;
     const changed = { ...view, updated: nowText() };
@@ -38,6 +44,24 @@ export function refreshViews(tx: WriteTransaction, state: SchemaState, exceptId:
     updateCollectionRow(tx, changed);
     state.change(tx, withCollection(state.in(tx), changed));
   }
+}
+
+/** Those whose query mentions one of the sources, itself or through other views; in the order given. */
+function viewsOver(views: readonly Collection[], sources: readonly Collection[]): Collection[] {
+  const names = new Set(sources.map(({ name }) => name.toLowerCase()));
+  const ids = new Set(sources.map(({ id }) => id));
+  const words = views.map((view) => new Set(viewQueryOf(view).toLowerCase().match(/\w+/g)));
+  const isOver = views.map(() => false);
+  for (let grew = true; grew;) {
+    grew = false;
+    for (const [index, view] of views.entries()) {
+      if (isOver[index] === true || ids.has(view.id) || words[index]?.isDisjointFrom(names) !== false)
+        continue;
+      isOver[index] = grew = true;
+      names.add(view.name.toLowerCase());
+    }
+  }
+  return views.filter((_, index) => isOver[index]);
 }
 
 function withoutIds(fields: readonly Field[]): string {

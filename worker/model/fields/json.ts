@@ -16,12 +16,7 @@ export const jsonField: FieldType = {
     // A view may show a BLOB: PocketBase keeps its settings in one.
     const text = stored instanceof Uint8Array ? new TextDecoder().decode(stored) : stored;
     if (typeof text === "number") return fromNumber(text);
-    if (typeof text !== "string") return text ?? null;
-    try {
-      return parseExactly(text);
-    } catch {
-      return text === "" ? null : text;
-    }
+    return typeof text === "string" ? fromText(text) : (text ?? null);
   },
   toColumn: (_, value) => (value === null || value === undefined ? null : (stringifyExactly(value) ?? null)),
   validate(field, value) {
@@ -40,7 +35,7 @@ export const jsonField: FieldType = {
   validateOptions: (field) => ({ maxSize: check(field["maxSize"], atLeast(0), atMost(SAFE_INTEGER_MAX)) }),
 };
 
-/** A form can only send text: what reads as JSON is JSON, anything else is a JSON text. */
+/** Of a form, or of a view's column: what reads as JSON is JSON, anything else is a JSON text. */
 function fromText(raw: string): unknown {
   if (!/^(?:null$|true$|false$|[0-9"[{-])/.test(raw)) return fromPlainText(raw);
   try {
@@ -55,7 +50,7 @@ function fromNumber(stored: number): unknown {
   if (Number.isInteger(stored) && Math.abs(stored) < 2 ** 63) return stored;
   const [mantissa = "", exponent = "0"] = stored.toExponential().split("e");
   const power = Number(exponent);
-  if (power >= -4 && power < 21) return stored;
+  if (power >= -4 && power < 6) return stored;
   const digits = String(Math.abs(power)).padStart(2, "0");
   return exactly(stored, `${mantissa}e${power < 0 ? "-" : "+"}${digits}`);
 }

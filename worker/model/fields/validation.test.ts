@@ -65,6 +65,11 @@ test.each<[string, Record<string, unknown>, unknown, string | undefined, string?
   ["bool", { required: true }, false, "validation_required"],
   ["email", {}, "nobody", "validation_is_email", "Must be a valid email address."],
   ["email", {}, "a@example.com", undefined],
+  ["email", {}, "a@example.com.", undefined],
+  ["email", {}, "a@example.c1", "validation_is_email"],
+  ["email", {}, "😀@example.com", "validation_is_email"],
+  ["email", {}, "日本@例え.テスト", undefined],
+  ["email", {}, `a@${"b.".repeat(150)}!`, "validation_is_email"],
   [
     "email",
     { onlyDomains: ["b.org"] },
@@ -139,6 +144,7 @@ test.each<[string, Record<string, unknown>, unknown, string | undefined, string?
   ["json", { required: true }, 0, undefined],
   ["json", { maxSize: 3 }, [1, 2], "validation_json_size_limit", "The maximum allowed JSON size is 3 bytes."],
   ["geoPoint", { required: true }, { lon: 0, lat: 0 }, "validation_required"],
+  ["geoPoint", {}, { lon: -180, lat: -90 }, undefined],
   [
     "geoPoint",
     {},

@@ -2,6 +2,7 @@ import { expect, test } from "bun:test";
 import type { Field } from "../../../shared/schema/collection.ts";
 import { toBool, toNumber, toText, toTexts } from "./cast.ts";
 import { parseDateText } from "./date-text.ts";
+import { stringifyExactly } from "./json-text.ts";
 import { readField } from "./options.ts";
 import { compilePattern } from "./pattern.ts";
 import { randomByPattern } from "./random-pattern.ts";
@@ -21,6 +22,8 @@ test.each<[unknown, string, number, boolean, string[]]>([
   [-0, "-0", -0, false, ["-0"]],
   [1.5e30, `15${"0".repeat(29)}`, 1.5e30, true, [`15${"0".repeat(29)}`]],
   ["true", "true", 0, true, ["true"]],
+  ["+Inf", "+Inf", Infinity, false, ["+Inf"]],
+  ["-infinity", "-infinity", -Infinity, false, ["-infinity"]],
   ["1.50", "1.50", 1.5, false, ["1.50"]],
   [12, "12", 12, true, ["12"]],
   [1e21, "1000000000000000000000", 1e21, true, ["1000000000000000000000"]],
@@ -138,10 +141,24 @@ test.each<[string, Record<string, unknown>, unknown, unknown]>([
   ["bool", {}, "true", true],
   ["date", {}, null, ""],
   ["json", {}, "not json", "not json"],
+  ["json", {}, "", ""],
+  ["json", {}, "true ", "true "],
   ["json", {}, "[\r\n  1\r\n]", [1]],
 ])("%s %p reads stored %p as %p", (type, options, stored, value) => {
   const one = field(type, options);
   expect(typeOf(one).fromColumn(one, stored)).toEqual(value);
+});
+
+test.each([
+  [123_456.5, "123456.5"],
+  [1_234_567.5, "1.2345675e+06"],
+  [2.5e20, "2.5e+20"],
+  [0.0001, "0.0001"],
+  [0.000_012_34, "1.234e-05"],
+  [1e15, "1000000000000000"],
+])("a number %p of a view is shown as %p", (stored, shown) => {
+  const one = field("json");
+  expect(stringifyExactly(typeOf(one).fromColumn(one, stored))).toBe(shown);
 });
 
 test.each<[string, Record<string, unknown>, "f+" | "+f" | "f-", unknown, unknown, unknown]>([

@@ -14,5 +14,6 @@ export const GENERIC_OIDC: ProviderSpec = {
     avatarURL: "picture",
     email: "email",
     emailVerified: "email_verified",
+    isTyped: true,
   },
 };

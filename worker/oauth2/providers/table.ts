@@ -208,7 +208,6 @@ export const PROVIDERS: Readonly<Record<string, ProviderSpec>> = {
     tokenURL: "https://api.notion.com/v1/oauth/token",
     userInfoURL: "https://api.notion.com/v1/users/me",
     scopes: [],
-    authParams: { owner: "user" },
     userRequest: () => ({ headers: { "notion-version": "2022-06-28" } }),
     user: {
       id: "bot.owner.user.id",

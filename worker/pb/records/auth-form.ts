@@ -39,7 +39,8 @@ export function checkAuthForm(pending: PendingRecord, form: AuthForm): void | Pr
   const errors = syncErrors(pending, form);
   if (!needsOldPassword(pending, form)) return fail(errors);
   if (form.oldPassword === "") return fail({ ...errors, oldPassword: REQUIRED });
-  return verifyPassword(form.oldPassword, toText(pending.before?.values["password"])).then((matches) =>
+  const hash = toText(pending.before?.values["password"]);
+  return verifyPassword(form.oldPassword, hash, pending.collection).then((matches) =>
     fail(matches ? errors : { ...errors, oldPassword: OLD_PASSWORD }),
   );
 }

@@ -3,7 +3,7 @@ import type { Collection } from "../../../shared/schema/collection.ts";
 import type { RecordData } from "../../model/contract.ts";
 import type { JsonRow, JsonRows } from "../../model/records/json-row.ts";
 import { buildList } from "../../query/list.ts";
-import { badRequest } from "../api-error.ts";
+import { type ApiError, Reason, badRequest } from "../api-error.ts";
 import type { PbContext } from "../route.ts";
 import type { RecordScope } from "./scope.ts";
 import { clientQuery } from "./rules.ts";
@@ -54,7 +54,7 @@ export function listRecords(
 /** As Go's `strconv.Atoi`. @throws ApiError 400 */
 export function parseInteger(text: string | undefined): number | undefined {
   if (text === undefined || text === "") return undefined;
-  if (!/^[+-]?\d+$/.test(text)) throw badRequest();
+  if (!/^[+-]?\d+$/.test(text)) throw unreadable("Atoi", text);
   const value = BigInt(text.replace("+", ""));
   if (value !== BigInt.asIntN(64, value)) throw badRequest();
   return Number(value);
@@ -65,5 +65,10 @@ export function parseBool(text: string | undefined): boolean {
   if (text === undefined || text === "") return false;
   if (["1", "t", "T", "TRUE", "true", "True"].includes(text)) return true;
   if (["0", "f", "F", "FALSE", "false", "False"].includes(text)) return false;
-  throw badRequest();
+  throw unreadable("ParseBool", text);
+}
+
+function unreadable(by: string, text: string): ApiError {
+  const reason = `strconv.${by}: parsing ${JSON.stringify(text)}: invalid syntax`;
+  return badRequest("", undefined, new Reason(reason));
 }

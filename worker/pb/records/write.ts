@@ -13,7 +13,7 @@ import {
 import { PASSWORD_BYTES_MAX } from "../../model/fields/password.ts";
 import type { SqlReader } from "../../sqlite/contract.ts";
 import type { Tenant, WriteTransaction } from "../../tenant/contract.ts";
-import { ApiError, badRequest, forbidden, notFound } from "../api-error.ts";
+import { ApiError, badRequest, forbidden, notThere } from "../api-error.ts";
 import { derivedInfo } from "../request-info.ts";
 import type { BoundBody } from "../route.ts";
 import { type AuthForm, checkAuthForm, needsOldPassword, readAuthForm } from "./auth-form.ts";
@@ -64,12 +64,12 @@ export function prepareUpdate(
 ): PreparedWrite {
   refuseLocked(scope, collection.updateRule);
   const before = scope.model.find(scope.db, collection, id);
-  if (before === undefined) throw notFound();
+  if (before === undefined) throw notThere();
   const pending = bind(scope, collection, before, body);
   let manages = scope.isSuperuser;
   if (!scope.isSuperuser) {
     const submitted = withSubmitted(scope, collection, body, pending);
-    if (!meetsRule(submitted, before, collection.updateRule)) throw notFound();
+    if (!meetsRule(submitted, before, collection.updateRule)) throw notThere();
     manages = canManage(submitted, before);
   }
   return prepared(collection, pending, body, manages, UPDATE_FAILED);
@@ -79,7 +79,7 @@ export function prepareUpdate(
 export function prepareDelete(scope: RecordScope, collection: Collection, id: string): RecordData {
   refuseLocked(scope, collection.deleteRule);
   const record = scope.model.find(scope.db, collection, id);
-  if (record === undefined || !meetsRule(scope, record, collection.deleteRule)) throw notFound();
+  if (record === undefined || !meetsRule(scope, record, collection.deleteRule)) throw notThere();
   return record;
 }
 

@@ -1,0 +1,34 @@
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import PocketBase from "pocketbase";
+import { SUPERUSER, type TestApi, startTestApi } from "../app-testing.ts";
+
+let api: TestApi;
+let token: string;
+
+beforeAll(async () => {
+  api = await startTestApi("async");
+  const root = new PocketBase(api.url);
+  await root.collection("_superusers").authWithPassword(SUPERUSER.email, SUPERUSER.password);
+  ({ token } = root.authStore);
+  await root.settings.update({ superuserIPs: ["10.0.0.0/8"] });
+});
+afterAll(() => api.close());
+
+async function marks(path: string, headers: Record<string, string> = {}): Promise<unknown> {
+  const { status, headers: told } = await fetch(api.url + path, { headers, redirect: "manual" });
+  const names = ["x-xss-protection", "x-content-type-options", "x-frame-options"];
+  return [
+    status,
+    names.some((name) => told.has(name)),
+    told.get("vary"),
+    told.get("access-control-allow-origin"),
+  ];
+}
+
+test("what PocketBase answers before its own headers has none of them", async () => {
+  expect(await marks("/api/health")).toEqual([200, true, "Origin", null]);
+  expect(await marks("/api/health", { authorization: token })).toEqual([403, false, "Origin", null]);
+  const origin = "http://elsewhere.example";
+  expect(await marks("/api/health", { authorization: token, origin })).toEqual([403, false, "Origin", "*"]);
+  expect(await marks("/api//health", { origin })).toEqual([307, false, null, null]);
+});
