@@ -31,4 +31,5 @@ test("what PocketBase answers before its own headers has none of them", async ()
   const origin = "http://elsewhere.example";
   expect(await marks("/api/health", { authorization: token, origin })).toEqual([403, false, "Origin", "*"]);
   expect(await marks("/api//health", { origin })).toEqual([307, false, null, null]);
+  expect(await marks("/api/%zz", { origin })).toEqual([400, false, null, null]);
 });
