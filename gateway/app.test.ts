@@ -18,6 +18,7 @@ let found: (body: { slug?: string; host?: string }) => Response;
 let workers: Record<string, (request: Request) => Response | Promise<Response>>;
 let calls: string[];
 let gateway: ReturnType<typeof createGateway>;
+let options: Parameters<typeof createGateway>[0];
 
 const route = (url: string, incarnation: number, epoch: number, extra: object = {}) =>
   Response.json({
@@ -55,14 +56,8 @@ beforeEach(() => {
   }) as typeof fetch;
   const table = new RouteTable();
   const source = new RouteSource(table, { controlUrl: "http://control", keys, fetch: fake });
-  gateway = createGateway({
-    domain: "example.com",
-    keys,
-    table,
-    source,
-    fetch: fake,
-    onError: () => undefined,
-  });
+  options = { domain: "example.com", keys, table, source, fetch: fake, onError: () => undefined };
+  gateway = createGateway(options);
 });
 
 const client = { address: "192.0.2.7", protocol: "https" };
@@ -264,4 +259,25 @@ describe("other hosts", () => {
   test("the operators' API is control's", async () => {
     expect(await (await ask("/api/cp/tenants", {}, "admin.example.com")).text()).toBe("operators' api");
   });
+});
+
+test("a turn ends once, whatever became of its request", async () => {
+  gateway = createGateway({ ...options, turns: { totalMax: 10, tenantMax: 1 } });
+  workers[A] = () => Promise.reject(Object.assign(new Error("broken"), { code: "ECONNRESET" }));
+  for (let i = 0; i < 3; i++) expect((await ask("/x", { method: "POST" })).status).toBe(502);
+  const { promise, resolve } = Promise.withResolvers<void>();
+  let running = 0;
+  let most = 0;
+  workers[A] = async () => {
+    most = Math.max(most, (running += 1));
+    await promise;
+    running -= 1;
+    return new Response("from a");
+  };
+  const asked = [ask(), ask(), ask()];
+  while (gateway.gauges.waiting() < 2) await Bun.sleep(1);
+  resolve();
+  for (const one of await Promise.all(asked)) expect(one.status).toBe(200);
+  expect(most).toBe(1);
+  expect(gateway.gauges.waiting()).toBe(0);
 });

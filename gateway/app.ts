@@ -14,13 +14,13 @@ import { Doubts } from "./proxy/doubts.ts";
 import { GrantSigner } from "./proxy/grant-signer.ts";
 import { sendByFetch } from "./proxy/upstream.ts";
 import { Answer } from "./proxy/answer.ts";
-import { type Client, type Exchange, openExchange } from "./proxy/exchange.ts";
+import { type Client, Exchange } from "./proxy/exchange.ts";
 import { type Rate, RateLimiter, clientName, rateHeaders, refuseWhenEmpty } from "./proxy/rate-limits.ts";
 import { NO_BODY_ONCE, type ReplayableBody, replayableBody } from "./proxy/replayable-body.ts";
 import { serveOperators } from "./proxy/serve-operators.ts";
 import { type TenantProxy, type TenantProxyState, refuseByState, serveTenant } from "./proxy/serve-tenant.ts";
 import { type TrustedProxies, clientBehind } from "./proxy/trusted-proxies.ts";
-import { Turns, type TurnsOptions } from "./proxy/turns.ts";
+import { type Turn, Turns, type TurnsOptions } from "./proxy/turns.ts";
 import type { Upgrade } from "./proxy/try-worker.ts";
 import { type Told, promised, tellOf } from "./proxy/told.ts";
 import { TLS_ASK_PATH, TlsAsk, tenantOfHost } from "./tls/tls-ask.ts";
@@ -70,7 +70,12 @@ export interface GatewayGauges {
 
 export interface Gateway {
   /** The same over fetch and, where connections are our own, without the Web's objects. Bytes of an answer last as long as the reply. */
-  answer: (request: Incoming, bindings: GatewayBindings, reply: (answer: Answer | Response) => void) => void;
+  answer: (
+    request: Incoming,
+    client: Client,
+    upgrade: Upgrade | undefined,
+    reply: (answer: Answer | Response) => void,
+  ) => void;
   fetch: (request: Request, bindings: GatewayBindings) => Response | Promise<Response>;
   gauges: GatewayGauges;
 }
@@ -114,13 +119,13 @@ export function createGateway(options: GatewayOptions): Gateway {
   const app = new Hono<{ Bindings: GatewayBindings }>();
   app.all("*", ({ req: { raw: request }, env }) => {
     return new Promise<Response>((resolve) => {
-      serve(state, request, env, (given) =>
+      serve(state, request, env.client, env.upgrade, (given) =>
         resolve(given instanceof Response ? given : given.kept().toResponse()),
       );
     });
   });
   return {
-    answer: (request, bindings, reply) => serve(state, request, bindings, reply),
+    answer: (request, client, upgrade, reply) => serve(state, request, client, upgrade, reply),
     fetch: (request, bindings) => app.fetch(request, bindings),
     gauges: {
       holding: () => state.proxy.holding,
@@ -135,33 +140,67 @@ export function createGateway(options: GatewayOptions): Gateway {
 function serve(
   state: State,
   request: Incoming,
-  { client, upgrade }: GatewayBindings,
+  client: Client,
+  upgrade: Upgrade | undefined,
   reply: (answer: Answer | Response) => void,
 ): void {
-  const { options } = state;
-  const proxies = options.trustedProxies;
+  const proxies = state.options.trustedProxies;
   const from = proxies === undefined ? client : clientBehind(proxies, request.headers, client);
-  const exchange = openExchange(request, from);
-  const done = (given: Response | Answer): void => {
+  const exchange = new Exchange(request, from);
+  const reception = new Reception(state, request, exchange, reply);
+  try {
+    answer(state, request, exchange, upgrade, reception);
+  } catch (error) {
+    reception.failed(error);
+  }
+}
+
+/** Hands a request's answer to who asked, with what every answer has. */
+class Reception implements Told<Response | Answer> {
+  readonly #state: State;
+  readonly #request: Incoming;
+  readonly #exchange: Exchange;
+  readonly #reply: (answer: Answer | Response) => void;
+
+  constructor(
+    state: State,
+    request: Incoming,
+    exchange: Exchange,
+    reply: (answer: Answer | Response) => void,
+  ) {
+    this.#state = state;
+    this.#request = request;
+    this.#exchange = exchange;
+    this.#reply = reply;
+  }
+
+  done(given: Response | Answer): void {
+    const exchange = this.#exchange;
+    this.#endTurn();
     // A response that became a WebSocket of the runtime's has no head of ours.
-    if (given.status !== 101 || given instanceof Answer) {
+    if (given instanceof Answer || given.status !== 101) {
       const fields = given instanceof Answer ? given : given.headers;
       fields.set(HEADERS.requestId, exchange.requestId);
       if (exchange.allowance !== undefined) rateHeaders(fields, exchange.allowance);
     }
-    options.observe?.(exchange, request, given.status);
-    reply(given);
-  };
-  const failed = (error: unknown): void => {
+    this.#state.options.observe?.(exchange, this.#request, given.status);
+    this.#reply(given);
+  }
+
+  failed(error: unknown): void {
+    this.#endTurn();
+    const request = this.#request;
     if (!(error instanceof UserError) && !(error instanceof SystemError) && !request.signal.aborted) {
-      options.onError(error);
+      this.#state.options.onError(error);
     }
-    void problem(request, error).then(done);
-  };
-  try {
-    answer(state, request, exchange, upgrade, { done, failed });
-  } catch (error) {
-    failed(error);
+    void problem(request, error).then((page) => this.done(page));
+  }
+
+  #endTurn(): void {
+    const exchange = this.#exchange;
+    if (exchange.turn === undefined) return;
+    this.#state.turns.end(exchange.turn);
+    exchange.turn = undefined;
   }
 }
 
@@ -269,27 +308,18 @@ function answerTenant(
     refuseWhenEmpty(allowance, "this application's clients");
   }
   const socket = request.headers.get("upgrade")?.toLowerCase() === "websocket";
-  const go = (body: ReplayableBody, end: () => void): void => {
-    const work = { request, exchange, body, ...(socket && upgrade !== undefined ? { upgrade } : {}) };
-    serveTenant(proxy, slug, work, {
-      done: (given) => {
-        end();
-        told.done(given);
-      },
-      failed: (error) => {
-        end();
-        told.failed(error);
-      },
-    });
-  };
   const turn = () => turns.take(slug, request, turnsOf(options, bounds));
+  const go = (body: ReplayableBody, mine: Turn): void => {
+    exchange.turn = mine;
+    serveTenant(proxy, slug, { request, exchange, body, upgrade: socket ? upgrade : undefined }, told);
+  };
   // Most requests are told apart without being taken to pieces.
   if (!request.url.includes("/_")) {
     const body = socket ? NO_BODY_ONCE : bodyOf(options, request, bounds);
     if (!(body instanceof Promise)) {
-      const end = turn();
-      if (typeof end === "function") go(body, end);
-      else end.then((one) => go(body, one)).catch((error: unknown) => told.failed(error));
+      const mine = turn();
+      if (!(mine instanceof Promise)) go(body, mine);
+      else mine.then((one) => go(body, one)).catch((error: unknown) => told.failed(error));
       return;
     }
     body.then(async (read) => go(read, await turn())).catch((error: unknown) => told.failed(error));

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { limits } from "../shared/limits.ts";
-import { Hosts, pathOf, readHost } from "./host.ts";
+import { Hosts, pathAndQueryOf, pathOf, readHost } from "./host.ts";
 
 describe("readHost", () => {
   test.each([
@@ -77,6 +77,8 @@ describe("pathOf", () => {
     const expected = { pathname, search };
     expect(pathOf({ url: target })).toMatchObject(expected);
     expect(pathOf({ url: `http://acme.example.com:80${target}` })).toMatchObject(expected);
+    expect(pathAndQueryOf({ url: target })).toBe(pathname + search);
+    expect(pathAndQueryOf({ url: `http://acme.example.com:80${target}` })).toBe(pathname + search);
     const { pathname: one, search: two } = new URL(`http://acme.example.com${target}`);
     expect({ pathname: one, search: two }).toEqual(expected);
   });

@@ -77,9 +77,13 @@ export class Hosts {
   }
 }
 
-/** A URL, or its path alone, whose parts stay as they are when it is parsed: without `/.`, which is looked for apart, and what would be escaped. */
-const PLAIN =
-  /^(?:https?:\/\/[^/?#\\]+)?(\/[\w\-.~/:@!$&()*+,;=]*(?:%(?!2e)[\w\-.~/:@!$&()*+,;=]*)*)(\?[\w\-.~/:@!$&()*+,;=%?]*)?$/i;
+/** Paths and queries whose parts stay as they are when they are parsed: without `/.`, which is looked for apart, and what would be escaped. */
+const SAFE = String.raw`[\w\-.~/:@!$&()*+,;=]`;
+const PATHNAME = String.raw`\/${SAFE}*(?:%(?!2e)${SAFE}*)*`;
+const QUERY = String.raw`\?[\w\-.~/:@!$&()*+,;=%?]`;
+const PLAIN = new RegExp(String.raw`^(?:https?:\/\/[^/?#\\]+)?(${PATHNAME})(${QUERY}*)?$`, "i");
+/** The same without a host, and with a query that says something. */
+const PATH = new RegExp(`^${PATHNAME}(?:${QUERY}+)?$`, "i");
 
 /** The request's path and query. */
 export function pathOf({ url }: Pick<Incoming, "url">): { pathname: string; search: string } {
@@ -90,4 +94,12 @@ export function pathOf({ url }: Pick<Incoming, "url">): { pathname: string; sear
   }
   const search = plain?.[2] ?? "";
   return { pathname, search: search === "?" ? "" : search };
+}
+
+/** Both in one, as they go on: mostly the address itself. */
+export function pathAndQueryOf(request: Pick<Incoming, "url">): string {
+  const { url } = request;
+  if (PATH.test(url) && !url.includes("/.")) return url;
+  const { pathname, search } = pathOf(request);
+  return pathname + search;
 }

@@ -33,8 +33,7 @@ export async function run(runtime: Runtime): Promise<void> {
     runtime.complain(JSON.stringify({ part: "gateway", level, time: Date.now(), message }));
   const threads = parseCount(values.threads, "--threads", 1);
   const { gateway, source, copy, observers, reload } = await assemble(runtime, values, threads, log);
-  const handle: Handle = (request, address, reply) =>
-    gateway.answer(request, { client: { address, protocol: "http" }, upgrade: "tunnel" }, reply);
+  const handle: Handle = (request, client, reply) => gateway.answer(request, client, "tunnel", reply);
   const front: ClientOptions = { handle, clientWaitMs: clientWaitMs(values) };
   let others: Threads | undefined;
   const counted = async (): Promise<unknown[]> => (await others?.ask("metrics")) ?? [];

@@ -143,8 +143,7 @@ export const limits = {
   tenantsOpenMax: 10_000,
   readersOpenMax: 100, // beside transactions that stay open across turns
   writersWarmMax: 1_000, // with a page cache and prepared statements; with the readers' this bounds all of the process
-  secondariesOpenMax: 1_000, // databases beside data.db
-  secondariesWarmMax: 64,
+  secondariesOpenMax: 16, // databases beside data.db: 105 KB each, and opened again in 0.2 ms
   descriptorsReserved: 2_048, // for connections, requests to the store, files in transit, walFilesOpenMax
   cleanCopyKeepMs: 24 * 60 * 60_000, // local files of tenants that did not come back
   tenantQueueMax: 1_000,
@@ -381,6 +380,7 @@ export const limits = {
   txnOperationsMax: 128,
   valueBytesMax: 1024 * 1024,
   watchHistoryMax: 10_000,
+  watchHistoryRowsShare: 1 / 16, // or so many changes per row: who reads the whole state meanwhile must not fall behind
   watchSilentRevisionsMax: 1_000,
   watchQueueMax: 10_000,
   streamProgressMs: 5_000,
@@ -447,7 +447,11 @@ export const limits = {
   raftRecordSplitBytes: 8 * 1024 * 1024,
   raftSegmentBytes: 16 * 1024 * 1024,
   raftSnapshotEvery: 10_000,
+  raftSnapshotLogBytes: 32 * 1024 * 1024, // or so much log since the last one
+  raftSnapshotStateShare: 0.5, // but no snapshot before the log has grown by this part of the last one
+  raftSnapshotReadBytes: 512 * 1024, // of a snapshot's file in one turn
   raftKeepEntries: 2_000,
+  raftKeepBytes: 16 * 1024 * 1024, // of those
   raftTickMs: 50,
   raftElectionTicks: 10,
   raftHeartbeatTicks: 1,
@@ -583,6 +587,7 @@ export const limits = {
   turnsMax: 20_000,
   turnsPerTenantMax: 2_000,
   turnQueueMax: 5_000,
+  turnsKeptMax: 1_000, // of tenants without requests at the moment
   turnWaitMsMax: 10_000,
   bodyWaitMsMax: 30_000, // for a client's next bytes, plus what its bytes so far earn at this rate:
   bodyBytesPerSecondMin: 256,

@@ -1,4 +1,3 @@
-/// <reference lib="deno.ns" />
 import { limits } from "../../shared/limits.ts";
 import { putLatin1, withHead } from "../http1/head.ts";
 import { sendByWrite } from "../http1/send-by-write.ts";
@@ -7,18 +6,37 @@ import type { Socket } from "../proxy/upstream.ts";
 /** Held by every open connection, also by one that waits for events. */
 const READ_BYTES = 4 * 1024;
 
+/** The part of Deno's connection that is used. */
+export interface NativeConnection {
+  read: (into: Uint8Array) => Promise<number | null>;
+  /** How many bytes were taken. */
+  write: (bytes: Uint8Array) => Promise<number>;
+  closeWrite: () => Promise<void>;
+  close: () => void;
+}
+
 type Told = (bytes: Uint8Array<ArrayBuffer> | null) => void;
 
-/** Where what goes out is put together. The system may take it later, so that each belongs to one write until it has. */
+/** Where what goes out is put together. Each belongs to one connection while the system takes it. */
 const together: Uint8Array<ArrayBuffer>[] = [];
 
-/** A connection of Deno's, which reads when it is asked to. */
+/**
+ * A connection of Deno's, which reads when it is asked to. What was sent counts as taken while it is the only thing that is under way: to
+ * hear of each time that it was taken would cost more promises than all the rest.
+ */
 export class DenoSocket implements Socket {
-  readonly #connection: Deno.Conn;
+  readonly #connection: NativeConnection;
   readonly #buffer = new Uint8Array(READ_BYTES);
   #told: Told | undefined;
+  /** What is under way, how much of it there is, and how much the system has taken. */
+  #sending: Uint8Array<ArrayBuffer> | undefined;
+  #length = 0;
+  #taken = 0;
+  #broken: unknown;
+  #waiting: PromiseWithResolvers<void> | undefined;
+  #closed = false;
 
-  constructor(connection: Deno.Conn) {
+  constructor(connection: NativeConnection) {
     this.#connection = connection;
   }
 
@@ -39,34 +57,73 @@ export class DenoSocket implements Socket {
 
   readonly #broke = (): void => this.#came(null);
 
-  write(bytes: Uint8Array): Promise<number> {
+  async write(bytes: Uint8Array): Promise<number> {
+    await this.flushed();
     return this.#connection.write(bytes);
   }
 
-  send(head: string, body: Uint8Array | null): Promise<void> {
+  send(head: string, body: Uint8Array | null): Promise<void> | undefined {
     const length = head.length + (body?.length ?? 0);
-    if (length > limits.sendTogetherBytesMax) {
+    if (length > limits.sendTogetherBytesMax || this.#sending !== undefined) {
       return sendByWrite(this, withHead(head, body ?? new Uint8Array()));
     }
     const bytes = together.pop() ?? new Uint8Array(limits.sendTogetherBytesMax);
     putLatin1(head, bytes);
     if (body !== null) bytes.set(body, head.length);
-    return this.#send(bytes, length);
+    this.#sending = bytes;
+    this.#length = length;
+    this.#taken = 0;
+    this.#sendMore(bytes);
+    return undefined;
   }
 
-  async #send(bytes: Uint8Array<ArrayBuffer>, length: number): Promise<void> {
-    try {
-      await sendByWrite(this, bytes.subarray(0, length));
-    } finally {
-      if (together.length < limits.sendBuffersKeptMax) together.push(bytes);
+  /** When nothing is under way any more. */
+  flushed(): Promise<void> | undefined {
+    if (this.#broken !== undefined) return Promise.reject(asError(this.#broken));
+    if (this.#sending === undefined) return undefined;
+    this.#waiting ??= Promise.withResolvers<void>();
+    return this.#waiting.promise;
+  }
+
+  #sendMore(bytes: Uint8Array<ArrayBuffer>): void {
+    this.#connection.write(bytes.subarray(this.#taken, this.#length)).then(this.#wrote, this.#unsent);
+  }
+
+  readonly #wrote = (taken: number): void => {
+    const bytes = this.#sending;
+    if (bytes === undefined) return;
+    this.#taken += taken;
+    if (this.#taken < this.#length) {
+      this.#sendMore(bytes);
+      return;
     }
-  }
+    this.#sending = undefined;
+    if (together.length < limits.sendBuffersKeptMax) together.push(bytes);
+    this.#waiting?.resolve();
+    this.#waiting = undefined;
+  };
 
-  closeWrite(): Promise<void> {
-    return this.#connection.closeWrite();
+  /** Whoever reads hears of it, too. */
+  readonly #unsent = (error: unknown): void => {
+    this.#sending = undefined;
+    this.#broken = error;
+    this.#waiting?.reject(asError(error));
+    this.#waiting = undefined;
+    this.close();
+  };
+
+  async closeWrite(): Promise<void> {
+    await this.flushed();
+    await this.#connection.closeWrite();
   }
 
   close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
     this.#connection.close();
   }
+}
+
+function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error));
 }

@@ -6,6 +6,7 @@ import { type RequestHead, RequestHeads } from "../http1/request-head.ts";
 import { sendByWrite } from "../http1/send-by-write.ts";
 import { problem } from "../pages/problem.ts";
 import { Answer } from "../proxy/answer.ts";
+import type { Client } from "../proxy/exchange.ts";
 import type { Socket, Tunnel } from "../proxy/upstream.ts";
 import { type Framing, answerHead, declaredLength, framingFor } from "./answer-head.ts";
 import { IncomingRequest } from "./incoming-request.ts";
@@ -13,16 +14,16 @@ import { type HeadReader, Input } from "./input.ts";
 import { RequestBody } from "./request-body.ts";
 
 /** What a front does with a request: it replies once, then or later. Must not throw. */
-export type Handle = (request: IncomingRequest, address: string, reply: Reply) => void;
+export type Handle = (request: IncomingRequest, client: Client, reply: Reply) => void;
 
 /** Bytes in the answer's body are used until this returns. */
 export type Reply = (answer: Answer | Response) => void;
 
 /** For who answers later, and never fails. */
 export function handleBy(
-  answer: (request: IncomingRequest, address: string) => Promise<Answer | Response>,
+  answer: (request: IncomingRequest, client: Client) => Promise<Answer | Response>,
 ): Handle {
-  return (request, address, reply) => void answer(request, address).then(reply);
+  return (request, client, reply) => void answer(request, client).then(reply);
 }
 
 export interface ClientOptions {
@@ -44,7 +45,7 @@ export class ClientConnection {
   /** When the connection ends if nothing happens until then. */
   dueAtMs = Number.POSITIVE_INFINITY;
   readonly #socket: Socket;
-  readonly #address: string;
+  readonly #client: Client;
   readonly #options: ClientOptions;
   readonly #input: Input;
   readonly #heads = new RequestHeads();
@@ -61,7 +62,7 @@ export class ClientConnection {
 
   constructor(socket: Socket, address: string, options: ClientOptions) {
     this.#socket = socket;
-    this.#address = address;
+    this.#client = { address, protocol: "http" };
     this.#options = options;
     this.#input = new Input(socket, () => this.#leave());
   }
@@ -138,7 +139,7 @@ export class ClientConnection {
     if (this.#body === undefined) this.#input.watch();
     this.#head = head;
     this.#request = new IncomingRequest(head, whole ?? this.#body);
-    this.#options.handle(this.#request, this.#address, this.#reply);
+    this.#options.handle(this.#request, this.#client, this.#reply);
   }
 
   readonly #reply: Reply = (given) => {
@@ -171,8 +172,13 @@ export class ClientConnection {
     if (kept && !this.#ending) {
       this.#idle = true;
       this.#next();
-    } else if (kept) this.close();
-    else void this.#linger().then(this.close, this.close);
+    } else void this.#finish(kept).then(this.close, this.close);
+  }
+
+  /** No other request comes after this. */
+  async #finish(kept: boolean): Promise<void> {
+    await this.#within(this.#socket.flushed?.(), limits.sendTogetherBytesMax);
+    if (!kept) await this.#linger();
   }
 
   #refuse(cause: ProtocolError): void {
@@ -185,7 +191,7 @@ export class ClientConnection {
     const refuse = async (): Promise<void> => {
       const answer = Answer.of(await problem(asked, error));
       await this.#send(answer, framingFor(answer, asked), false);
-      await this.#linger();
+      await this.#finish(false);
     };
     refuse().then(this.close, this.close);
   }

@@ -288,3 +288,20 @@ test("after 101 bytes go both ways as they are, until a side ends", async () => 
   await ended;
   expect([socket.closed, worker.closed]).toEqual([true, true]);
 });
+
+test("what is still on its way has a client's time before the connection ends", async () => {
+  const { socket, connection, ended } = open(() => answered("hello"));
+  const { promise, resolve } = Promise.withResolvers<void>();
+  Object.assign(socket, { flushed: () => promise });
+  socket.say(get("/", "Connection: close"));
+  while (!socket.written.endsWith("hello")) await settle();
+  await settle();
+  expect(connection.dueAtMs - performance.now()).toBeGreaterThan(20_000);
+  expect(socket.closed).toBe(false);
+  resolve();
+  await settle();
+  expect(connection.dueAtMs - performance.now()).toBeLessThan(20_000);
+  socket.end();
+  await ended;
+  expect(socket.closed).toBe(true);
+});

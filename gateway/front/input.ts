@@ -83,8 +83,10 @@ export class Input {
       return;
     }
     if (end >= 0) {
-      const text = fromLatin1(bytes.subarray(at, end - 4));
-      this.#rest = end === bytes.length ? EMPTY : bytes.slice(end);
+      // A view costs more than the few characters that are not wanted.
+      const alone = at === 0 && end === bytes.length;
+      const text = alone ? fromLatin1(bytes).slice(0, -4) : fromLatin1(bytes.subarray(at, end - 4));
+      this.#rest = alone ? EMPTY : bytes.slice(end);
       reader.head(text);
       return;
     }

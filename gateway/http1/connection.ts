@@ -218,17 +218,25 @@ export class Connection {
       told.done({ status, fields, body: null, tunnel });
       return;
     }
-    const over = (whole: boolean): void => this.#over(request, whole && persistent);
-    const answered = (body: UpstreamAnswer["body"]): void =>
-      told.done({ status, fields, body, tunnel: undefined });
     const there = bytes.length - at;
     if (typeof length === "number" && length <= there) {
       // More than the answer: nobody can say what the next bytes mean.
-      over(length === there);
-      answered(length === 0 ? null : bytes.subarray(at, at + length));
+      this.#over(request, persistent && length === there);
+      const body = length === 0 ? null : bytes.subarray(at, at + length);
+      told.done({ status, fields, body, tunnel: undefined });
       return;
     }
-    this.#rest = bytes.slice(at);
+    this.#answerLater(request, head, bytes.slice(at));
+  }
+
+  /** @param begun what is there of the body */
+  #answerLater(request: UpstreamRequest, head: Head, begun: Uint8Array<ArrayBuffer>): void {
+    const { status, fields, length, persistent } = head;
+    const told = this.#told;
+    const over = (whole: boolean): void => this.#over(request, whole && persistent);
+    const answered = (body: UpstreamAnswer["body"]): void =>
+      told.done({ status, fields, body, tunnel: undefined });
+    this.#rest = begun;
     if (typeof length !== "number") {
       answered(this.#stream(length === "chunked" ? this.#chunked() : this.#untilClose(), over));
     } else if (length > limits.upstreamBodyTogetherBytesMax) {

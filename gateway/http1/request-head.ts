@@ -29,13 +29,28 @@ export interface RequestHead extends Omit<Block, "host"> {
 const LINE = /^([!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}) ([!-~\x80-\xff]+) HTTP\/1\.([01])$/;
 const ABSOLUTE = /^https?:\/\/([^/?#\\]*)(.*)$/i;
 
-/** Reads the heads of one connection. What follows the first line is mostly the same as before, and is not read again then. */
+/** Reads the heads of one connection. What follows the first line, if not all of it, is mostly the same as before, and is not read again then. */
 export class RequestHeads {
+  #whole = "";
+  #head: RequestHead | undefined;
   #text = "";
   #block: Block | undefined;
 
-  /** @throws ProtocolError for what is no request, has two hosts, or can be framed in two ways */
+  /**
+   * @returns what is not to be changed
+   * @throws ProtocolError for what is no request, has two hosts, or can be framed in two ways
+   */
   read(text: string): RequestHead {
+    const known = this.#head;
+    if (known !== undefined && text === this.#whole) return known;
+    const head = this.#readNew(text);
+    if (text.length > limits.headKeptCharactersMax) return head;
+    this.#whole = text;
+    this.#head = head;
+    return head;
+  }
+
+  #readNew(text: string): RequestHead {
     const end = firstLineEnd(text);
     const [, method, target, minor] = LINE.exec(text.slice(0, end)) ?? [];
     if (method === undefined || target === undefined) throw new ProtocolError("no request line");

@@ -1,7 +1,7 @@
 import { UserError } from "../../shared/errors.ts";
 import { limits } from "../../shared/limits.ts";
 import { HEADERS } from "../../shared/protocol/headers.ts";
-import type { Exchange } from "./exchange.ts";
+import type { Client, Exchange } from "./exchange.ts";
 import type { Fields } from "./upstream.ts";
 import type { FieldReader, Incoming } from "./incoming.ts";
 
@@ -59,6 +59,8 @@ interface PassedOn {
   encoded: boolean;
   /** `tracestate` is among them. */
   traced: boolean;
+  /** Where it came from, as it was told last. */
+  from: { address: string; protocol: string; identity: boolean; lines: string } | undefined;
 }
 
 const passed = new WeakMap<FieldReader, PassedOn>();
@@ -86,13 +88,22 @@ export function forwardedLines(
   { client, requestId, traceparent }: Exchange,
   identity = false,
 ): string {
+  const known = passedOn(headers);
   const { address, protocol } = client;
-  const { host, encoded } = passedOn(headers);
+  let { from } = known;
+  if (from?.address !== address || from.protocol !== protocol || from.identity !== identity) {
+    from = { address, protocol, identity, lines: fromLines(known, client, identity) };
+    known.from = from;
+  }
+  return `${from.lines}${HEADERS.requestId}: ${requestId}\r\ntraceparent: ${traceparent}\r\n`;
+}
+
+function fromLines({ host, encoded }: PassedOn, { address, protocol }: Client, identity: boolean): string {
   // Without one, some runtimes would ask for compressed answers in the client's name.
   const encoding = encoded && !identity ? "" : "accept-encoding: identity\r\n";
   return (
-    `${HEADERS.forwardedFor}: ${address}\r\n${HEADERS.realIp}: ${address}\r\n${HEADERS.forwardedProto}: ${protocol}\r\n` +
-    `${HEADERS.forwardedHost}: ${host}\r\n${HEADERS.requestId}: ${requestId}\r\ntraceparent: ${traceparent}\r\n${encoding}`
+    `${encoding}${HEADERS.forwardedFor}: ${address}\r\n${HEADERS.realIp}: ${address}\r\n` +
+    `${HEADERS.forwardedProto}: ${protocol}\r\n${HEADERS.forwardedHost}: ${host}\r\n`
   );
 }
 
@@ -112,6 +123,7 @@ function passedOn(headers: FieldReader): PassedOn {
     large: bytes > limits.headerBytesMax || fields.length > limits.headersMax,
     encoded: fields.some(([name]) => name === "accept-encoding"),
     traced: fields.some(([name]) => name === "tracestate"),
+    from: undefined,
   };
   passed.set(headers, found);
   return found;

@@ -12,7 +12,7 @@ import type { Doubts } from "./doubts.ts";
 import type { GrantSigner } from "./grant-signer.ts";
 import type { SendUpstream } from "./upstream.ts";
 import { type Told, promised, tellOf } from "./told.ts";
-import { type NotRun, type Outcome, type Try, confirmOwner, tryWorker } from "./try-worker.ts";
+import { type NotRun, type Outcome, type Work, confirmOwner, tryWorker } from "./try-worker.ts";
 
 export interface TenantProxy {
   table: RouteTable;
@@ -53,25 +53,42 @@ const PASSING: ReadonlySet<string> = new Set([
 export function serveTenant(
   proxy: TenantProxyState,
   slug: Slug,
-  work: Omit<Try, "route">,
+  work: Work,
   told: Told<Response | Answer>,
 ): void {
   const known = proxy.table.find(slug);
   work.exchange.routeKnown = known?.worker !== undefined;
-  // A request that meets its worker at the first try is no waiter and costs nothing of what follows.
-  oneTry(proxy, slug, work, known, undefined, {
-    done: (first) => {
-      if ("why" in first) tellOf(held(proxy, slug, work, first), told);
-      else told.done(first);
-    },
-    failed: (error) => told.failed(error),
-  });
+  oneTry(proxy, slug, work, known, undefined, new FirstTry(proxy, slug, work, told));
+}
+
+/** A request that meets its worker at the first try is no waiter, and costs nothing of what follows. */
+class FirstTry implements Told<Outcome> {
+  readonly #proxy: TenantProxyState;
+  readonly #slug: Slug;
+  readonly #work: Work;
+  readonly #told: Told<Response | Answer>;
+
+  constructor(proxy: TenantProxyState, slug: Slug, work: Work, told: Told<Response | Answer>) {
+    this.#proxy = proxy;
+    this.#slug = slug;
+    this.#work = work;
+    this.#told = told;
+  }
+
+  done(outcome: Outcome): void {
+    if ("why" in outcome) tellOf(held(this.#proxy, this.#slug, this.#work, outcome), this.#told);
+    else this.#told.done(outcome);
+  }
+
+  failed(error: unknown): void {
+    this.#told.failed(error);
+  }
 }
 
 async function held(
   proxy: TenantProxyState,
   slug: Slug,
-  work: Omit<Try, "route">,
+  work: Work,
   first: NotRun,
 ): Promise<Response | Answer> {
   if (proxy.holding >= limits.holdRequestsMax) {
@@ -92,7 +109,7 @@ async function held(
 async function hold(
   proxy: TenantProxyState,
   slug: Slug,
-  work: Omit<Try, "route">,
+  work: Work,
   first: NotRun,
   startedMs: number,
 ): Promise<Response | Answer> {
@@ -131,7 +148,7 @@ function keeping(told: Told<Outcome>): Told<Outcome> {
 function oneTry(
   proxy: TenantProxyState,
   slug: Slug,
-  work: Omit<Try, "route">,
+  work: Work,
   known: Route | undefined,
   failed: ResolveRequest["failed"],
   told: Told<Outcome>,
@@ -146,13 +163,13 @@ function oneTry(
     told.failed(error);
     return;
   }
-  tryWorker(proxy, { ...work, route: known }, told);
+  tryWorker(proxy, known, work, told);
 }
 
 async function tryAsked(
   proxy: TenantProxyState,
   slug: Slug,
-  work: Omit<Try, "route">,
+  work: Work,
   known: Route | undefined,
   failed: ResolveRequest["failed"],
 ): Promise<Outcome> {
@@ -173,12 +190,12 @@ async function tryAsked(
     }
   }
   refuseByState(route, slug);
-  const one = { ...work, route };
+  const owned = route;
   if (!work.body.again) {
-    const refused = await confirmOwner(proxy, one);
+    const refused = await confirmOwner(proxy, owned, work);
     if (refused !== undefined) return refused;
   }
-  return promised((told) => tryWorker(proxy, one, keeping(told)));
+  return promised((told) => tryWorker(proxy, owned, work, keeping(told)));
 }
 
 /** Control would say the same of these: it tells the table when that ends. An archived one's first request starts its thaw. */

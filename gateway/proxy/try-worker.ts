@@ -5,11 +5,12 @@ import type { Grant } from "../../shared/protocol/grant.ts";
 import { HEADERS } from "../../shared/protocol/headers.ts";
 import { isRemembered } from "../../shared/protocol/idempotency.ts";
 import type { ResolveRequest, Route } from "../../shared/protocol/internal.ts";
-import { pathOf } from "../host.ts";
+import { pathAndQueryOf, pathOf } from "../host.ts";
 import { Answer } from "./answer.ts";
 import type { Exchange } from "./exchange.ts";
 import { parseFields } from "../http1/fields.ts";
-import type { Doubt, Waiting } from "./doubts.ts";
+import { Waiting } from "./doubts.ts";
+import { type Granted, granted } from "./grant-signer.ts";
 import { forwardedLines, requestFields, responseFields } from "./headers.ts";
 import type { ReplayableBody } from "./replayable-body.ts";
 import type { TenantProxyState } from "./serve-tenant.ts";
@@ -19,13 +20,12 @@ import { type Fields, type UpstreamAnswer, answerText, dropAnswer, kept } from "
 import type { Incoming } from "./incoming.ts";
 
 /** A request on its way to a worker. */
-export interface Try {
-  route: Route;
+export interface Work {
   request: Incoming;
   exchange: Exchange;
   body: ReplayableBody;
   /** Present when the client asked for a WebSocket and the runtime can. */
-  upgrade?: Upgrade;
+  upgrade: Upgrade | undefined;
 }
 
 /**
@@ -50,61 +50,62 @@ const OWNER_PATH = "/_manybase/owner";
 export type Outcome = Response | Answer | NotRun;
 
 /** Fails with SystemError `worker_lost` when it may have run. */
-export function tryWorker(proxy: TenantProxyState, one: Try, told: Told<Outcome>): void {
-  const { route, request, exchange, body, upgrade } = one;
+export function tryWorker(proxy: TenantProxyState, route: Route, work: Work, told: Told<Outcome>): void {
+  const { request, exchange, body, upgrade } = work;
   try {
-    const { grant, url } = granted(route);
-    const unreachable = guard(proxy, route, grant);
+    const target = targetOf(route);
+    const unreachable = guard(proxy, route, target);
     if (unreachable !== undefined) {
       told.done(unreachable);
       return;
     }
-    const { pathname, search } = pathOf(request);
-    const path = pathname + search;
+    const { method } = request;
+    const path = pathAndQueryOf(request);
     const identity = proxy.decodesBodies === true;
     const fields = requestFields(request, exchange, identity);
-    const signed = `${HEADERS.grant}: ${proxy.grants.sign(grant, request.method, path)}\r\n`;
-    const lines = forwardedLines(request, exchange, identity) + signed;
-    exchange.incarnation = grant.incarnation;
-    const sent = new Sent(proxy, one, grant, told);
+    const signed = proxy.grants.sign(target, method, path);
+    const lines = `${forwardedLines(request, exchange, identity)}${HEADERS.grant}: ${signed}\r\n`;
+    const { origin } = target;
+    exchange.incarnation = target.grant.incarnation;
+    const sent = new Sent(proxy, route, work, target, told);
     if (upgrade !== undefined && upgrade !== "tunnel") {
       const headers = new Headers([...fields, ...parseFields(lines, 0)]);
-      sent.join(upgrade({ url: url + path, headers, protocols: protocolsOf(request) }));
+      sent.join(upgrade({ url: origin + path, headers, protocols: protocolsOf(request) }));
       return;
     }
-    const { method } = request;
     const { stop } = sent;
     const socket = upgrade !== undefined;
-    proxy.send({ origin: url, path, method, fields, lines, body: body.take(), stop, socket }, sent);
+    proxy.send({ origin, path, method, fields, lines, body: body.take(), stop, socket }, sent);
   } catch (error) {
     told.failed(error);
   }
 }
 
 /** A try that was sent, until it is known what became of it. */
-class Sent implements Told<UpstreamAnswer>, Waiting {
+class Sent extends Waiting implements Told<UpstreamAnswer> {
   readonly stop = new Stop();
   readonly #proxy: TenantProxyState;
-  readonly #one: Try;
-  readonly #grant: Grant;
+  readonly #route: Route;
+  readonly #work: Work;
+  readonly #target: Target;
   readonly #told: Told<Outcome>;
-  readonly #sentMs = performance.now();
-  readonly #doubt: Doubt;
 
-  constructor(proxy: TenantProxyState, one: Try, grant: Grant, told: Told<Outcome>) {
+  constructor(proxy: TenantProxyState, route: Route, work: Work, target: Target, told: Told<Outcome>) {
+    super();
     this.#proxy = proxy;
-    this.#one = one;
-    this.#grant = grant;
+    this.#route = route;
+    this.#work = work;
+    this.#target = target;
     this.#told = told;
-    this.#doubt = proxy.doubts.open(this, this.#sentMs);
+    proxy.doubts.open(this);
   }
 
   done(upstream: UpstreamAnswer): void {
-    const { request, exchange } = this.#one;
+    const { request, exchange } = this.#work;
     const { status, fields } = upstream;
-    this.#proxy.doubts.close(this.#doubt);
-    exchange.upstreamMs = performance.now() - this.#sentMs;
-    this.#proxy.breakers.worked(this.#grant.incarnation);
+    this.#proxy.doubts.close(this);
+    exchange.upstreamMs = performance.now() - this.sinceMs;
+    this.#proxy.breakers.worked(this.#target.grant.incarnation);
     if (mayBeForUs(upstream)) {
       tellOf(this.#notRun(upstream), this.#told);
       return;
@@ -114,9 +115,9 @@ class Sent implements Told<UpstreamAnswer>, Waiting {
   }
 
   failed(cause: unknown): void {
-    this.#proxy.doubts.close(this.#doubt);
+    this.#proxy.doubts.close(this);
     try {
-      this.#told.done(lost(this.#proxy, this.#one, this.#grant, cause));
+      this.#told.done(lost(this.#proxy, this.#route, this.#work, this.#target.grant, cause));
     } catch (error) {
       this.#told.failed(error);
     }
@@ -126,7 +127,7 @@ class Sent implements Told<UpstreamAnswer>, Waiting {
   join(joined: Promise<Response>): void {
     joined.then(
       (response) => {
-        this.#proxy.doubts.close(this.#doubt);
+        this.#proxy.doubts.close(this);
         this.#told.done(response);
       },
       (cause: unknown) => this.failed(cause),
@@ -134,7 +135,7 @@ class Sent implements Told<UpstreamAnswer>, Waiting {
   }
 
   watch(): void {
-    stopWith(this.#one.request, this.stop);
+    stopWith(this.#work.request, this.stop);
   }
 
   /**
@@ -142,8 +143,9 @@ class Sent implements Told<UpstreamAnswer>, Waiting {
    * another owner by then, the wait ends as a broken connection does.
    */
   ask(): void {
-    const { epoch, incarnation } = this.#grant;
-    this.#proxy.source.resolve(this.#one.route.slug, failedRoute(this.#grant, "broken")).then(
+    const { grant } = this.#target;
+    const { epoch, incarnation } = grant;
+    this.#proxy.source.resolve(this.#route.slug, failedRoute(grant, "broken")).then(
       (now) => {
         if (now.epoch !== epoch || now.worker?.incarnation !== incarnation) {
           this.stop.stop(new Error("the tenant has another owner"));
@@ -154,13 +156,15 @@ class Sent implements Told<UpstreamAnswer>, Waiting {
   }
 
   async #notRun(given: UpstreamAnswer): Promise<Outcome> {
-    const { request, route, body } = this.#one;
+    const { request, body } = this.#work;
+    const route = this.#route;
+    const { grant } = this.#target;
     const upstream = kept(given);
-    const notRun = await readNotRun(route, this.#grant, upstream);
+    const notRun = await readNotRun(route, grant, upstream);
     if (notRun !== undefined) return body.again ? notRun : { ...notRun, final: true };
     if (isOpen(upstream) && body.again && isRepeatable(request)) {
       await dropAnswer(upstream);
-      return { why: leftOpen(route), failed: failedRoute(this.#grant, "broken") };
+      return { why: leftOpen(route), failed: failedRoute(grant, "broken") };
     }
     if (upstream.body instanceof ReadableStream) stopWith(request, this.stop);
     return new Answer(upstream.status, responseFields(upstream.fields), upstream.body, upstream.tunnel);
@@ -168,25 +172,30 @@ class Sent implements Told<UpstreamAnswer>, Waiting {
 }
 
 /** What cannot be sent twice goes only to a worker that has just said that the tenant is its own. */
-export async function confirmOwner(proxy: TenantProxyState, one: Try): Promise<NotRun | undefined> {
-  const { grant, url } = granted(one.route);
-  const unreachable = guard(proxy, one.route, grant);
+export async function confirmOwner(
+  proxy: TenantProxyState,
+  route: Route,
+  work: Work,
+): Promise<NotRun | undefined> {
+  const target = targetOf(route);
+  const { grant, origin } = target;
+  const unreachable = guard(proxy, route, target);
   if (unreachable !== undefined) return unreachable;
   const { stop, end } = stopAfter(limits.holdMsMax);
   try {
-    const fields: Fields = [[HEADERS.grant, proxy.grants.sign(grant, "GET", OWNER_PATH)]];
-    const request = { origin: url, path: OWNER_PATH, method: "GET", fields, body: null, stop };
+    const fields: Fields = [[HEADERS.grant, proxy.grants.sign(target, "GET", OWNER_PATH)]];
+    const request = { origin, path: OWNER_PATH, method: "GET", fields, body: null, stop };
     const answer = await promised<UpstreamAnswer>((told) =>
       proxy.send(request, {
         done: (given) => told.done(kept(given)),
         failed: (error) => told.failed(error),
       }),
     );
-    const notRun = await readNotRun(one.route, grant, answer);
+    const notRun = await readNotRun(route, grant, answer);
     if (notRun === undefined) await dropAnswer(answer);
     return notRun;
   } catch (cause) {
-    return lost(proxy, one, grant, cause, true);
+    return lost(proxy, route, work, grant, cause, true);
   } finally {
     end();
   }
@@ -215,15 +224,14 @@ function leftOpen({ slug }: Route): SystemError {
   );
 }
 
-interface Target {
-  grant: Grant;
-  url: string;
+interface Target extends Granted {
+  origin: string;
 }
 
 /** A route is never changed, so that what follows from it is worked out once. */
 const targets = new WeakMap<Route, Target>();
 
-function granted(route: Route): Target {
+function targetOf(route: Route): Target {
   const known = targets.get(route);
   if (known !== undefined) return known;
   const { worker, tenant, epoch } = route;
@@ -233,19 +241,25 @@ function granted(route: Route): Target {
     });
   }
   const { incarnation, url } = worker;
-  const target = { grant: { tenant, epoch: parseEpoch(epoch), incarnation }, url };
+  const target = { ...granted({ tenant, epoch: parseEpoch(epoch), incarnation }), origin: url };
   targets.set(route, target);
   return target;
 }
 
-function guard(proxy: TenantProxyState, route: Route, grant: Grant): NotRun | undefined {
+function guard(proxy: TenantProxyState, route: Route, { grant }: Target): NotRun | undefined {
   if (proxy.breakers.admits(grant.incarnation)) return undefined;
   return { why: unreachable(route), failed: failedRoute(grant, "refused") };
 }
 
 /** @param safe the request may be sent twice whatever its method */
-function lost(proxy: TenantProxyState, one: Try, grant: Grant, cause: unknown, safe = false): NotRun {
-  const { request, route, body } = one;
+function lost(
+  proxy: TenantProxyState,
+  route: Route,
+  { request, body }: Work,
+  grant: Grant,
+  cause: unknown,
+  safe = false,
+): NotRun {
   request.signal.throwIfAborted();
   if (body.trouble !== undefined) throw body.trouble;
   proxy.breakers.failed(grant.incarnation);

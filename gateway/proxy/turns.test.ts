@@ -1,28 +1,33 @@
 import { expect, test } from "bun:test";
 import { limits } from "../../shared/limits.ts";
-import { Turns } from "./turns.ts";
+import { type Turn, Turns } from "./turns.ts";
 
 const never = new AbortController();
 
 /** Takes a turn and notes when it came. */
 function asker(turns: Turns, order: string[]) {
-  return (tenant: string, name = tenant): Promise<() => void> =>
-    Promise.resolve(turns.take(tenant, never)).then((end) => {
+  return (tenant: string, name = tenant): Promise<Turn> =>
+    Promise.resolve(turns.take(tenant, never)).then((turn) => {
       order.push(name);
-      return end;
+      return turn;
     });
+}
+
+/** A turn that was to be had at once. */
+function atOnce(turn: Turn | Promise<Turn>): Turn {
+  if (turn instanceof Promise) throw new Error("it waits");
+  return turn;
 }
 
 test("a free turn is taken at once; a tenant at its bound waits for itself only", async () => {
   const turns = new Turns({ totalMax: 10, tenantMax: 1 });
-  const first = turns.take("a", never);
-  expect(typeof first).toBe("function");
+  const first = atOnce(turns.take("a", never));
   const second = turns.take("a", never);
   expect(second).toBeInstanceOf(Promise);
-  expect(typeof turns.take("b", never)).toBe("function");
+  expect(atOnce(turns.take("b", never)).tenant).toBe("b");
   expect(turns.waiting).toBe(1);
-  if (typeof first === "function") first();
-  expect(typeof (await second)).toBe("function");
+  turns.end(first);
+  expect((await second).tenant).toBe("a");
   expect(turns.waiting).toBe(0);
 });
 
@@ -37,22 +42,19 @@ test("when all are at their bound, tenants take turns whatever the length of the
     ask("busy", "b3"),
     ask("rare", "r1"),
   ];
-  for (const end of ends.map((promise) => promise.then((end) => end()))) await end;
+  for (const end of ends.map((promise) => promise.then((turn) => turns.end(turn)))) await end;
   expect(order).toEqual(["b0", "b1", "r1", "b2", "b3"]);
 });
 
-test("one that leaves its queue takes nobody's turn; ending twice counts once", async () => {
+test("one that leaves its queue takes nobody's turn", async () => {
   const turns = new Turns({ totalMax: 1, tenantMax: 1 });
-  const first = turns.take("a", never);
+  const first = atOnce(turns.take("a", never));
   const leave = new AbortController();
   const left = Promise.resolve(turns.take("b", leave));
   const last = Promise.resolve(turns.take("c", never));
   leave.abort(new Error("left"));
   await expect(left).rejects.toThrow("left");
-  if (typeof first === "function") {
-    first();
-    first();
-  }
+  turns.end(first);
   await last;
   const gone = new AbortController();
   const waits = turns.take("d", gone);
@@ -76,12 +78,22 @@ test("a full queue refuses", async () => {
 
 test("a tenant's own bound counts instead of everybody's", async () => {
   const turns = new Turns({ totalMax: 10, tenantMax: 1 });
-  const [first, second] = [turns.take("a", never, 2), turns.take("a", never, 2)];
-  expect([typeof first, typeof second]).toEqual(["function", "function"]);
+  const first = atOnce(turns.take("a", never, 2));
+  atOnce(turns.take("a", never, 2));
   const third = turns.take("a", never, 2);
   expect(third).toBeInstanceOf(Promise);
-  if (typeof first === "function") first();
-  expect(typeof (await third)).toBe("function");
-  expect(typeof turns.take("b", never)).toBe("function");
+  turns.end(first);
+  await third;
+  atOnce(turns.take("b", never));
   expect(turns.waiting).toBe(0);
+});
+
+test("what a tenant had running counts also when many others came and went", () => {
+  const turns = new Turns({ totalMax: 10_000, tenantMax: 2 });
+  for (let i = 0; i <= limits.turnsKeptMax; i++) turns.end(atOnce(turns.take(`other-${i}`, never)));
+  const [first] = [atOnce(turns.take("a", never)), atOnce(turns.take("a", never))];
+  turns.end(first);
+  const third = atOnce(turns.take("a", never));
+  expect(turns.take("a", never)).toBeInstanceOf(Promise);
+  turns.end(third);
 });

@@ -8,7 +8,9 @@ export interface TurnsOptions {
   tenantMax: number;
 }
 
-interface Queue {
+/** A tenant's requests at the workers, and those that wait for it. Who has a turn has this, and ends it with it. */
+export interface Turn {
+  readonly tenant: string;
   running: number;
   /** As its newest request had it. */
   max: number;
@@ -22,10 +24,10 @@ interface Queue {
  */
 export class Turns {
   readonly #options: TurnsOptions;
-  /** Tenants with anything running or waiting. */
-  readonly #queues = new Map<string, Queue>();
+  /** Tenants with anything running or waiting, and some that had. */
+  readonly #queues = new Map<string, Turn>();
   /** Those with anything waiting, in the order of their turns. */
-  readonly #line = new Map<string, Queue>();
+  readonly #line = new Map<string, Turn>();
   #running = 0;
   #waiting = 0;
 
@@ -38,7 +40,7 @@ export class Turns {
   }
 
   /**
-   * A function that ends the turn, at once when there is room.
+   * A turn, at once when there is room. `end` must be told of it once.
    *
    * @param client who may leave while it waits; asked for its signal only then
    * @param tenantMax another bound than every tenant's
@@ -48,34 +50,32 @@ export class Turns {
     tenant: string,
     client: { signal: AbortSignal },
     tenantMax: number = this.#options.tenantMax,
-  ): (() => void) | Promise<() => void> {
+  ): Turn | Promise<Turn> {
     let queue = this.#queues.get(tenant);
     if (queue === undefined) {
-      queue = { running: 0, max: tenantMax, waiting: [] };
+      queue = { tenant, running: 0, max: tenantMax, waiting: [] };
       this.#queues.set(tenant, queue);
     }
     queue.max = tenantMax;
     const { totalMax } = this.#options;
     if (queue.waiting.length === 0 && queue.running < tenantMax && this.#running < totalMax) {
       this.#start(queue);
-      return this.#ender(tenant, queue);
+      return queue;
     }
     if (queue.waiting.length >= limits.turnQueueMax) throw busy();
-    return this.#wait(tenant, queue, client.signal).then(() => this.#ender(tenant, queue));
+    return this.#wait(queue, client.signal);
   }
 
-  #ender(tenant: string, queue: Queue): () => void {
-    let over = false;
-    return () => {
-      if (over) return;
-      over = true;
-      this.#end(tenant, queue);
-    };
+  end(queue: Turn): void {
+    queue.running -= 1;
+    this.#running -= 1;
+    if (this.#line.size > 0) this.#next();
+    this.#forget(queue);
   }
 
-  #wait(tenant: string, queue: Queue, signal: AbortSignal): Promise<void> {
+  #wait(queue: Turn, signal: AbortSignal): Promise<Turn> {
     this.#waiting += 1;
-    this.#line.set(tenant, queue);
+    this.#line.set(queue.tenant, queue);
     return new Promise((resolve, reject) => {
       const leave = (): void => {
         clearTimeout(timer);
@@ -85,12 +85,12 @@ export class Turns {
       const start = (): void => {
         leave();
         this.#start(queue);
-        resolve();
+        resolve(queue);
       };
       const give = (): void => {
         leave();
         queue.waiting.splice(queue.waiting.indexOf(start), 1);
-        this.#forget(tenant, queue);
+        this.#forget(queue);
         reject(signal.aborted ? asError(signal.reason) : busy());
       };
       const timer = setTimeout(give, limits.turnWaitMsMax);
@@ -99,16 +99,9 @@ export class Turns {
     });
   }
 
-  #start(queue: Queue): void {
+  #start(queue: Turn): void {
     queue.running += 1;
     this.#running += 1;
-  }
-
-  #end(tenant: string, queue: Queue): void {
-    queue.running -= 1;
-    this.#running -= 1;
-    this.#next();
-    this.#forget(tenant, queue);
   }
 
   /** The tenant that has waited longest for a turn has it, and goes to the end of the line. */
@@ -123,10 +116,11 @@ export class Turns {
     }
   }
 
-  #forget(tenant: string, queue: Queue): void {
-    if (queue.waiting.length > 0) return;
-    this.#line.delete(tenant);
-    if (queue.running === 0) this.#queues.delete(tenant);
+  /** Those who come again and again are not made anew each time. */
+  #forget({ tenant, running, waiting }: Turn): void {
+    if (waiting.length > 0) return;
+    if (this.#line.size > 0) this.#line.delete(tenant);
+    if (running === 0 && this.#queues.size > limits.turnsKeptMax) this.#queues.delete(tenant);
   }
 }
 

@@ -35,10 +35,12 @@ export interface Socket {
   /**
    * A head and the body behind it in one piece, all of it. The body is the caller's again when this returns.
    *
-   * @returns undefined when the system took all of it at once
+   * @returns undefined when the system took all of it at once, or will soon (see `flushed`)
    * @throws ProtocolError for a head that is not of bytes
    */
   send: (head: string, body: Uint8Array | null) => Promise<void> | undefined;
+  /** On runtimes that say later whether all was taken: settles when it was. */
+  flushed?: () => Promise<void> | undefined;
   /** Says that nothing more comes from here. */
   closeWrite?: () => unknown;
   close: () => void;

@@ -16,6 +16,11 @@ let control: FakeControl;
 let worker: FakeWorker;
 /** Endless answers that are being sent, and events that were asked for. */
 let sending = 0;
+/** Parts that were asked for. */
+let parts = 0;
+const PARTS = 150;
+/** Less than what goes out in one piece, and in all more than a system keeps for who does not read. */
+const partOf = (at: number): string => `${at} `.repeat(50_000).slice(0, 50_000);
 
 beforeAll(() => {
   worker = startWorker(1, async (request) => {
@@ -41,6 +46,10 @@ beforeAll(() => {
         },
       });
       return new Response(body, { headers: { "content-type": "text/event-stream" } });
+    }
+    if (pathname === "/part") {
+      parts += 1;
+      return new Response(partOf(Number(new URL(request.url).searchParams.get("at"))));
     }
     return new Response(`got ${(await request.text()).length}`);
   });
@@ -112,6 +121,32 @@ describe.each(PROCESSES)("slow clients on %s", (runtime) => {
     await eventually(() => expect(socketsOf(gateway)).toBeLessThan(before));
     socket.terminate();
     expect((await fetch(gateway.url("acme"))).status).toBe(200);
+  }, 30_000);
+
+  test("answers that are read late come whole and in order, the last one before the end", async () => {
+    parts = 0;
+    let text = "";
+    const { promise: ended, resolve: end } = Promise.withResolvers<void>();
+    const socket = await Bun.connect({
+      hostname: "127.0.0.1",
+      port: gateway.port,
+      socket: { data: (_, bytes) => void (text += bytes.toString("latin1")), close: () => end() },
+    });
+    socket.pause();
+    const get = (at: number): string =>
+      `GET /part?at=${at} HTTP/1.1\r\nHost: acme.localhost\r\n${at === PARTS - 1 ? "Connection: close\r\n" : ""}\r\n`;
+    socket.write(Array.from({ length: PARTS }, (_, at) => get(at)).join(""));
+    // Until nothing more goes out.
+    for (let seen = -1; seen !== parts;) {
+      seen = parts;
+      await Bun.sleep(200);
+    }
+    expect(parts).toBeGreaterThan(2);
+    expect(parts).toBeLessThan(PARTS);
+    socket.resume();
+    await ended;
+    const bodies = text.split(/HTTP\/1\.1 200 OK\r\n/).map((answer) => answer.split("\r\n\r\n")[1]);
+    expect(bodies.slice(1)).toEqual(Array.from({ length: PARTS }, (_, at) => partOf(at)));
   }, 30_000);
 
   test("a stream that has nothing to say is left alone", async () => {

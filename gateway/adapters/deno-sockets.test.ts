@@ -1,0 +1,91 @@
+import { expect, test } from "bun:test";
+import { DenoSocket } from "./deno-sockets.ts";
+
+/** Takes what the test lets it take, one write at a time, in order. */
+class FakeConnection {
+  taken = "";
+  closed = 0;
+  ended = false;
+  readonly #waiting: (() => void)[] = [];
+
+  read(): Promise<number | null> {
+    return new Promise(() => undefined);
+  }
+
+  write(bytes: Uint8Array): Promise<number> {
+    return new Promise((resolve, reject) => {
+      this.#waiting.push(() => {
+        if (this.closed > 0) reject(new Error("closed"));
+        const part = bytes.subarray(0, 3);
+        this.taken += new TextDecoder().decode(part);
+        resolve(part.length);
+      });
+    });
+  }
+
+  closeWrite(): Promise<void> {
+    this.ended = true;
+    return Promise.resolve();
+  }
+
+  close(): void {
+    this.closed += 1;
+  }
+
+  /** Three bytes. */
+  async take(): Promise<void> {
+    this.#waiting.shift()?.();
+    await Bun.sleep(0);
+  }
+}
+
+const bytes = (text: string) => new TextEncoder().encode(text);
+
+test("what is sent counts as taken while it is alone, and all goes out in order", async () => {
+  const native = new FakeConnection();
+  const socket = new DenoSocket(native);
+  const body = bytes("body");
+  expect(socket.send("head ", body)).toBeUndefined();
+  // It is the caller's again.
+  body.fill(0);
+  let second = false;
+  const sending = socket.send("next", null)?.then(() => (second = true));
+  expect(sending).toBeInstanceOf(Promise);
+  for (let i = 0; i < 3; i++) await native.take();
+  expect([native.taken, second]).toEqual(["head body", false]);
+  for (let i = 0; i < 2; i++) await native.take();
+  await sending;
+  expect(native.taken).toBe("head bodynext");
+});
+
+test("flushed settles when nothing is under way, and this side ends after that", async () => {
+  const native = new FakeConnection();
+  const socket = new DenoSocket(native);
+  expect(socket.flushed()).toBeUndefined();
+  void socket.send("four", null);
+  let flushed = false;
+  const flushing = socket.flushed()?.then(() => (flushed = true));
+  const ended = socket.closeWrite();
+  await native.take();
+  expect([flushed, native.ended]).toEqual([false, false]);
+  await native.take();
+  await Promise.all([flushing, ended]);
+  expect(native.ended).toBe(true);
+  expect(socket.flushed()).toBeUndefined();
+});
+
+test("a connection that breaks fails whoever waits and whoever writes after it, and is closed once", async () => {
+  const native = new FakeConnection();
+  const socket = new DenoSocket(native);
+  void socket.send("four", null);
+  const waiting = socket.flushed();
+  native.closed = 1;
+  const { promise, resolve } = Promise.withResolvers<void>();
+  waiting?.then(undefined, () => resolve());
+  await native.take();
+  await promise;
+  await expect(socket.write(bytes("more"))).rejects.toThrow("closed");
+  socket.close();
+  socket.close();
+  expect(native.closed).toBe(2);
+});
