@@ -1,5 +1,5 @@
 import { Hono } from "hono";
-import { SystemError, UserError } from "../shared/errors.ts";
+import { UserError } from "../shared/errors.ts";
 import { limits } from "../shared/limits.ts";
 import { type Slug, parseSlug, parseTenantId } from "../shared/ids.ts";
 import { HEADERS } from "../shared/protocol/headers.ts";
@@ -8,14 +8,14 @@ import { type DashboardFiles, serveDashboard } from "./dashboards/serve-file.ts"
 import { type HostMeaning, Hosts, pathOf } from "./host.ts";
 import type { Observer } from "./observe/access-log.ts";
 import { page } from "./pages/page.ts";
-import { problem } from "./pages/problem.ts";
 import { Breakers } from "./proxy/breakers.ts";
 import { Doubts } from "./proxy/doubts.ts";
 import { GrantSigner } from "./proxy/grant-signer.ts";
 import { sendByFetch } from "./proxy/upstream.ts";
 import { Answer } from "./proxy/answer.ts";
+import { type Receiving, Reception } from "./proxy/reception.ts";
 import { type Client, Exchange } from "./proxy/exchange.ts";
-import { type Rate, RateLimiter, clientName, rateHeaders, refuseWhenEmpty } from "./proxy/rate-limits.ts";
+import { type Rate, RateLimiter, clientName, refuseWhenEmpty } from "./proxy/rate-limits.ts";
 import { NO_BODY_ONCE, type ReplayableBody, replayableBody } from "./proxy/replayable-body.ts";
 import { serveOperators } from "./proxy/serve-operators.ts";
 import { type TenantProxy, type TenantProxyState, refuseByState, serveTenant } from "./proxy/serve-tenant.ts";
@@ -82,6 +82,7 @@ export interface Gateway {
 
 interface State {
   options: GatewayOptions;
+  receiving: Receiving;
   hosts: Hosts;
   proxy: TenantProxyState;
   tlsAsk: TlsAsk;
@@ -95,9 +96,14 @@ interface State {
 export function createGateway(options: GatewayOptions): Gateway {
   const { source, table, tenantRate, clientRate } = options;
   const threads = options.threads ?? 1;
-  const turns = options.turns ?? { totalMax: limits.turnsMax, tenantMax: limits.turnsPerTenantMax };
+  const bounds = options.turns ?? { totalMax: limits.turnsMax, tenantMax: limits.turnsPerTenantMax };
+  const turns = new Turns({
+    totalMax: shareOf(bounds.totalMax, threads),
+    tenantMax: shareOf(bounds.tenantMax, threads),
+  });
   const state: State = {
     options,
+    receiving: { turns, observe: options.observe, onError: options.onError },
     hosts: new Hosts(options.domain),
     proxy: {
       ...options,
@@ -109,10 +115,7 @@ export function createGateway(options: GatewayOptions): Gateway {
       holding: 0,
     },
     tlsAsk: new TlsAsk(options),
-    turns: new Turns({
-      totalMax: shareOf(turns.totalMax, threads),
-      tenantMax: shareOf(turns.tenantMax, threads),
-    }),
+    turns,
     tenantRates: new RateLimiter(tenantRate === undefined ? UNLIMITED : shareOfRate(tenantRate, threads)),
     clientRates: clientRate === undefined ? undefined : new RateLimiter(shareOfRate(clientRate, threads)),
   };
@@ -147,60 +150,11 @@ function serve(
   const proxies = state.options.trustedProxies;
   const from = proxies === undefined ? client : clientBehind(proxies, request.headers, client);
   const exchange = new Exchange(request, from);
-  const reception = new Reception(state, request, exchange, reply);
+  const reception = new Reception(state.receiving, request, exchange, reply);
   try {
     answer(state, request, exchange, upgrade, reception);
   } catch (error) {
     reception.failed(error);
-  }
-}
-
-/** Hands a request's answer to who asked, with what every answer has. */
-class Reception implements Told<Response | Answer> {
-  readonly #state: State;
-  readonly #request: Incoming;
-  readonly #exchange: Exchange;
-  readonly #reply: (answer: Answer | Response) => void;
-
-  constructor(
-    state: State,
-    request: Incoming,
-    exchange: Exchange,
-    reply: (answer: Answer | Response) => void,
-  ) {
-    this.#state = state;
-    this.#request = request;
-    this.#exchange = exchange;
-    this.#reply = reply;
-  }
-
-  done(given: Response | Answer): void {
-    const exchange = this.#exchange;
-    this.#endTurn();
-    // A response that became a WebSocket of the runtime's has no head of ours.
-    if (given instanceof Answer || given.status !== 101) {
-      const fields = given instanceof Answer ? given : given.headers;
-      fields.set(HEADERS.requestId, exchange.requestId);
-      if (exchange.allowance !== undefined) rateHeaders(fields, exchange.allowance);
-    }
-    this.#state.options.observe?.(exchange, this.#request, given.status);
-    this.#reply(given);
-  }
-
-  failed(error: unknown): void {
-    this.#endTurn();
-    const request = this.#request;
-    if (!(error instanceof UserError) && !(error instanceof SystemError) && !request.signal.aborted) {
-      this.#state.options.onError(error);
-    }
-    void problem(request, error).then((page) => this.done(page));
-  }
-
-  #endTurn(): void {
-    const exchange = this.#exchange;
-    if (exchange.turn === undefined) return;
-    this.#state.turns.end(exchange.turn);
-    exchange.turn = undefined;
   }
 }
 
@@ -395,15 +349,10 @@ function bodyOf(
   request: Incoming,
   bounds: RouteLimits | undefined,
 ): Promise<ReplayableBody> | ReplayableBody {
-  const length = Number(request.headers.get("content-length") ?? Number.NaN);
   const own = bounds?.bodyBytes;
-  if (
-    options.bodiesAreBounded === true &&
-    own === undefined &&
-    request.body !== null &&
-    !(length <= limits.holdBodyBytesMax)
-  ) {
-    return { again: false, take: () => request.body };
+  if (options.bodiesAreBounded === true && own === undefined && request.body !== null) {
+    const length = Number(request.headers.get("content-length") ?? Number.NaN);
+    if (!(length <= limits.holdBodyBytesMax)) return { again: false, take: () => request.body };
   }
   const bytesMax = Math.min(own ?? Number.POSITIVE_INFINITY, options.bodyBytesMax ?? limits.importBytesMax);
   return replayableBody(request, bytesMax, options.clientWaitMs);

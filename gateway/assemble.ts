@@ -77,7 +77,7 @@ export async function assemble(
     ...(dashboards === undefined ? {} : { dashboards: await readDashboards(runtime, dashboards) }),
     tenantHeader: values["allow-tenant-header"] !== undefined,
     observe: (exchange, request, status) => {
-      for (const observe of observers) observe(exchange, request, status);
+      for (let i = 0; i < observers.length; i++) observers[i]?.(exchange, request, status);
     },
     onError: (error) => log("error", error instanceof Error ? (error.stack ?? error.message) : String(error)),
   });

@@ -39,8 +39,10 @@ export class Answer {
 
   /** In place of what a field of that name said. Once for a name, with a value of one line. */
   set(name: string, value: string): void {
-    if (this.fields.some((field) => field[0] === name)) {
-      this.fields = this.fields.filter((field) => field[0] !== name);
+    for (const field of this.fields) {
+      if (field[0] !== name) continue;
+      this.fields = this.fields.filter((one) => one[0] !== name);
+      break;
     }
     this.lines += `${name}: ${value}\r\n`;
   }

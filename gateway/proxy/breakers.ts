@@ -24,6 +24,7 @@ export class Breakers {
 
   /** False while this worker should not be tried. True lets one caller try at a time after a break. */
   admits(incarnation: Incarnation): boolean {
+    if (this.#breakers.size === 0) return true;
     const breaker = this.#breakers.get(incarnation);
     if (breaker === undefined || breaker.failures < limits.breakerFailuresMax) return true;
     if (this.#nowMs() < breaker.openUntilMs) return false;

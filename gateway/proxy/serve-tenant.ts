@@ -76,8 +76,8 @@ class FirstTry implements Told<Outcome> {
   }
 
   done(outcome: Outcome): void {
-    if ("why" in outcome) tellOf(held(this.#proxy, this.#slug, this.#work, outcome), this.#told);
-    else this.#told.done(outcome);
+    if (outcome instanceof Answer || !("why" in outcome)) this.#told.done(outcome);
+    else tellOf(held(this.#proxy, this.#slug, this.#work, outcome), this.#told);
   }
 
   failed(error: unknown): void {

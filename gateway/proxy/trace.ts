@@ -1,7 +1,6 @@
 const TRACE_BYTES = 16;
 const SPAN_BYTES = 8;
 const TOGETHER = 128;
-const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
 
 /** Random bytes of a trace and its first span, for so many of them. */
 const random = new Uint8Array((TRACE_BYTES + SPAN_BYTES) * TOGETHER);
@@ -18,7 +17,7 @@ export function newTrace(): string {
     crypto.getRandomValues(random);
     // An id must not be all zero.
     for (let i = 0; i < random.length; i += SPAN_BYTES) random[i] = (random[i] ?? 0) | 1;
-    text = Array.from(random, (byte) => HEX[byte]).join("");
+    text = random.toHex();
     at = 0;
   }
   const span = at + TRACE_BYTES * 2;
