@@ -173,6 +173,7 @@ export const limits = {
   acquireRoundsMax: 16,
   // --- PocketBase API (pocketbase.md)
   requestBodyBytesMax: 32 * 1024 * 1024,
+  collectionsImportMax: 500, // in one turn: about a second
   filterCharactersMax: 3_500,
   filterExpressionsMax: 200,
   filterDepthMax: 500,

@@ -116,12 +116,12 @@ export function createTenantApp(options: TenantAppOptions = {}): TenantApp {
       ...backupRoutes,
     ],
     prepare: [
-      ({ tenant }) => tenant.slot(fileCleanup),
-      ({ tenant }) => tenant.slot(uploadSizes),
-      ({ tenant }) => tenant.slot(policyCleanup),
-      ({ tenant }) => tenant.slot(credentialCleanup),
-      ({ tenant }) => tenant.slot(passkeyCleanup),
-      ({ tenant }) => attach(tenant, crons),
+      (tenant) => tenant.slot(fileCleanup),
+      (tenant) => tenant.slot(uploadSizes),
+      (tenant) => tenant.slot(policyCleanup),
+      (tenant) => tenant.slot(credentialCleanup),
+      (tenant) => tenant.slot(passkeyCleanup),
+      (tenant) => attach(tenant, crons),
     ],
   });
   return withRequestLogs(frame);

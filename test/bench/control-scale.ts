@@ -45,7 +45,7 @@ try {
 
 async function main(): Promise<void> {
   mkdirSync(join(data, "control"), { recursive: true });
-  const store = await openRaftStore({ directory: join(data, "control"), snapshotEvery: 2_000 });
+  const store = await openRaftStore({ directory: join(data, "control") });
   for (const txn of fillings(count)) await store.txn(txn);
   await store.close();
 

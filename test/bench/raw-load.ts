@@ -13,6 +13,8 @@ export interface Load {
   ms: number;
 }
 
+const TWO = "2".charCodeAt(0);
+
 /** Requests per second that were answered with a 2xx; others (a store's back pressure) are sent again but not counted. */
 export async function runLoad({ url, method, token, body = "", clients, ms }: Load): Promise<number> {
   const { hostname, port, pathname, search, host } = new URL(url);
@@ -26,6 +28,8 @@ export async function runLoad({ url, method, token, body = "", clients, ms }: Lo
   );
   let done = 0;
   let failure: Error | undefined;
+  /** Of the newest answer that came in one piece: others like it need no look at their heads. */
+  let wholeBytes = 0;
   const connections = await Promise.all(
     Array.from({ length: clients }, () =>
       Bun.connect<{ left: number; status: number }>({
@@ -38,6 +42,11 @@ export async function runLoad({ url, method, token, body = "", clients, ms }: Lo
           },
           data(socket, chunk) {
             const { data } = socket;
+            if (data.left === 0 && chunk.length === wholeBytes && chunk[9] === TWO) {
+              done += 1;
+              socket.write(request);
+              return;
+            }
             if (data.left > 0) data.left -= chunk.length;
             else {
               const end = chunk.indexOf("\r\n\r\n");
@@ -50,6 +59,7 @@ export async function runLoad({ url, method, token, body = "", clients, ms }: Lo
               const length = at < 0 ? 0 : Number.parseInt(head.slice(at + 18, at + 30), 10);
               data.status = Number.parseInt(head.slice(9, 12), 10);
               data.left = length - (chunk.length - end - 4);
+              if (data.left === 0) wholeBytes = chunk.length;
             }
             if (data.left > 0) return;
             if (data.status === 503) {

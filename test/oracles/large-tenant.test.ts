@@ -74,7 +74,7 @@ async function largeTenant(store: ObjectStore): Promise<{ id: TenantId; image: U
   world.give(id, base, next);
   tenant = await world.at(next, id);
   await putNote(tenant, "after");
-  const { image } = (await (tenant as LoadedTenant).database(DATA_DB).image()) ?? {};
+  const { image } = (await (tenant as LoadedTenant).database(DATA_DB).cuts.image()) ?? {};
   if (image === undefined) throw new Error("the tenant has no image");
   world.give(id, await next.release(id), world.host({ store }));
   expect(world.errors).toEqual([]);

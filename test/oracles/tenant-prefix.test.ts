@@ -54,7 +54,7 @@ async function exported(): Promise<LtxTreeFile[]> {
 }
 
 async function expectRestored(name: string): Promise<void> {
-  const image = await (tenant as LoadedTenant).database(DATA_DB).image();
+  const image = await (tenant as LoadedTenant).database(DATA_DB).cuts.image();
   const tree = join(directory, name);
   mkdirSync(tree);
   await writeLtxTree(tree, await exported());

@@ -49,6 +49,7 @@ export async function openTestTenant(from?: string): Promise<TestTenant> {
     database,
     observe: () => seen,
     objects: undefined as unknown as ObjectStore,
+    temporary: directory,
     history: undefined as unknown as TenantHistory,
     quota: undefined,
     gone: new AbortController().signal,

@@ -14,8 +14,8 @@ beforeAll(async () => {
 });
 afterAll(() => api.close());
 
-async function marks(path: string, headers: Record<string, string> = {}): Promise<unknown> {
-  const { status, headers: told } = await fetch(api.url + path, { headers, redirect: "manual" });
+async function marks(path: string, headers: Record<string, string> = {}, method = "GET"): Promise<unknown> {
+  const { status, headers: told } = await fetch(api.url + path, { method, headers, redirect: "manual" });
   const names = ["x-xss-protection", "x-content-type-options", "x-frame-options"];
   return [
     status,
@@ -32,4 +32,16 @@ test("what PocketBase answers before its own headers has none of them", async ()
   expect(await marks("/api/health", { authorization: token, origin })).toEqual([403, false, "Origin", "*"]);
   expect(await marks("/api//health", { origin })).toEqual([307, false, null, null]);
   expect(await marks("/api/%zz", { origin })).toEqual([400, false, null, null]);
+});
+
+test("a path that is none is answered before a preflight", async () => {
+  const headers = { origin: "http://elsewhere.example" };
+  expect(await marks("/api/health", headers, "OPTIONS")).toEqual([
+    204,
+    false,
+    "Origin, Access-Control-Request-Method, Access-Control-Request-Headers",
+    "*",
+  ]);
+  expect(await marks("/api//health", headers, "OPTIONS")).toEqual([307, false, null, null]);
+  expect(await marks("/api/%zz", headers, "OPTIONS")).toEqual([400, false, null, null]);
 });

@@ -11,19 +11,20 @@ import { type SpooledForm, spoolForm } from "./spooled-form.ts";
 export const EMPTY_BODY: BoundBody = { values: {}, files: new Map() };
 
 /**
+ * @param temporary - a directory for large files
  * @throws ApiError 413 above `bytesMax`, 400 for what cannot be read or an unknown content type, 408 for a body that takes
  *   longer than `limits.bodyReadMsMax`
  */
-export function bindBody(request: Request, bytesMax: number): Promise<BoundBody> {
+export function bindBody(request: Request, bytesMax: number, temporary: string): Promise<BoundBody> {
   const { promise: late, reject } = Promise.withResolvers<never>();
   const timer = setTimeout(
     () => reject(new ApiError(408, "The request body took too long to arrive.")),
     limits.bodyReadMsMax,
   );
-  return Promise.race([bind(request, bytesMax), late]).finally(() => clearTimeout(timer));
+  return Promise.race([bind(request, bytesMax, temporary), late]).finally(() => clearTimeout(timer));
 }
 
-async function bind(request: Request, bytesMax: number): Promise<BoundBody> {
+async function bind(request: Request, bytesMax: number, temporary: string): Promise<BoundBody> {
   const length = request.headers.get("content-length");
   if (request.body === null || length === "0") return EMPTY_BODY;
   if (length !== null && Number(length) > bytesMax) throw tooLarge();
@@ -31,7 +32,7 @@ async function bind(request: Request, bytesMax: number): Promise<BoundBody> {
   if (type.startsWith("application/json")) {
     return { values: parseJson(await readText(request, length, bytesMax)), files: EMPTY_BODY.files };
   }
-  if (type.startsWith("multipart/form-data")) return bindForm(request, type, length, bytesMax);
+  if (type.startsWith("multipart/form-data")) return bindForm(request, type, length, bytesMax, temporary);
   if (type.startsWith("application/x-www-form-urlencoded")) {
     const text = await readText(request, length, bytesMax);
     if (text.length > limits.formTextCharactersMax || !isCleanQuery(text)) throw badRequest();
@@ -107,11 +108,12 @@ async function bindForm(
   type: string,
   length: string | null,
   bytesMax: number,
+  temporary: string,
 ): Promise<BoundBody> {
   let form: Form;
   try {
     const isSmall = length !== null && Number(length) <= limits.formFileMemoryBytesMax;
-    form = isSmall ? inMemory(await request.formData()) : await spoolForm(request, type, bytesMax);
+    form = isSmall ? inMemory(await request.formData()) : await spoolForm(request, type, bytesMax, temporary);
   } catch (cause) {
     if (cause instanceof ApiError) throw cause;
     throw badRequest("", undefined, cause);

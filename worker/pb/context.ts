@@ -6,9 +6,9 @@ import { ApiError, unauthorized } from "./api-error.ts";
 import { bindBody } from "./body.ts";
 import { commonHeaders } from "./common-headers.ts";
 import { encodeGo } from "./go-json.ts";
-import { parseQuery } from "./parse-query.ts";
+import { firstOfSearch, parseQuery } from "./parse-query.ts";
 import { UnusableFields, pickFields } from "./pick-fields.ts";
-import { buildRequestInfo, firstValues } from "./request-info.ts";
+import { buildRequestInfo } from "./request-info.ts";
 import type { AuthState, BoundBody, PbContext } from "./route.ts";
 import type { SplitUrl } from "./split-url.ts";
 
@@ -67,7 +67,7 @@ export class RequestContextState implements PbContext {
   }
 
   get parameters(): Readonly<Record<string, string>> {
-    this.#parameters ??= this.#search === "" ? NONE : firstValues(this.query);
+    this.#parameters ??= this.#search === "" ? NONE : firstOfSearch(this.#search);
     return this.#parameters;
   }
 
@@ -77,7 +77,7 @@ export class RequestContextState implements PbContext {
   }
 
   body(bytesMax = this.#bodyBytesMax): Promise<BoundBody> {
-    this.#bound ??= bindBody(this.request, bytesMax).then((bound) => {
+    this.#bound ??= bindBody(this.request, bytesMax, this.tenant.temporary).then((bound) => {
       this.#values = bound.values;
       this.#info = undefined;
       return bound;

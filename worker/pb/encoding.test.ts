@@ -86,6 +86,19 @@ describe("pickFields", () => {
   });
 });
 
+test.each([
+  ["<script>if (a<b) c()</script>d", "d"],
+  ["<STYLE>a</style >b<script/>c</script>d", "bd"],
+  ["<textarea>a</textareas></textarea>b", "b"],
+  ["a<!-->b<!--->c<!--d--!>e<!-- f", "abce"],
+  ["</>a</ x>b", "ab"],
+  ["a</div>b</section>c</p>d", "abc d"],
+  ["<div>a</div>b", "a b"],
+  ["a\0b &#128;&#xD800;&#0;", "ab €\ufffd\ufffd"],
+])("excerpt reads %p as a browser does", (html, text) => {
+  expect(excerpt(html, 100, true)).toBe(text);
+});
+
 test("excerpt drops tags that hold no text and decodes entities", () => {
   expect(excerpt("<style>p{}</style><p>a&amp;b</p><p>c</p><script>x</script>", 100, true)).toBe("a&b c");
   expect(excerpt("<script>x<style></script>a<svg><svg></svg>y</svg>b", 100, true)).toBe("ab");

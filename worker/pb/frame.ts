@@ -12,19 +12,26 @@ import { realIp } from "./real-ip.ts";
 import { compileRoutes } from "./router.ts";
 import { noteAuth, noteFailure } from "./request-notes.ts";
 import type { FeatureRoute, PbContext } from "./route.ts";
+import type { Tenant } from "../tenant/contract.ts";
 import { plainPath, type SplitUrl, splitUrl } from "./split-url.ts";
 import { isSuperuserAddress } from "./superuser-address.ts";
 
 export interface FrameOptions {
   routes: readonly FeatureRoute[];
   log: Log;
-  /** Run for every request before its handler, e.g. to attach a feature to the tenant. */
-  prepare?: readonly ((context: TenantRequest) => void)[];
+  /** Run before a tenant's first request has its handler, e.g. to attach a feature to the tenant. */
+  prepare?: readonly ((tenant: Tenant) => void)[];
 }
 
 export function createFrame(options: FrameOptions): TenantApp {
   const find = compileRoutes(options.routes);
   const { log, prepare = [] } = options;
+  const prepared = {
+    create(tenant: Tenant): true {
+      for (const step of prepare) step(tenant);
+      return true;
+    },
+  };
 
   function answer(given: TenantRequest): Promise<Response> | Response {
     const url = splitUrl(given.request.url);
@@ -34,10 +41,11 @@ export function createFrame(options: FrameOptions): TenantApp {
       url.path = path;
     }
     if (url.path.includes("//")) return withoutDoubleSlash(given.request.method, url);
+    if (given.request.method === "OPTIONS") return asItIs(preflight(given.request));
     const match = find(given.request.method, url.path);
     const clientIp = realIp(given);
     const from = clientIp === given.clientIp ? given : { ...given, clientIp };
-    for (const step of prepare) step(from);
+    from.tenant.slot(prepared);
     const auth = loadAuth(from.request.headers.get("authorization"), from.tenant, from.seen);
     if (auth !== undefined) noteAuth(from.request, auth);
     if (auth?.isSuperuser === true && !isSuperuserAddress(from)) return refused(from.request);
@@ -61,7 +69,6 @@ export function createFrame(options: FrameOptions): TenantApp {
   }
 
   return (from) => {
-    if (from.request.method === "OPTIONS") return preflight(from.request);
     try {
       const answered = answer(from);
       return answered instanceof Promise
@@ -150,7 +157,7 @@ function finish(from: TenantRequest, response: Response): Response | Promise<Res
   return from.request.method === "HEAD" ? withoutBody(response) : response;
 }
 
-/** The answer to HEAD: the same headers, the length of the body that is not sent. */
+/** The answer to HEAD: the same headers, the length of the body that is not sent. PocketBase says it of short successes only; Bun would say 0 in its place. */
 async function withoutBody(response: Response): Promise<Response> {
   const { headers, status } = response;
   if (headers.get("content-type") === "application/json" && !headers.has("content-length")) {

@@ -5,6 +5,28 @@ export function isCleanQuery(text: string): boolean {
   return !text.includes(";") && !BAD_ESCAPE.test(text);
 }
 
+/** Neither escapes nor a `+` nor a `;`: names and values stand in it as they are. */
+const PLAIN = /^\?[\w.~*=&,:()'!@$/?-]*$/;
+
+/** As `firstValues` of `parseQuery`. */
+export function firstOfSearch(search: string): Record<string, string> {
+  if (!PLAIN.test(search)) return firstValues(parseQuery(search));
+  const values: Record<string, string> = {};
+  for (const pair of search.slice(1).split("&")) {
+    if (pair === "") continue;
+    const equals = pair.indexOf("=");
+    if (equals < 0) values[pair] ??= "";
+    else values[pair.slice(0, equals)] ??= pair.slice(equals + 1);
+  }
+  return values;
+}
+
+export function firstValues(query: URLSearchParams): Record<string, string> {
+  const values: Record<string, string> = {};
+  for (const [name, value] of query) values[name] ??= value;
+  return values;
+}
+
 /** A query with its question mark, as Go reads it: a pair that it cannot read is not there. */
 export function parseQuery(search: string): URLSearchParams {
   if (isCleanQuery(search)) return new URLSearchParams(search);

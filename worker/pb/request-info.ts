@@ -66,12 +66,6 @@ function snakeCased(given: Headers): Record<string, string> {
   return headers;
 }
 
-export function firstValues(query: URLSearchParams): Record<string, string> {
-  const values: Record<string, string> = {};
-  for (const [name, value] of query) values[name] ??= value;
-  return values;
-}
-
 /** Every field of the signed-in record, hidden ones and the email included. */
 export function requestAuth(auth: Pick<AuthState, "collection" | "record">): RequestAuth {
   return { collection: auth.collection, record: recordToJson(auth.record, EVERYTHING) };

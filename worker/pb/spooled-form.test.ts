@@ -1,15 +1,15 @@
-import { afterEach, expect, test } from "bun:test";
-import { readdirSync } from "node:fs";
+import { afterAll, afterEach, expect, test } from "bun:test";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { limits } from "../../shared/limits.ts";
 import { bindBody } from "./body.ts";
 
-const onDisk = (): string[] => readdirSync(tmpdir()).filter((name) => name.startsWith("manybase-form-"));
-const before = new Set(onDisk());
-const left = (): string[] => onDisk().filter((name) => !before.has(name));
+const temporary = mkdtempSync(join(tmpdir(), "spooled-form-"));
+const left = (): string[] => readdirSync(temporary);
 
 afterEach(() => expect(left()).toEqual([]));
+afterAll(() => rmSync(temporary, { recursive: true }));
 
 const MANY = limits.requestBodyBytesMax;
 const large = crypto.getRandomValues(new Uint8Array(65_536));
@@ -29,7 +29,7 @@ test("large files wait on disk, small ones and values do not, all in the order o
   form.append("docs", largeFile("b.zip"));
   form.append("empty", new File([], ""));
   form.append("@jsonPayload", '{"late":"1"}');
-  const body = await bindBody(formRequest(form), MANY);
+  const body = await bindBody(formRequest(form), MANY, temporary);
   expect(body.values).toEqual({ title: "ä\r\n--x", n: 1, empty: "", late: "1" });
   const docs = body.files.get("docs") ?? [];
   expect(docs.map(({ name, size, mime }) => ({ name, size, mime }))).toEqual([
@@ -50,9 +50,9 @@ test("many small files wait on disk as well, once they add up", async () => {
   for (let index = 0; index < count; index++) {
     form.append("docs", new File([new Uint8Array(bytes).fill(index)], `${index}.bin`));
   }
-  const body = await bindBody(formRequest(form), MANY);
+  const body = await bindBody(formRequest(form), MANY, temporary);
   const [directory = ""] = left();
-  expect(readdirSync(join(tmpdir(), directory))).toHaveLength(3);
+  expect(readdirSync(join(temporary, directory))).toHaveLength(3);
   for (const [index, { blob, size }] of (body.files.get("docs") ?? []).entries()) {
     expect(size).toBe(bytes);
     expect(new Uint8Array(await blob.slice(-1).arrayBuffer())).toEqual(new Uint8Array([index]));
@@ -83,7 +83,7 @@ test("the same form says the same whether it is small or spooled", async () => {
     return new Request("http://tenant/", { method: "POST", body: bytes, headers: known });
   };
   const [small, spooled] = await Promise.all(
-    [1, limits.formFileMemoryBytesMax].map(async (size) => bindBody(await announced(size), MANY)),
+    [1, limits.formFileMemoryBytesMax].map(async (size) => bindBody(await announced(size), MANY, temporary)),
   );
   const shown = (body: typeof small): unknown => [
     { ...body?.values, pad: "" },
@@ -110,10 +110,14 @@ test("a form that is too large, cut off, broken or given up leaves nothing behin
       ...(signal === undefined ? {} : { signal }),
     });
   const slow = (part: Uint8Array<ArrayBuffer>): ReadableStream => new Blob([part]).stream();
-  await expect(bindBody(send(slow(bytes)), 2 * 1024 * 1024)).rejects.toMatchObject({ status: 413 });
-  await expect(bindBody(send(slow(bytes.slice(0, -20_000))), MANY)).rejects.toMatchObject({ status: 400 });
+  await expect(bindBody(send(slow(bytes)), 2 * 1024 * 1024, temporary)).rejects.toMatchObject({
+    status: 413,
+  });
+  await expect(bindBody(send(slow(bytes.slice(0, -20_000))), MANY, temporary)).rejects.toMatchObject({
+    status: 400,
+  });
   const noise = new Uint8Array(limits.formFileMemoryBytesMax + 1).fill(120);
-  await expect(bindBody(send(slow(noise)), MANY)).rejects.toMatchObject({ status: 400 });
+  await expect(bindBody(send(slow(noise)), MANY, temporary)).rejects.toMatchObject({ status: 400 });
   const client = new AbortController();
   const endless = new ReadableStream({
     async pull(controller) {
@@ -122,5 +126,5 @@ test("a form that is too large, cut off, broken or given up leaves nothing behin
       client.abort();
     },
   });
-  await expect(bindBody(send(endless, client.signal), MANY)).rejects.toThrow();
+  await expect(bindBody(send(endless, client.signal), MANY, temporary)).rejects.toThrow();
 });

@@ -1,5 +1,4 @@
 import { type FileHandle, mkdtemp, open, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Readable, Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
@@ -17,11 +16,16 @@ export interface SpooledForm {
 
 /**
  * Reads a multipart form with flat memory: files above `limits.formFileMemoryBytesMax`, and all when small ones add up to
- * `limits.formMemoryBytesMax`, go to a temporary directory.
+ * `limits.formMemoryBytesMax`, go to a temporary directory in `directory`.
  * @throws ApiError 413 above `bytesMax`; whatever the parser throws for a form that is broken or cut off
  */
-export async function spoolForm(request: Request, type: string, bytesMax: number): Promise<SpooledForm> {
-  const spool = new Spool();
+export async function spoolForm(
+  request: Request,
+  type: string,
+  bytesMax: number,
+  directory: string,
+): Promise<SpooledForm> {
+  const spool = new Spool(directory);
   const texts: [string, string][] = [];
   const files: { key: string; name: string; stream: BusboyFileStream; blob: Promise<Blob> }[] = [];
   try {
@@ -56,10 +60,15 @@ export async function spoolForm(request: Request, type: string, bytesMax: number
 
 /** The files of one form: small ones in memory, larger ones below one temporary directory, made when the first comes. */
 class Spool {
+  readonly #parent: string;
   #directory: Promise<string> | undefined;
   #count = 0;
   /** Of files in memory. */
   #bytes = 0;
+
+  constructor(parent: string) {
+    this.#parent = parent;
+  }
 
   async keep(stream: BusboyFileStream): Promise<Blob> {
     const chunks: Uint8Array[] = [];
@@ -77,7 +86,7 @@ class Spool {
         this.#bytes += chunk.length;
         if (size <= limits.formFileMemoryBytesMax && this.#bytes <= limits.formMemoryBytesMax) continue;
         this.#bytes -= size;
-        this.#directory ??= mkdtemp(join(tmpdir(), "manybase-form-"));
+        this.#directory ??= mkdtemp(join(this.#parent, "form-"));
         path = join(await this.#directory, String(this.#count++));
         file = await open(path, "wx", 0o600);
         for (const early of chunks.splice(0)) await file.writeFile(early);

@@ -1,5 +1,4 @@
 import { mkdtemp, open, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
@@ -28,12 +27,12 @@ export interface ExporterOptions {
  * without thumbs. The copy is made before the answer begins, so that it is an answer or an error; writers do not wait for it.
  */
 export class Exporter {
-  readonly #temporary: string;
+  readonly #temporary: string | undefined;
   readonly #parallelMax: number;
   #running = 0;
 
   constructor(options: ExporterOptions = {}) {
-    this.#temporary = options.temporary ?? tmpdir();
+    this.#temporary = options.temporary;
     this.#parallelMax = options.parallelMax ?? limits.exportsParallel;
   }
 
@@ -56,7 +55,7 @@ export class Exporter {
       const signal = AbortSignal.any([request.signal, AbortSignal.timeout(limits.exportMs)]);
       // What is sent afterwards lies in the copy and in the store: the tenant may leave meanwhile.
       const copying = AbortSignal.any([signal, tenant.gone]);
-      directory = await mkdtemp(join(this.#temporary, "manybase-export-"));
+      directory = await mkdtemp(join(this.#temporary ?? tenant.temporary, "export-"));
       const databases: [DatabaseName, string][] = [];
       if (names.includes(AUXILIARY_DB)) await unpackLogs(tenant);
       for (const name of names) {

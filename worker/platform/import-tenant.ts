@@ -1,5 +1,4 @@
 import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { SystemError, UserError } from "../../shared/errors.ts";
 import { DATA_DB, parseDatabaseName } from "../../shared/ids.ts";
@@ -18,11 +17,11 @@ import { type StoredFile, receivePbData } from "./receive-pb-data.ts";
  */
 export async function importTenant(
   context: TenantRequest,
-  temporary: string = tmpdir(),
+  temporary: string = context.tenant.temporary,
 ): Promise<ImportReport> {
   const { tenant, request, seen } = context;
   if (request.body === null) throw new UserError("invalid_import", "Cannot import: the request has no body");
-  const directory = await mkdtemp(join(temporary, "manybase-import-"));
+  const directory = await mkdtemp(join(temporary, "import-"));
   try {
     const received = await receivePbData(request.body, directory);
     checkPocketBaseFile(received.databases.get(DATA_DB) ?? "", DATA_DB);

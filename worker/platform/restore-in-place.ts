@@ -1,5 +1,4 @@
 import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { SystemError, UserError } from "../../shared/errors.ts";
 import { AUXILIARY_DB, DATA_DB, type DatabaseName, STATE_DB, type Txid } from "../../shared/ids.ts";
@@ -34,12 +33,12 @@ const restores = {
 export async function restoreInPlace(
   { tenant, seen, request }: TenantRequest,
   { at, logs }: RestoreRequest,
-  temporary: string = tmpdir(),
+  temporary: string = tenant.temporary,
 ): Promise<RestoreReport> {
   const state = tenant.slot(restores);
   if (state.running) throw new UserError("conflict", "Cannot restore: a restore of this tenant is running");
   state.running = true;
-  const directory = await mkdtemp(join(temporary, "manybase-restore-"));
+  const directory = await mkdtemp(join(temporary, "restore-"));
   try {
     const signal = AbortSignal.any([request.signal, tenant.gone, AbortSignal.timeout(limits.importMs)]);
     const { history } = tenant;

@@ -1,4 +1,3 @@
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { UserError } from "../../shared/errors.ts";
 import { limits } from "../../shared/limits.ts";
@@ -31,11 +30,11 @@ export interface DetachOptions {
  * names now. @returns how many uploads were copied
  */
 export async function detachBranch(options: DetachOptions): Promise<{ uploads: number }> {
-  const { tenant, store, origin, namedUploads, signal, temporary = tmpdir() } = options;
+  const { tenant, store, origin, namedUploads, signal, temporary = options.tenant.temporary } = options;
   const { history } = tenant;
   await history.materialise();
   const source = { store, clock: history.clock, signal, open: history.open.bind(history) };
-  await takeOwnSnapshots(source, tenant.id, origin, join(temporary, "manybase-detach"));
+  await takeOwnSnapshots(source, tenant.id, origin, join(temporary, "detach"));
   const pin = await store.head(pinKey(origin.tenant, tenant.id), { signal });
   const beganMs = (pin?.modifiedMs ?? Infinity) + DATES_MS;
   let uploads = 0;

@@ -1,9 +1,11 @@
 import { parseFilter } from "../../shared/filter/parse.ts";
 import { limits } from "../../shared/limits.ts";
+import type { Collection } from "../../shared/schema/collection.ts";
 import { joinClauses } from "./compare.ts";
 import type { BuildList, ListInput, QueryContext } from "./contract.ts";
+import { Decisions } from "./decisions.ts";
 import { checkClientText, checkReserved, environment } from "./filter.ts";
-import { bind, join, quote, raw, sql, type Fragment } from "./fragment.ts";
+import { type Env, type Fragment, bind, join, quote, raw, sql } from "./fragment.ts";
 import {
   cachedPlan,
   clientExpression,
@@ -13,7 +15,7 @@ import {
   ruleExpression,
   where,
 } from "./plan.ts";
-import type { StatementBuilder } from "./scope.ts";
+import { StatementBuilder } from "./scope.ts";
 import { sortExpressions } from "./sort.ts";
 
 interface ListPlan {
@@ -34,6 +36,7 @@ export const buildList: BuildList = (context, input) => {
   const text = input.filter ?? "";
   const sort = input.sort ?? "";
   const rule = input.rule ?? "";
+  if (text === "" && sort === "" && rule === "") return paged(plainPlan(context, input), input, undefined);
   if (sort !== "") checkReserved(sort, context);
   if (text !== "") checkClientText(text, context);
   const filter = text === "" ? undefined : parseFilter(text);
@@ -43,19 +46,38 @@ export const buildList: BuildList = (context, input) => {
   const plan = cachedPlan<ListPlan>(schema, key, env, (statement) =>
     planList(statement, context, { ...input, rule }),
   );
+  return paged(plan, input, env);
+};
+
+/** Of everything: it depends on nothing else of a request. */
+const plainPlans = new WeakMap<Collection, { columns: string | undefined; plan: ListPlan }>();
+
+function plainPlan(context: QueryContext, input: ListInput): ListPlan {
+  const { schema, collection } = context;
+  const { columns } = input;
+  const known = plainPlans.get(collection);
+  if (known !== undefined && known.columns === columns) return known.plan;
+  const statement = new StatementBuilder(schema, new Decisions(environment(context)));
+  const plan = planList(statement, context, { columns });
+  plainPlans.set(collection, { columns, plan });
+  return plan;
+}
+
+/** @param env - undefined for a plan without parameters */
+function paged(plan: ListPlan, input: ListInput, env: Env | undefined): ReturnType<BuildList> {
   const page = Math.max(1, Math.trunc(input.page ?? 1));
   const perPage = pageSize(input.perPage);
-  const items = bind(plan.items.params, env);
+  const items = env === undefined ? [] : bind(plan.items.params, env);
   if (page > 1) items.push(offsetOf(page, perPage));
   return {
     items: { sql: pagedSql(plan, perPage, page === 1), params: items },
     ...(input.skipTotal === true
       ? {}
-      : { count: { sql: plan.count.sql, params: bind(plan.count.params, env) } }),
+      : { count: { sql: plan.count.sql, params: env === undefined ? [] : bind(plan.count.params, env) } }),
     page,
     perPage,
   };
-};
+}
 
 /** SQLite prepares a statement with a bare parameter in LIMIT or OFFSET anew for each value: the size is text, the offset an expression. */
 function pagedSql(plan: ListPlan, perPage: number, first: boolean): string {

@@ -4,6 +4,8 @@ import { type LtxFile, type LtxHeader, lockPage } from "../../shared/ltx/ltx.ts"
 import { asDiskFull } from "./disk-full.ts";
 
 const BUFFER_BYTES = 256 * 1024;
+/** Of the file that was made last: clearing a new one takes as long as a good part of a small database. */
+let spare: Uint8Array | undefined;
 
 /**
  * Builds a database file from LTX files in TXID order, beside its final name: a crash leaves nothing that looks like a database.
@@ -12,7 +14,7 @@ const BUFFER_BYTES = 256 * 1024;
 export class DatabaseFile {
   readonly #path: string;
   readonly #fd: number;
-  readonly #buffer = new Uint8Array(BUFFER_BYTES);
+  readonly #buffer = spare ?? new Uint8Array(BUFFER_BYTES);
   /** Neighbouring pages that are not written yet, and where they go. */
   #used = 0;
   #at = 0;
@@ -23,6 +25,7 @@ export class DatabaseFile {
 
   constructor(path: string) {
     this.#path = path;
+    spare = undefined;
     try {
       this.#fd = openSync(building(path), "w");
     } catch (cause) {
@@ -72,6 +75,7 @@ export class DatabaseFile {
   /** Puts the file in its place. */
   finish(): void {
     closeSync(this.#fd);
+    spare = this.#buffer;
     finishDatabaseFile(this.#path);
   }
 

@@ -16,7 +16,8 @@ const INSTANT = /^%?\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}Z%?$/;
  */
 export class Findings {
   readonly #isLocked: boolean;
-  readonly #found = new Map<string, Found>();
+  /** Most requests have none. */
+  #found: Map<string, Found> | undefined;
   #place = 0;
 
   constructor(isLocked: boolean) {
@@ -29,13 +30,14 @@ export class Findings {
   }
 
   find(heavy: Heavy): Found | undefined {
-    const found = this.#found.get(this.#key(heavy));
+    const found = this.#found?.get(this.#key(heavy));
     if (found !== undefined) this.#place += 1;
     return found;
   }
 
   /** For the statement that `find` did not know last. */
   keep(heavy: Heavy, found: Found): void {
+    this.#found ??= new Map();
     this.#found.set(this.#key(heavy), found);
   }
 

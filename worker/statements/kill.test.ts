@@ -92,7 +92,8 @@ test(`what is there after ${ROUNDS} transactions, many of them killed, is what w
       await tenant.data.write(tenant.observe(), (tx) => tx.run("INSERT INTO rows VALUES (?, '')", [-number]));
       await Bun.sleep(Math.random() * 4);
       // As the worker does with an idle tenant, at any moment of another process's transaction.
-      if (number % 5 === 0) for (const one of (tenant as LoadedTenant).databases.values()) one.truncateWal();
+      if (number % 5 === 0)
+        for (const one of (tenant as LoadedTenant).databases.values()) one.cuts.truncateWal();
     }
   })();
   let kills = 0;
@@ -127,7 +128,7 @@ test("a process may be the one that starts the WAL anew, and may die at that", a
     const seen = tenant.observe();
     tenant.data.read(seen, () => undefined);
     await seen.settled();
-    database.truncateWal();
+    database.cuts.truncateWal();
   };
   const rows = (at: Tenant): unknown =>
     at.data.read(at.observe(), (db) => db.values("SELECT round, count(*) FROM rows GROUP BY round"));

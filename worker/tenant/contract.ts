@@ -122,6 +122,8 @@ export interface Tenant {
   readonly quota: StorageQuota | undefined;
   /** Made for each request or job. */
   observe(): Observation;
+  /** A directory of this worker for files on their way; what a crash leaves in it is removed when a worker starts. */
+  readonly temporary: string;
   /** The platform's object store, for uploads under this tenant's prefix (shared/objects/layout.ts). */
   readonly objects: ObjectStore;
   /** Points in time and branches. */

@@ -168,12 +168,12 @@ describe("TenantHost", () => {
     const seen = before.observe();
     await before.data.write(seen, (tx) => tx.run("DELETE FROM rows WHERE number % 3 = 0"));
     await seen.settled();
-    const image = await before.database(DATA_DB).image();
+    const image = await before.database(DATA_DB).cuts.image();
     host.abandon();
     const other = world.host();
     await world.takeOver(host, other);
     const after = (await world.at(other, id)) as LoadedTenant;
-    const restored = await after.database(DATA_DB).image();
+    const restored = await after.database(DATA_DB).cuts.image();
     expect(restored?.txid).toBe(image?.txid as never);
     expect(Buffer.compare(restored?.image ?? new Uint8Array(), image?.image ?? new Uint8Array())).toBe(0);
   });

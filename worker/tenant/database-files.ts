@@ -114,7 +114,7 @@ export class DatabaseFiles {
   /** With a page cache, for a while. */
   openWarm(): Connection {
     const { writer } = this.open();
-    this.#warm.used(this.#warmWriter);
+    this.#keepWarm();
     return writer;
   }
 
@@ -146,10 +146,15 @@ export class DatabaseFiles {
   }
 
   rest(): void {
-    this.#warm.forget(this.#warmWriter);
+    this.#home.warm.forget(this.#warmWriter);
     this.#cool();
     this.#home.readers.forget(this.#idleReader);
     this.#closeReader();
+  }
+
+  /** Everything committed is cut: one of them may be closed again. */
+  trimSecondaries(): void {
+    if (this.#name !== DATA_DB) this.#home.secondaries.trim();
   }
 
   /** Its newest commits are old: `data.db` stays as it is, others are opened when somebody comes. */
@@ -161,7 +166,7 @@ export class DatabaseFiles {
     this.#capture?.close();
     this.#capture = undefined;
     this.#awake.forget(this.#idleWriter);
-    this.#warm.forget(this.#warmWriter);
+    this.#home.warm.forget(this.#warmWriter);
     this.#closeConnections();
   }
 
@@ -169,7 +174,7 @@ export class DatabaseFiles {
   #reading(): SqlReader {
     const { writer } = this.open();
     if (this.#home.lock.held && writer.inTransaction) return this.#openReader();
-    this.#warm.used(this.#warmWriter);
+    this.#keepWarm();
     return writer.guarded;
   }
 
@@ -179,8 +184,9 @@ export class DatabaseFiles {
     return this.#reader;
   }
 
-  get #warm(): IdleLru {
-    return this.#name === DATA_DB ? this.#home.warm : this.#home.warmSecondaries;
+  /** The others' page caches go with the connection. */
+  #keepWarm(): void {
+    if (this.#name === DATA_DB) this.#home.warm.used(this.#warmWriter);
   }
 
   get #awake(): IdleLru {
@@ -207,7 +213,7 @@ export class DatabaseFiles {
     this.#from.timestampMs = this.timestampMs;
     this.#capture.close();
     this.#capture = undefined;
-    this.#warm.forget(this.#warmWriter);
+    this.#home.warm.forget(this.#warmWriter);
     this.#closeConnections();
     if (this.#name === DATA_DB) this.#resting = openResting(this.path, { functions: this.#home.functions });
     return true;

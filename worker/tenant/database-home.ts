@@ -20,9 +20,9 @@ export interface DatabaseHome {
   /** Writers of `data.db` that do not rest. */
   readonly awake: IdleLru;
   readonly readers: IdleLru;
-  /** With page caches and statements: of `data.db`, of others. */
+  /** Writers of `data.db` with page caches and statements. */
   readonly warm: IdleLru;
-  readonly warmSecondaries: IdleLru;
+  /** Writers of the other databases. */
   readonly secondaries: IdleLru;
   readonly functions: readonly SqlFunction[];
   readonly ciphers: EntryCiphers;

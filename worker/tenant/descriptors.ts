@@ -52,7 +52,7 @@ export function openBounds(descriptors: number | undefined): OpenBounds {
     tenants: Math.floor(tenants * share),
     awake: Math.floor(awakeMin * share),
     readers: Math.ceil(readers * share),
-    secondaries: Math.floor(secondaries * share),
+    secondaries: Math.max(1, Math.floor(secondaries * share)),
   };
   if (Math.min(...Object.values(bounds)) < 1) {
     const { descriptorsReserved: reserved } = limits;

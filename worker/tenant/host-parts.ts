@@ -1,3 +1,4 @@
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { type LogSeq, randomText } from "../../shared/ids.ts";
 import { limits } from "../../shared/limits.ts";
@@ -75,6 +76,8 @@ export function createHostParts(options: TenantHostOptions, signal: AbortSignal,
   const store = encryptedStore(options.store, keys);
   const bounds = openBounds(options.descriptors ?? descriptorLimit());
   const directory = claimDirectory(options.directory, incarnation);
+  const temporary = join(directory, "temporary");
+  mkdirSync(temporary);
   const copies = new CleanCopies(options.directory);
   copies.sweep(clock.nowMs());
   const awake = new IdleLru(bounds.awake);
@@ -158,12 +161,12 @@ export function createHostParts(options: TenantHostOptions, signal: AbortSignal,
     clock,
     gate,
     objects: store,
+    temporary,
     functions: options.sqlFunctions ?? [],
     ciphers,
     awake,
     readers,
     warm: new IdleLru(limits.writersWarmMax),
-    warmSecondaries: new IdleLru(limits.secondariesWarmMax),
     secondaries,
     dirty: (tenant, isAwaited) => (isAwaited ? queue.dirty(tenant) : queue.dirtySoon(tenant)),
     carriedChanged: (tenant) => states.changed(tenant),

@@ -1,6 +1,6 @@
 /** Who owns a tenant, how it comes and goes. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DATA_DB, type Epoch, type LogSeq, type TenantId, hex16 } from "../../shared/ids.ts";
 import { encodeLogObject } from "../../shared/log/encode.ts";
@@ -24,6 +24,18 @@ async function started(): Promise<{ host: TestHost; id: TenantId; tenant: Tenant
 }
 
 const epoch = (n: number): Epoch => n as Epoch;
+
+test("files on their way are below the worker's directory, which goes when another starts after a crash", async () => {
+  const { host, tenant } = await started();
+  const own = hex16(host.incarnation);
+  expect(tenant.temporary).toBe(join(world.directory, own, "temporary"));
+  const killed = tenant.temporary.replace(own, own.replaceAll("0", "f"));
+  mkdirSync(killed, { recursive: true });
+  writeFileSync(join(killed, "backup-1"), "");
+  world.host();
+  expect(existsSync(killed)).toBe(false);
+  expect(existsSync(tenant.temporary)).toBe(true);
+});
 
 describe("acquire", () => {
   test("is synchronous for a loaded tenant, and loads once for concurrent callers", async () => {

@@ -25,6 +25,11 @@ export class IdleLru {
     this.#open.delete(one);
     this.#open.add(one);
     this.#newest = one;
+    this.trim();
+  }
+
+  /** Those that were in use when there were too many may be idle by now. */
+  trim(): void {
     if (this.#open.size > this.#max) this.#closeOldest();
   }
 

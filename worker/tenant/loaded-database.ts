@@ -1,16 +1,12 @@
-import { rmSync } from "node:fs";
 import { SystemError } from "../../shared/errors.ts";
 import { AUXILIARY_DB, type DatabaseName } from "../../shared/ids.ts";
 import { limits } from "../../shared/limits.ts";
-import type { LtxPage } from "../../shared/ltx/ltx.ts";
-import type { BulkFacts, BulkFile, BulkWork } from "../replication/bulk/work.ts";
-import type { Cut, LargeCut } from "../replication/capture.ts";
 import type { DatabaseLedger } from "../replication/ledger.ts";
-import type { DatabaseImage } from "../replication/prefix-writer.ts";
 import { type CommitMark, DatabasePosition } from "../replication/position.ts";
 import { type Connection, asSystemError } from "../sqlite/connection.ts";
 import type { SqlReader } from "../sqlite/contract.ts";
 import type { FileVisit, LentFile, Observation, TenantDatabase, WriteTransaction } from "./contract.ts";
+import { DatabaseCuts } from "./database-cuts.ts";
 import { DatabaseFiles } from "./database-files.ts";
 import type { DatabaseHome, LoadedFrom } from "./database-home.ts";
 import { DatabaseLag } from "./database-lag.ts";
@@ -19,9 +15,6 @@ import { Lending } from "./lending.ts";
 import { RequestObservation } from "./observation.ts";
 import { Transaction, isThenable } from "./transaction.ts";
 import { WriteGroup, type Written } from "./write-group.ts";
-
-/** Encodes what a cut has taken, where that holds up nobody. The file of the result is the caller's to remove. */
-export type LaterCut = (work: BulkWork, signal: AbortSignal) => Promise<Cut>;
 
 /** One of a tenant's databases on this worker: connections, capture, and how far it has come. Opened at its first use. */
 export class LoadedDatabase implements TenantDatabase {
@@ -34,7 +27,8 @@ export class LoadedDatabase implements TenantDatabase {
   readonly #lag: DatabaseLag;
   /** Before the transaction that runs; known only to tenants with a quota. */
   #bytesBefore = 0;
-  #imageWanted: ((image: DatabaseImage | undefined) => void)[] = [];
+  /** What of it goes to object storage. */
+  readonly cuts: DatabaseCuts;
   readonly #lending: Lending;
   #together: WriteGroup | undefined;
 
@@ -48,7 +42,7 @@ export class LoadedDatabase implements TenantDatabase {
       home,
       from,
       this.position,
-      () => !this.position.dirty && !home.lock.held && this.#imageWanted.length === 0,
+      () => !this.position.dirty && !home.lock.held && !this.cuts.isAwaited,
     );
     this.#lag = new DatabaseLag(home, this.isAsync, this.position, () => this.#files.capture);
     this.ledger = from.ledger;
@@ -63,6 +57,13 @@ export class LoadedDatabase implements TenantDatabase {
         return writer;
       },
       committed: (seen) => void this.#committed([seen]),
+    });
+    this.cuts = new DatabaseCuts({
+      home,
+      position: this.position,
+      files: this.#files,
+      lag: this.#lag,
+      lending: this.#lending,
     });
   }
 
@@ -180,70 +181,6 @@ export class LoadedDatabase implements TenantDatabase {
     this.#files.rest();
   }
 
-  /**
-   * Everything committed since the last cut.
-   * @param inlineBytesMax - a larger one goes to the log by reference
-   * @returns when it is too large for one turn, what makes it: no other may be asked for before that is through
-   * @throws SystemError `wal_lost`: the tenant must stop
-   */
-  cut(inlineBytesMax: number): Cut | LaterCut | undefined {
-    const { capture, writer } = this.#files;
-    if (!this.position.dirty || capture === undefined || writer === undefined) return undefined;
-    const cut = capture.cut(inlineBytesMax, limits.cutInTurnBytesMax);
-    if (cut !== undefined && "pages" in cut) return this.#cutLater(cut);
-    this.#cutDone(cut);
-    this.#rested();
-    return cut;
-  }
-
-  /** Until it is through the database counts as dirty, so nobody touches its WAL. */
-  #cutLater({ header, pages, bytes, done }: LargeCut): LaterCut {
-    this.position.cutBegins();
-    this.#lag.cuttingBytes = bytes;
-    return async (work, signal) => {
-      const encoded = await work.run("pages", { target: `${this.path}.cut`, header }, pages, signal);
-      this.#home.checkHere();
-      const cut = done(encoded);
-      this.#lag.cuttingBytes = 0;
-      this.#cutDone(cut);
-      // Otherwise the next cut does it: what was committed meanwhile is not captured.
-      if (!this.position.dirty) this.#rested();
-      return cut;
-    };
-  }
-
-  /** Everything that is committed is cut. */
-  #rested(): void {
-    const { capture, writer } = this.#files;
-    if (capture === undefined || writer === undefined) return;
-    const inTransaction = writer.inTransaction || this.#lending.isLent;
-    if (!inTransaction) capture.checkpoint(writer, "PASSIVE");
-    this.#serveImages();
-  }
-
-  /** The cut of a whole file that is about to take this database's place. Under the write lock, with nothing dirty. */
-  cutFile(file: { pageSize: number; commit: number; pages: Iterable<LtxPage> }): Cut {
-    return this.#files.open().capture.cutFile(file);
-  }
-
-  /** As `cutFile`, by way of an LTX file that `encode` makes with these facts. */
-  async cutEncoded(encode: (facts: BulkFacts) => Promise<BulkFile & { sha256: string }>): Promise<Cut> {
-    const { capture } = this.#files.open();
-    const encoded = await encode(capture.nextFacts());
-    this.#home.checkHere();
-    return capture.cutEncoded(encoded);
-  }
-
-  /** Puts the file of `cut` in place. @param place - moves it to `path`; nothing has it open then */
-  replace(cut: Cut, place: () => void): void {
-    this.#files.replace(() => {
-      for (const suffix of ["", "-wal", "-shm"]) rmSync(`${this.path}${suffix}`, { force: true });
-      place();
-    });
-    this.position.committed(this.#home.clock.monotonicMs());
-    this.#cutDone(cut);
-  }
-
   /** Rewrites the file without free pages: one commit, which no transaction may hold. @throws when somebody writes */
   vacuum(seen: Observation): void {
     const { lock } = this.#home;
@@ -262,30 +199,9 @@ export class LoadedDatabase implements TenantDatabase {
     }
   }
 
-  /** The content as of a cut; resolves when that cut is durable. */
-  async image(): Promise<DatabaseImage | undefined> {
-    this.#home.checkHere();
-    const image = await new Promise<DatabaseImage | undefined>((resolve) => {
-      this.#imageWanted.push(resolve);
-      if (!this.position.dirty && !this.#lending.isCommitting) this.#serveImages();
-      else this.#home.dirty(true);
-    });
-    if (image !== undefined) await this.#home.gate.durable(this.position, this.position.mark);
-    return image;
-  }
-
-  /** When nothing is dirty and nobody writes: the WAL need not take room, nor a connection to what is seldom used. */
-  truncateWal(): void {
-    const { capture, writer } = this.#files;
-    if (this.position.dirty || this.#home.lock.held || writer === undefined) return;
-    capture?.checkpoint(writer, "TRUNCATE");
-    this.#files.closeSecondary();
-  }
-
   close(reason: SystemError): void {
     this.position.fail(reason);
-    for (const resolve of this.#imageWanted) resolve(undefined);
-    this.#imageWanted = [];
+    this.cuts.close();
     this.#files.close();
   }
 
@@ -397,28 +313,6 @@ export class LoadedDatabase implements TenantDatabase {
     // SQLite has rolled back by itself after the worst errors, and a lost tenant's connection is closed.
     const { writer } = this.#files;
     if (writer?.inTransaction === true) writer.run("ROLLBACK");
-  }
-
-  #cutDone(cut: Cut | undefined): void {
-    this.#lag.cut();
-    const now = this.#home.clock.monotonicMs();
-    if (cut === undefined) this.position.cut(this.position.captured, 0, now);
-    else {
-      this.#files.timestampMs = cut.timestampMs;
-      this.position.cut(cut.position, cut.bytes, now);
-    }
-  }
-
-  #serveImages(): void {
-    if (this.#imageWanted.length === 0) return;
-    const image: DatabaseImage = {
-      image: this.#files.image(),
-      txid: this.position.captured.txid,
-      epoch: this.#home.epoch,
-      timestampMs: this.#files.timestampMs,
-    };
-    for (const resolve of this.#imageWanted) resolve(image);
-    this.#imageWanted = [];
   }
 }
 

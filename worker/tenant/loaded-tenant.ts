@@ -33,12 +33,12 @@ export interface TenantHome {
   readonly clock: Clock;
   readonly gate: OutputGate;
   readonly objects: ObjectStore;
+  readonly temporary: string;
   readonly functions: readonly SqlFunction[];
   readonly ciphers: EntryCiphers;
   readonly awake: IdleLru;
   readonly readers: IdleLru;
   readonly warm: IdleLru;
-  readonly warmSecondaries: IdleLru;
   readonly secondaries: IdleLru;
   dirty(tenant: LoadedTenant, isAwaited: boolean): void;
   /** It must be awake at another time than control knows. */
@@ -73,9 +73,9 @@ export class LoadedTenant implements Tenant, DatabaseHome {
   readonly awake: IdleLru;
   readonly readers: IdleLru;
   readonly warm: IdleLru;
-  readonly warmSecondaries: IdleLru;
   readonly secondaries: IdleLru;
   readonly objects: ObjectStore;
+  readonly temporary: string;
   readonly origin: Origin | undefined;
   readonly encrypted: boolean;
   readonly history: TenantHistory;
@@ -123,11 +123,11 @@ export class LoadedTenant implements Tenant, DatabaseHome {
     this.awake = home.awake;
     this.readers = home.readers;
     this.warm = home.warm;
-    this.warmSecondaries = home.warmSecondaries;
     this.secondaries = home.secondaries;
     this.origin = assignment.origin;
     this.encrypted = assignment.encrypted ?? false;
     this.objects = this.origin === undefined ? home.objects : branchStore(home.objects, this.id, this.origin);
+    this.temporary = home.temporary;
     this.history = home.history(this);
     this.directory = directory;
     const { storageBytesMax } = assignment;
@@ -220,8 +220,11 @@ export class LoadedTenant implements Tenant, DatabaseHome {
   }
 
   slot<T>(key: { readonly create: (tenant: Tenant) => T }): T {
-    if (!this.#slots.has(key)) this.#slots.set(key, key.create(this));
-    return this.#slots.get(key) as T;
+    const known = this.#slots.get(key);
+    if (known !== undefined || this.#slots.has(key)) return known as T;
+    const made = key.create(this);
+    this.#slots.set(key, made);
+    return made;
   }
 
   checkHere(): void {

@@ -12,7 +12,8 @@ import type { Clock } from "../replication/clock.ts";
 import type { LogGroup, LogPlace, LogSource } from "../replication/log-writer.ts";
 import { putDurably } from "../replication/put-durably.ts";
 import type { StateLog } from "../state/state-log.ts";
-import type { LaterCut, LoadedDatabase } from "./loaded-database.ts";
+import type { LaterCut } from "./database-cuts.ts";
+import type { LoadedDatabase } from "./loaded-database.ts";
 import type { LoadedTenant } from "./loaded-tenant.ts";
 
 export interface LogQueueOptions {
@@ -193,7 +194,7 @@ export class LogQueue implements LogSource {
     let inlineBytes = 0;
     try {
       for (const database of tenant.databases.values()) {
-        const cut = database.cut(limits.logInlineEntryBytesMax - inlineBytes);
+        const cut = database.cuts.cut(limits.logInlineEntryBytesMax - inlineBytes);
         if (cut === undefined) continue;
         if (typeof cut !== "function" && cut.sha256 === undefined)
           inlineBytes += (cut.stored ?? cut.ltx).length;

@@ -28,7 +28,8 @@ export class RequestObservation implements Observation {
   note(database: LoadedDatabase): void {
     const { position } = database;
     const mark: CommitMark = database.newestMark;
-    const known = this.#noted.find((one) => one.database === database);
+    let known: Noted | undefined;
+    for (const one of this.#noted) if (one.database === database) known = one;
     if (known === undefined) {
       const { isAsync, lagBytes } = database;
       this.#noted.push({ database, position, mark, txid: position.newestTxid, async: isAsync, lagBytes });
@@ -56,12 +57,15 @@ export class RequestObservation implements Observation {
 
   headers(): Record<string, string> {
     if (this.#noted.length === 0) return {};
-    const positions = this.#noted.map(({ database, txid, position, mark }) => {
+    let positions = "";
+    let durable = "1";
+    for (const { database, txid, position, mark } of this.#noted) {
+      const isDurable = position.isDurable(mark);
+      if (!isDurable) durable = "0";
       // A commit that turned out to change nothing has made no TXID of its own.
-      const known = position.isDurable(mark) ? Math.min(txid, position.durable.txid) : txid;
-      return `${database.name}=${known}`;
-    });
-    const durable = this.#noted.every(({ position, mark }) => position.isDurable(mark));
-    return { [HEADERS.txid]: positions.join(","), [HEADERS.durable]: durable ? "1" : "0" };
+      const known = isDurable ? Math.min(txid, position.durable.txid) : txid;
+      positions += `${positions === "" ? "" : ","}${database.name}=${known}`;
+    }
+    return { [HEADERS.txid]: positions, [HEADERS.durable]: durable };
   }
 }

@@ -33,6 +33,12 @@ describe("IdleLru", () => {
     busy.clear();
     use(1);
     expect([closed, lru.size]).toEqual([[1, 2, 0, 3], 2]);
+    busy.add(1).add(4);
+    use(2);
+    expect([closed, lru.size]).toEqual([[1, 2, 0, 3], 3]);
+    busy.clear();
+    lru.trim();
+    expect([closed, lru.size]).toEqual([[1, 2, 0, 3, 4], 2]);
   });
 });
 
@@ -132,6 +138,24 @@ test("a tenant holds no more descriptors than openBounds counts", async () => {
     expect(notes(tenant)).toEqual(["a"]);
     await putNote(tenant, "c");
     expect(world.errors).toEqual([]);
+  } finally {
+    world.close();
+  }
+});
+
+test("databases that were all in use at once are closed when they are cut", async () => {
+  const world = await TestWorld.open();
+  try {
+    const host = world.host();
+    const tenant = await world.at(host, world.create(host));
+    const names = Array.from("abcdefghijklmnopqrst", (letter) => `${letter}.db` as DatabaseName);
+    expect(names.length).toBeGreaterThan(limits.secondariesOpenMax);
+    const seen = tenant.observe();
+    // In one turn, so that no cut comes in between.
+    for (const name of names) void tenant.database(name).write(seen, (tx) => tx.exec("CREATE TABLE t (a)"));
+    expect(host.metrics()["secondaries_open"]).toBe(names.length);
+    await seen.settled();
+    expect(host.metrics()["secondaries_open"]).toBe(limits.secondariesOpenMax);
   } finally {
     world.close();
   }

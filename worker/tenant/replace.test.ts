@@ -44,12 +44,12 @@ async function replace(files: [typeof DATA_DB, string][]): Promise<void> {
 }
 
 async function afterKill(): Promise<LoadedTenant> {
-  const { image } = (await (tenant as LoadedTenant).database(DATA_DB).image()) ?? {};
+  const { image } = (await (tenant as LoadedTenant).database(DATA_DB).cuts.image()) ?? {};
   host.abandon();
   const next = world.host();
   await world.takeOver(host, next);
   const again = (await world.at(next, id)) as LoadedTenant;
-  const restored = await again.database(DATA_DB).image();
+  const restored = await again.database(DATA_DB).cuts.image();
   expect(Buffer.compare(restored?.image ?? new Uint8Array(), image ?? new Uint8Array(1))).toBe(0);
   return again;
 }

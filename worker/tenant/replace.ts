@@ -78,18 +78,18 @@ async function swap(
   for (const [name, path] of staged) {
     const database = tenant.database(name);
     const cut = isLarge(path)
-      ? await database.cutEncoded((facts) => {
+      ? await database.cuts.cutEncoded((facts) => {
           const job = { source: path, target: `${path}.ltx`, facts };
           return work.run("encode", job, noChunks, tenant.gone);
         })
-      : withPages(path, (file) => database.cutFile(file));
+      : withPages(path, (file) => database.cuts.cutFile(file));
     const key = cut.sha256 === undefined ? undefined : await queue.uploadLarge(tenant, cut);
     cuts.push({ database, cut, key });
   }
   tenant.checkHere();
   // One turn from here: no request may see some databases old and some new.
   for (const { database, cut } of cuts) {
-    database.replace(cut, () => renameSync(staged.get(database.name) as string, database.path));
+    database.cuts.replace(cut, () => renameSync(staged.get(database.name) as string, database.path));
     seen.noteWrite(database);
   }
   queue.add(tenant, cuts);

@@ -152,7 +152,7 @@ export class TenantPrefixes {
     if (target === undefined) {
       target = {
         ledger: database.ledger,
-        image: () => (tenant.lost === undefined ? database.image() : Promise.resolve(undefined)),
+        image: () => (tenant.lost === undefined ? database.cuts.image() : Promise.resolve(undefined)),
         snapshotBytes: () => (tenant.lost === undefined && !tenant.leaving ? database.fileBytes : undefined),
         gone: tenant.gone,
         warned: (error) => tenant.effectFailed(error),
@@ -160,7 +160,7 @@ export class TenantPrefixes {
           this.#materialised(tenant);
           if (tenant.lost !== undefined) return;
           this.#options.maintainer.changed(this.#maintenance(tenant));
-          database.truncateWal();
+          database.cuts.truncateWal();
         },
         failed: (error) => this.#options.broken(tenant, error),
       };

@@ -144,7 +144,7 @@ export class SimulatedWorker {
     if (tenants.length === 0) return;
     const tenant = this.#world.random.pick(tenants);
     const database = this.#world.random.pick([...tenant.databases.values()]);
-    const found = await database.image().catch(() => undefined);
+    const found = await database.cuts.image().catch(() => undefined);
     if (found === undefined || this.actor.state !== "up") return;
     this.#world.coverage.add("images compared");
     this.#world.history.checkImage(

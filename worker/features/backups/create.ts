@@ -1,6 +1,5 @@
 import { createWriteStream } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { finished, pipeline } from "node:stream/promises";
@@ -19,7 +18,7 @@ import { backupSignal, storeBackup } from "./stored.ts";
  */
 export async function createBackup(tenant: Tenant, name: string): Promise<void> {
   const signal = backupSignal(tenant);
-  const directory = await mkdtemp(join(tmpdir(), "manybase-backup-"));
+  const directory = await mkdtemp(join(tenant.temporary, "backup-"));
   try {
     const zip = new ZipFile();
     const path = join(directory, "backup.zip");

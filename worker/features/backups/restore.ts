@@ -1,6 +1,5 @@
 import { createWriteStream } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
@@ -24,7 +23,7 @@ const FILE = /^storage\/([A-Za-z0-9_]{1,255})\/([^/]{1,255})\/((?:thumbs_[^/]{1,
  */
 export async function restoreBackup(tenant: Tenant, seen: Observation, name: string): Promise<void> {
   const signal = backupSignal(tenant);
-  const directory = await mkdtemp(join(tmpdir(), "manybase-restore-"));
+  const directory = await mkdtemp(join(tenant.temporary, "restore-"));
   try {
     const path = join(directory, "backup.zip");
     await download(tenant, name, path, signal);

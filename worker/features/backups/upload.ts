@@ -1,6 +1,5 @@
 import { createWriteStream } from "node:fs";
 import { mkdtemp, open, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
@@ -33,7 +32,7 @@ export async function uploadBackup(context: PbContext): Promise<void> {
 
 async function storeUpload({ tenant, request }: PbContext): Promise<void> {
   const signal = AbortSignal.any([backupSignal(tenant), request.signal]);
-  const directory = await mkdtemp(join(tmpdir(), "manybase-upload-"));
+  const directory = await mkdtemp(join(tenant.temporary, "upload-"));
   try {
     const path = join(directory, "upload.zip");
     const name = await receiveFile(request, path, signal);

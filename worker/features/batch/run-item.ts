@@ -16,7 +16,7 @@ import {
   settle,
 } from "../../pb/records/write.ts";
 import { checkRateLimit } from "../../pb/rate-limit.ts";
-import { firstValues } from "../../pb/request-info.ts";
+import { firstValues } from "../../pb/parse-query.ts";
 import type { PbContext } from "../../pb/route.ts";
 import type { RequestInfo } from "../../query/contract.ts";
 import type { WriteTransaction } from "../../tenant/contract.ts";

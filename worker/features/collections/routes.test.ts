@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { SUPERUSER, startTestApi, type TestApi } from "../../app-testing.ts";
+import { limits } from "../../../shared/limits.ts";
 import { modelOf } from "../../model/model.ts";
 
 let api: TestApi;
@@ -261,4 +262,12 @@ test("import replaces the configuration", async () => {
   expect(await call("PUT", "/import", { collections, deleteMissing: true })).toMatchObject({ status: 204 });
   expect((await call("GET", "/source")).status).toBe(404);
   expect((await call("GET", "/target")).status).toBe(200);
+});
+
+test("an import is bounded", async () => {
+  const collections = Array.from({ length: limits.collectionsImportMax + 1 }, () => ({}));
+  expect(await call("PUT", "/import", { collections })).toMatchObject({
+    status: 400,
+    json: { data: { collections: { code: "validation_length_too_long" } } },
+  });
 });

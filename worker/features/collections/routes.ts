@@ -12,6 +12,7 @@ import { ApiError, badRequest, notThere } from "../../pb/api-error.ts";
 import type { BoundBody, FeatureRoute, PbContext } from "../../pb/route.ts";
 import type { WriteTransaction } from "../../tenant/contract.ts";
 import { randomText } from "../../../shared/ids.ts";
+import { limits } from "../../../shared/limits.ts";
 import { SystemError, UserError } from "../../../shared/errors.ts";
 import { listCollections } from "./list.ts";
 import { isStopped, tryViewQueries } from "./view-queries.ts";
@@ -128,6 +129,16 @@ const importAll: Handler = async (context) => {
   if (collections.length === 0) {
     throw badRequest("An error occurred while validating the submitted data.", {
       collections: { code: "validation_required", message: "Cannot be blank." },
+    });
+  }
+  const max = limits.collectionsImportMax;
+  if (collections.length > max) {
+    throw badRequest("An error occurred while validating the submitted data.", {
+      collections: {
+        code: "validation_length_too_long",
+        message: `There may be no more than ${max} collections in one import: import the others afterwards, without deleteMissing.`,
+        params: { max },
+      },
     });
   }
   // A query may select from what the same import brings: only what it gives today is looked at.

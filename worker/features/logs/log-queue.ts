@@ -2,10 +2,11 @@ import { setImmediate } from "node:timers/promises";
 import { limits } from "../../../shared/limits.ts";
 import type { Tenant } from "../../tenant/contract.ts";
 import { storeLogs, unpackLogs } from "../../pb/logs/packed.ts";
+import type { RequestFacts } from "../../pb/logs/request-facts.ts";
 import { LOG_LEVELS, type LogEntry } from "../../pb/logs/store.ts";
 
 /** What becomes an entry when the batch is written: the work on it is no request's. */
-export type LateEntry = () => LogEntry | Promise<LogEntry>;
+export type LateEntry = RequestFacts | (() => LogEntry | Promise<LogEntry>);
 
 /** A tenant's logs on their way to auxiliary.db. Nobody waits for it; when it is full, entries are dropped and counted. */
 export class LogQueue {
@@ -65,7 +66,7 @@ export class LogQueue {
     const dropped = this.#dropped;
     this.#dropped = 0;
     try {
-      const entries: LogEntry[] = [];
+      const entries: (LogEntry | RequestFacts)[] = [];
       for (const late of batch) {
         const making = made(late);
         const entry = making instanceof Promise ? await making : making;
@@ -86,7 +87,8 @@ export class LogQueue {
 }
 
 /** Undefined for one that cannot be made. */
-function made(late: LateEntry): LogEntry | undefined | Promise<LogEntry | undefined> {
+function made(late: LateEntry): LogEntry | RequestFacts | undefined | Promise<LogEntry | undefined> {
+  if (typeof late !== "function") return late;
   try {
     const making = late();
     return making instanceof Promise ? making.catch(() => undefined) : making;

@@ -8,7 +8,8 @@ import { onSettings, settingsGroup, settingsOf } from "../../pb/settings.ts";
 import type { Tenant } from "../../tenant/contract.ts";
 import { detailsOf } from "./failure-details.ts";
 import { type LogQueue, logQueueOf } from "./log-queue.ts";
-import { LOG_LEVELS, type LogEntry } from "../../pb/logs/store.ts";
+import { type RequestFacts, requestEntry } from "../../pb/logs/request-facts.ts";
+import { LOG_LEVELS } from "../../pb/logs/store.ts";
 
 /** Whose successes are not worth a line: the logs themselves, long connections, the dashboard, codes on their way. */
 const QUIET =
@@ -62,60 +63,31 @@ function note(from: TenantRequest, response: Response, startMs: number): void {
   if (level < plan.minLevel) return;
   const uri = cut(pathAndQuery(request.url), limits.logUrlCharactersMax);
   const { headers, method } = request;
-  if (method === "OPTIONS" || (!isError && QUIET.test(`${method} ${uri}`))) return;
-  const facts: Facts = {
-    timeMs: Date.now(),
-    execTime: performance.now() - startMs,
+  if (method === "OPTIONS" || (!isError && isQuiet(method, uri))) return;
+  const facts: RequestFacts = [
+    Date.now(),
     level,
+    performance.now() - startMs,
     status,
+    cut(method, limits.logMethodCharactersMax),
     uri,
-    method,
-    referer: headers.get("referer"),
-    userAgent: headers.get("user-agent"),
-    auth: auth?.collection.name ?? "",
-    authId: plan.logsAuthId ? auth?.record.id : undefined,
-    remoteIP: plan.logsAddress ? from.clientIp : undefined,
-    userIP: plan.logsAddress ? (plan.trustsHeaders ? realIp(from) : from.clientIp) : undefined,
-  };
-  desk.queue.add(() => entryOf(facts, failure));
+    cut(headers.get("referer") ?? "", limits.logHeaderCharactersMax),
+    cut(headers.get("user-agent") ?? "", limits.logHeaderCharactersMax),
+    auth?.collection.name ?? "",
+    (plan.logsAuthId ? auth?.record.id : undefined) ?? null,
+    plan.logsAddress ? from.clientIp : null,
+    plan.logsAddress ? (plan.trustsHeaders ? realIp(from) : from.clientIp) : null,
+  ];
+  desk.queue.add(failure === undefined ? facts : () => requestEntry(facts, told(failure)));
 }
 
-/** Of one request, as it came: what becomes of it is worked out when the batch is written. */
-interface Facts {
-  readonly timeMs: number;
-  readonly execTime: number;
-  readonly level: number;
-  readonly status: number;
-  readonly uri: string;
-  readonly method: string;
-  readonly referer: string | null;
-  readonly userAgent: string | null;
-  readonly auth: string;
-  readonly authId: string | undefined;
-  readonly remoteIP: string | undefined;
-  readonly userIP: string | undefined;
+function told(failure: Failure): { error: string; details?: unknown } {
+  if (!(failure instanceof ApiError)) return { error: failure };
+  return { error: failure.message, details: detailsOf(failure) };
 }
 
-function entryOf(facts: Facts, failure: Failure | undefined): LogEntry {
-  const { timeMs, level, uri, auth, authId, remoteIP, userIP } = facts;
-  const method = cut(facts.method, limits.logMethodCharactersMax);
-  // Sorted by key, as Go writes a map; what is undefined is not written.
-  const data = {
-    auth,
-    authId,
-    details: failure instanceof ApiError ? detailsOf(failure) : undefined,
-    error: failure instanceof ApiError ? failure.message : failure,
-    execTime: facts.execTime,
-    method,
-    referer: cut(facts.referer ?? "", limits.logHeaderCharactersMax),
-    remoteIP,
-    status: facts.status,
-    type: "request",
-    url: uri,
-    userAgent: cut(facts.userAgent ?? "", limits.logHeaderCharactersMax),
-    userIP,
-  };
-  return { timeMs, level, message: `${method} ${unescape(uri)}`, data };
+function isQuiet(method: string, uri: string): boolean {
+  return !uri.startsWith("/api/collections/") && QUIET.test(`${method} ${uri}`);
 }
 
 function planOf(tenant: Tenant): Plan {
@@ -138,13 +110,4 @@ function pathAndQuery(url: string): string {
 
 function cut(text: string, charactersMax: number): string {
   return text.length > charactersMax ? `${text.slice(0, charactersMax)}...` : text;
-}
-
-function unescape(uri: string): string {
-  if (!uri.includes("%")) return uri;
-  try {
-    return decodeURIComponent(uri);
-  } catch {
-    return uri;
-  }
 }

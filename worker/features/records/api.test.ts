@@ -345,7 +345,7 @@ test("emails show to their owner and superusers unless made visible", async () =
 
 test("HEAD, preflight and headers of every answer", async () => {
   const head = await ask("guest", "HEAD", "/api/health");
-  expect([head.status, head.text]).toEqual([200, ""]);
+  expect([head.status, head.text, head.headers.get("content-length")]).toEqual([200, "", "51"]);
   const plain = await ask("guest", "GET", "/api/health", undefined, { origin: "https://app.example.com" });
   expect(plain.headers.get("access-control-allow-origin")).toBe("*");
   expect(plain.headers.get("x-content-type-options")).toBe("nosniff");

@@ -4,6 +4,7 @@ import { limits } from "../../../shared/limits.ts";
 import { TestWorld } from "../../tenant/test-world.ts";
 import type { Tenant } from "../../tenant/contract.ts";
 import { deleteLogsBefore, storeLogs, unpackLogs } from "./packed.ts";
+import type { RequestFacts } from "./request-facts.ts";
 import { type LogEntry, hasLogs } from "./store.ts";
 
 let world: TestWorld;
@@ -56,6 +57,37 @@ test("few entries are rows at once; many wait, and few after them wait with them
   await storeLogs(tenant, entries(1, START_MS + 6_000));
   expect(rows()).toHaveLength(many + 6);
   expect(await clear()).toBe(many + 6);
+});
+
+test("requests are the same rows whether they waited or not", async () => {
+  const facts = (index: number): RequestFacts => [
+    START_MS + index,
+    0,
+    0.25,
+    200,
+    "GET",
+    "/api/things?filter=name%3D1",
+    "",
+    "tester",
+    "users",
+    null,
+    "10.0.0.1",
+    null,
+  ];
+  const many = Array.from({ length: limits.logPackEntriesMin }, (_, index) => facts(index));
+  await storeLogs(tenant, many.slice(0, 1));
+  await storeLogs(tenant, many.slice(1));
+  await storeLogs(tenant, many);
+  expect(rows()[0]).toEqual([
+    "GET /api/things?filter=name=1",
+    '{"auth":"users","execTime":0.25,"method":"GET","referer":"","remoteIP":"10.0.0.1","status":200,"type":"request","url":"/api/things?filter=name%3D1","userAgent":"tester"}',
+    "2026-01-01 00:00:00.000Z",
+  ]);
+  expect(batches()).toEqual([[many.length, START_MS + many.length - 1]]);
+  await unpackLogs(tenant);
+  const found = rows();
+  expect(found[many.length]).toEqual(found[0] ?? []);
+  await clear();
 });
 
 test("a batch is full some time", async () => {

@@ -8,6 +8,7 @@ import { limits } from "../../../shared/limits.ts";
 import type { SqlReader } from "../../sqlite/contract.ts";
 import type { Observation, Tenant, WriteTransaction } from "../../tenant/contract.ts";
 import { dateText } from "../../model/fields/date-text.ts";
+import { type RequestFacts, requestEntry } from "./request-facts.ts";
 import { type LogEntry, hasLogs, insertRows } from "./store.ts";
 
 const TABLE =
@@ -15,6 +16,12 @@ const TABLE =
 const PACKED_BEFORE = "FROM `_mb_log_batches` WHERE newest <= ?";
 const NEWEST = "SELECT id, count, newest, entries FROM `_mb_log_batches` ORDER BY id DESC LIMIT 1";
 const OLDEST = "SELECT id, entries FROM `_mb_log_batches` ORDER BY id LIMIT 1";
+
+type Packed = LogEntry | RequestFacts;
+
+const isFacts = (entry: Packed): entry is RequestFacts => Array.isArray(entry);
+const whole = (entry: Packed): LogEntry => (isFacts(entry) ? requestEntry(entry) : entry);
+const timeOf = (entry: Packed): number => (isFacts(entry) ? entry[0] : entry.timeMs);
 
 interface Batch {
   id: number;
@@ -24,11 +31,11 @@ interface Batch {
 }
 
 /** One commit. Few entries become rows at once, unless older ones are packed: rows are in the order of time. */
-export async function storeLogs(tenant: Tenant, entries: readonly LogEntry[]): Promise<void> {
+export async function storeLogs(tenant: Tenant, entries: readonly Packed[]): Promise<void> {
   await tenant.database(AUXILIARY_DB).write(tenant.observe(), (tx) => {
     tx.withinQuota();
     const waiting = packedCount(tx);
-    if (waiting === 0 && entries.length < limits.logPackEntriesMin) insertRows(tx, entries);
+    if (waiting === 0 && entries.length < limits.logPackEntriesMin) insertRows(tx, entries.map(whole));
     else pack(tx, entries);
     if (waiting > limits.logPackedEntriesMax) unpackOldest(tx);
   });
@@ -74,9 +81,9 @@ function packedCount(db: SqlReader): number {
 }
 
 /** Into the newest batch while it has room: their number stays small in quiet times, too. */
-function pack(tx: WriteTransaction, entries: readonly LogEntry[]): void {
+function pack(tx: WriteTransaction, entries: readonly Packed[]): void {
   tx.exec(TABLE);
-  const newest = entries.reduce((time, { timeMs }) => Math.max(time, timeMs), 0);
+  const newest = entries.reduce((time, entry) => Math.max(time, timeOf(entry)), 0);
   const last = tx.get<Batch>(NEWEST);
   if (last === undefined || last.count + entries.length > limits.logBatchEntriesMax) {
     tx.run("INSERT INTO `_mb_log_batches` (count, newest, entries) VALUES (?, ?, ?)", [
@@ -97,18 +104,18 @@ function pack(tx: WriteTransaction, entries: readonly LogEntry[]): void {
 function unpackOldest(tx: WriteTransaction): void {
   const oldest = tx.get<Pick<Batch, "id" | "entries">>(OLDEST);
   if (oldest === undefined) return;
-  insertRows(tx, decode(oldest.entries));
+  insertRows(tx, decode(oldest.entries).map(whole));
   tx.run("DELETE FROM `_mb_log_batches` WHERE id = ?", [oldest.id]);
 }
 
-function encode(entries: readonly LogEntry[]): Uint8Array {
+function encode(entries: readonly Packed[]): Uint8Array {
   return Bun.zstdCompressSync(JSON.stringify(entries), { level: 1 });
 }
 
 /** One that cannot be read is given up: logs are not worth more than that. */
-function decode(packed: Uint8Array): LogEntry[] {
+function decode(packed: Uint8Array): Packed[] {
   try {
-    return JSON.parse(new TextDecoder().decode(Bun.zstdDecompressSync(packed))) as LogEntry[];
+    return JSON.parse(new TextDecoder().decode(Bun.zstdDecompressSync(packed))) as Packed[];
   } catch {
     return [];
   }
