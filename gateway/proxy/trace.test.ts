@@ -22,6 +22,6 @@ test("no two have an id in common, also beyond those that are drawn together", (
 function withoutChance(): { end: () => void } {
   const real = crypto.getRandomValues.bind(crypto);
   const zeros = (array: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> => array.fill(0);
-  crypto.getRandomValues = zeros as typeof crypto.getRandomValues;
+  crypto.getRandomValues = zeros;
   return { end: () => (crypto.getRandomValues = real) };
 }
