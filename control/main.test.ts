@@ -1,7 +1,10 @@
-import { afterEach, describe, expect, test } from "bun:test";
+import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+
+// Each start is a process of its own, which takes seconds on a machine that does other things.
+setDefaultTimeout(60_000);
 
 const root = join(import.meta.dir, "..");
 const directories: string[] = [];

@@ -93,7 +93,7 @@ export async function openControl(parts: ControlParts): Promise<Control> {
   const table = new Table();
   const waiters = new TableWaiters(table);
   const runner = new Runner({ ...parts, table, waiters });
-  await loadTable(store, table);
+  await loadTable({ store, table, clock }, stop.signal);
   const feed = new RouteFeed(table);
   const sealer = new Sealer({ ...parts, table, waiters, runner, objects, clock, log, randomBytes });
   const settings: ControlSettings = {

@@ -47,6 +47,18 @@ test("passes on path, query, body and token once, and never what was passed on a
   expect(calls).toHaveLength(1);
 });
 
+test("what the leader itself could not do is its answer, and is not tried again", async () => {
+  let asked = 0;
+  const full = (): Promise<Response> => {
+    asked += 1;
+    const busy = new SystemError("overloaded", "Cannot do it now: too many wait", { retryAfterMs: 3_000 });
+    return Promise.resolve(errorResponse(busy));
+  };
+  const response = await follower({ fetch: full })();
+  expect([response.status, response.headers.get("retry-after"), asked]).toEqual([503, "3", 1]);
+  expect(((await response.json()) as { error: { code: string } }).error.code).toBe("overloaded");
+});
+
 test("a leader that certainly did nothing is asked again, one that broke off is not", async () => {
   let refused = 0;
   const starting = (): Promise<Response> => {

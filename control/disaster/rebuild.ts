@@ -101,6 +101,9 @@ export function rebuild(input: RebuildInput): Rebuilt {
   const known = new Map(
     (snapshot?.rows ?? []).filter(([key]) => key.startsWith("tenant/")) as [string, TenantRecord][],
   );
+  const workers = new Map(
+    (snapshot?.rows ?? []).filter(([key]) => key.startsWith("worker/")) as [string, WorkerRecord][],
+  );
   const ids = new Set<TenantId>([
     ...input.tenants.keys(),
     ...[...known.values()].map(({ id }) => id),
@@ -159,9 +162,7 @@ export function rebuild(input: RebuildInput): Rebuilt {
     rows.set(pinRecordKey(branch), { branch, parent, atMs: input.atMs, removing: true } satisfies PinRecord);
   }
   for (const { incarnation, endSeq, retired } of logs) {
-    const before = snapshot?.rows.find(([key]) => key === workerKey(incarnation))?.[1] as
-      | WorkerRecord
-      | undefined;
+    const before = workers.get(workerKey(incarnation));
     const { drain: _, ...worker } = before ?? {
       incarnation,
       url: "http://gone.invalid",

@@ -2,24 +2,32 @@ import type { Logger } from "pino";
 import type { Revision } from "../../shared/ids.ts";
 import { limits } from "../../shared/limits.ts";
 import type { Clock } from "../clock.ts";
-import { Compacted, type Kv, type ReplicatedStore } from "../store/contract.ts";
+import { Compacted, type ReplicatedStore } from "../store/contract.ts";
+import { PREFIXES } from "./keys.ts";
+import { TableContents } from "./table-contents.ts";
 import type { Table } from "./table.ts";
 
-const PAGE_ROWS = 10_000;
+const PAGE_ROWS = 5_000;
 
-export interface FollowParts {
+export interface LoadParts {
   store: ReplicatedStore;
   table: Table;
   clock: Clock;
+}
+
+export interface FollowParts extends LoadParts {
   log: Logger;
 }
 
-/** Loads the table. @throws what the store throws */
-export async function loadTable(store: ReplicatedStore, table: Table): Promise<void> {
-  const rows: Kv[] = [];
+/**
+ * Loads the table, a page to a turn of the event loop: a large state takes seconds, in which this replica must go on beating and
+ * answering. The table stays as it was until all is there. @throws what the store throws
+ */
+export async function loadTable({ store, table, clock }: LoadParts, signal: AbortSignal): Promise<void> {
+  const contents = new TableContents();
   let first: Revision | undefined;
   let from: string | undefined;
-  do {
+  for (;;) {
     const page = await store.range("", {
       limit: PAGE_ROWS,
       stale: true,
@@ -27,10 +35,13 @@ export async function loadTable(store: ReplicatedStore, table: Table): Promise<v
     });
     // Later pages may be newer; watching from the first page's revision repeats what changed between.
     first ??= page.rev;
-    rows.push(...page.kvs);
+    for (const kv of page.kvs) contents.add(kv);
     from = page.next;
-  } while (from !== undefined);
-  table.load(rows, first);
+    if (from === undefined) break;
+    // Audit entries are counted only: all of them at one revision, or changes between would be counted twice.
+    if (!from.startsWith(PREFIXES.audit)) await clock.sleep(0, signal);
+  }
+  table.replace(contents, first);
 }
 
 /** Keeps a loaded table up to date until the signal aborts; loads it anew when the store's history is too short. */
@@ -45,11 +56,19 @@ export async function followStore(parts: FollowParts, signal: AbortSignal): Prom
     } catch (error) {
       if (signal.aborted) return;
       if (error instanceof Compacted) {
-        await loadTable(store, table).catch((cause: unknown) => log.warn({ cause }, "cannot load the state"));
-        continue;
-      }
-      log.warn({ error }, "watching the state broke off");
+        if (await loaded(parts, signal)) continue;
+      } else log.warn({ error }, "watching the state broke off");
     }
     await clock.sleep(limits.watchRetryMs, signal).catch(() => undefined);
+  }
+}
+
+async function loaded(parts: FollowParts, signal: AbortSignal): Promise<boolean> {
+  try {
+    await loadTable(parts, signal);
+    return true;
+  } catch (error) {
+    if (!signal.aborted) parts.log.warn({ error }, "cannot load the state");
+    return false;
   }
 }

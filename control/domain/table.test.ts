@@ -71,6 +71,40 @@ describe("TableWaiters", () => {
   });
 });
 
+test.each([[1], [3], [9]])(
+  "TableWaiters wakes all whose revision is reached, %i at a time, and nobody else",
+  async (step) => {
+    const table = new Table();
+    table.progress(rev(100));
+    const waiters = new TableWaiters(table);
+    const stop = new AbortController();
+    const woken: number[] = [];
+    const waits = Array.from({ length: 14 }, (_, i) =>
+      waiters.reached(rev(100 + (i >> 1)), stop.signal).then(
+        () => woken.push(100 + (i >> 1)),
+        () => undefined,
+      ),
+    );
+    for (let at = 100 + step; at <= 100 + 2 * step; at += step) {
+      table.progress(rev(at));
+      for (let turn = 0; turn < 5; turn++) await Promise.resolve();
+      const expected = [100, 101, 102, 103, 104, 105, 106].filter((one) => one <= at);
+      expect(woken.toSorted((a, b) => a - b)).toEqual(expected.flatMap((one) => [one, one]));
+    }
+    stop.abort();
+    await Promise.all(waits);
+  },
+);
+
+test("TableWaiters wakes everyone when the table was loaded anew: what changed meanwhile is unknown", async () => {
+  const table = new Table();
+  const waiters = new TableWaiters(table);
+  const signal = AbortSignal.timeout(5_000);
+  const all = [waiters.changed(["worker/1"], signal), waiters.changed(["tenant/"], signal)];
+  table.load([], rev(4));
+  await Promise.all(all);
+});
+
 describe("RouteFeed", () => {
   function heard(): { domain: Domain; feed: RouteFeed; changes: () => RouteChange[] } {
     const domain = new Domain();

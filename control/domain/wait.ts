@@ -8,14 +8,16 @@ import type { Table } from "./table.ts";
 export class TableWaiters {
   readonly #table: Table;
   readonly #byKey = new Map<string, Set<() => void>>();
-  readonly #byRevision = new Set<{ rev: Revision; done: () => void }>();
+  readonly #byRevision = new Map<number, Set<() => void>>();
+  #reachedRev: number;
 
   constructor(table: Table) {
     this.#table = table;
+    this.#reachedRev = table.revision;
     table.listen((event) => {
       if ("reset" in event) this.#wakeAll();
       else for (const { key } of event.applied) this.#wake(key);
-      for (const waiter of this.#byRevision) if (waiter.rev <= table.revision) waiter.done();
+      this.#reach(table.revision);
     });
   }
 
@@ -23,9 +25,12 @@ export class TableWaiters {
   reached(rev: Revision, signal: AbortSignal): Promise<void> {
     if (rev <= this.#table.revision) return Promise.resolve();
     return this.#wait(signal, (done) => {
-      const waiter = { rev, done };
-      this.#byRevision.add(waiter);
-      return () => this.#byRevision.delete(waiter);
+      this.#byRevision.set(rev, (this.#byRevision.get(rev) ?? new Set()).add(done));
+      return () => {
+        const set = this.#byRevision.get(rev);
+        set?.delete(done);
+        if (set?.size === 0) this.#byRevision.delete(rev);
+      };
     });
   }
 
@@ -65,6 +70,18 @@ export class TableWaiters {
   #wake(key: string): void {
     const kind = key.slice(0, key.indexOf("/") + 1);
     for (const name of [key, kind]) for (const done of this.#byKey.get(name) ?? []) done();
+  }
+
+  /** By the revisions that were passed, or by all that wait, whichever are fewer: each of thousands of waiters waits for its own. */
+  #reach(revision: number): void {
+    const passed = revision - this.#reachedRev;
+    const first = this.#reachedRev + 1;
+    this.#reachedRev = revision;
+    const due =
+      passed < this.#byRevision.size
+        ? Array.from({ length: Math.max(0, passed) }, (_, i) => first + i)
+        : [...this.#byRevision.keys()].filter((rev) => rev <= revision);
+    for (const rev of due) for (const done of this.#byRevision.get(rev) ?? []) done();
   }
 
   #wakeAll(): void {

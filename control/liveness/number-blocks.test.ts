@@ -4,10 +4,12 @@ import { join } from "node:path";
 import { SystemError } from "../../shared/errors.ts";
 import type { ObjectStore } from "../../shared/objects/contract.ts";
 import { blockKey } from "../../shared/objects/layout.ts";
+import { limits } from "../../shared/limits.ts";
 import { BLOCKS } from "../domain/keys.ts";
+import { draft, put } from "../domain/view.ts";
 import { type TestControl, startTestControl, startTestWorker } from "../control-fixture.ts";
 import { openObjectStore } from "../objects.ts";
-import { claimBlock } from "./number-blocks.ts";
+import { claimBlock, claimedBlocks } from "./number-blocks.ts";
 
 let running: TestControl | undefined;
 afterEach(async () => {
@@ -87,8 +89,26 @@ describe("blocks of incarnation numbers", () => {
   test("a block that somebody else claimed is a state that was rolled back", async () => {
     running = await startTestControl();
     const { control, objects } = running;
-    await objects.putIfAbsent(blockKey(2), new TextEncoder().encode("{}"));
+    await objects.putIfAbsent(blockKey(2), new TextEncoder().encode('{"nonce":"of another"}'));
     const parts = { objects, table: control.table, runner: control.runner };
     await expect(claimBlock(parts, AbortSignal.timeout(2_000))).rejects.toBeInstanceOf(SystemError);
+  });
+
+  test("a block whose last number is given away is followed by a new one, claimed once for all who ask", async () => {
+    running = await startTestControl();
+    const { control, objects } = running;
+    const parts = { objects, table: control.table, runner: control.runner };
+    const signal = AbortSignal.timeout(5_000);
+    const block = claimedBlocks(parts, 1, signal);
+    const use = (used: number): Promise<void> =>
+      control.runner.run((view) => ({
+        draft: draft(view, [BLOCKS], [put(BLOCKS, { block: 1, used })]),
+        value: undefined,
+      }));
+    await use(limits.incarnationsPerBlock - 1);
+    expect(await block()).toBe(1);
+    await use(limits.incarnationsPerBlock);
+    expect(await Promise.all([block(), block()])).toEqual([2, 2]);
+    expect(await objects.head(blockKey(3))).toBeUndefined();
   });
 });

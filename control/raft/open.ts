@@ -10,6 +10,7 @@ import { lockDirectory } from "./driver/directory-lock.ts";
 import { nodeDisk } from "./driver/node-disk.ts";
 import { RaftStore } from "./driver/raft-store.ts";
 import { Replica } from "./driver/replica.ts";
+import type { SnapshotCadence } from "./driver/snapshot-cadence.ts";
 import { noTransport, type Transport } from "./driver/transport.ts";
 import type { Disk } from "./log/disk.ts";
 import { LogStore } from "./log/log-store.ts";
@@ -40,7 +41,7 @@ export interface RaftStoreOptions {
   cluster?: ClusterOptions;
   /** Where this member answers others; told in `members()`. */
   url?: string;
-  /** Entries between snapshots of the state. */
+  /** Entries between snapshots of the state, however large that is; default: `SnapshotCadence` of `limits`. */
   snapshotEvery?: number;
   /** The member had to stop by itself (its disk failed): the process should say why and exit. */
   onFailure?: (error: SystemError) => void;
@@ -77,8 +78,8 @@ export async function openRaftStore(options: RaftStoreOptions): Promise<Replicat
       clock: systemClock,
       random: Math.random,
       url: options.url ?? "",
-      snapshotEvery: options.snapshotEvery ?? limits.raftSnapshotEvery,
-      keepEntries: limits.raftKeepEntries,
+      cadence: cadenceOf(options.snapshotEvery),
+      keep: { entries: limits.raftKeepEntries, bytes: limits.raftKeepBytes },
       onFailure: options.onFailure ?? (() => {}),
     }).catch(async (error: unknown) => {
       await log.close();
@@ -96,6 +97,14 @@ export async function openRaftStore(options: RaftStoreOptions): Promise<Replicat
     lock.release();
     throw error;
   }
+}
+
+function cadenceOf(snapshotEvery: number | undefined): SnapshotCadence {
+  return {
+    entries: snapshotEvery ?? limits.raftSnapshotEvery,
+    logBytes: limits.raftSnapshotLogBytes,
+    stateShare: snapshotEvery === undefined ? limits.raftSnapshotStateShare : 0,
+  };
 }
 
 /** A directory that a power cut takes away would take the log with it: every new name on the path is synced. */

@@ -1,9 +1,11 @@
+import { heapStats } from "bun:jsc";
 import { describe, expect, test } from "bun:test";
 import * as fc from "fast-check";
 import type { Revision } from "../../shared/ids.ts";
 import { limits } from "../../shared/limits.ts";
 import { compareByteOrder } from "./byte-order.ts";
 import { commandOf, decodeCommand, encodeCommand, type Command } from "./command.ts";
+import { ownText } from "./own-text.ts";
 import { StateMachine } from "./state-machine.ts";
 import { TextKv } from "./text-kv.ts";
 import { WatchHistory } from "./watch-history.ts";
@@ -48,20 +50,20 @@ class Model {
   }
 }
 
-function copyOf(machine: StateMachine): StateMachine {
+async function copyOf(machine: StateMachine): Promise<StateMachine> {
   const copy = new StateMachine();
-  copy.restore([...machine.snapshot()]);
+  await copy.restore([...machine.snapshot()]);
   return copy;
 }
 
 describe("StateMachine", () => {
-  test("does what the plainest model does, also from a snapshot taken anywhere", () => {
-    fc.assert(
-      fc.property(fc.array(command, { maxLength: 80 }), fc.nat(80), (commands, snapshotAt) => {
+  test("does what the plainest model does, also from a snapshot taken anywhere", async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(command, { maxLength: 80 }), fc.nat(80), async (commands, snapshotAt) => {
         const model = new Model();
         let machine = new StateMachine();
         for (const [i, given] of commands.entries()) {
-          if (i === snapshotAt) machine = copyOf(machine);
+          if (i === snapshotAt) machine = await copyOf(machine);
           expect(machine.apply(decodeCommand(encodeCommand(given)))).toEqual(model.apply(given) as never);
         }
         expect(machine.revision).toBe(model.rev);
@@ -75,7 +77,7 @@ describe("StateMachine", () => {
     );
   });
 
-  test("a snapshot is of the moment it was asked for, however late it is read", () => {
+  test("a snapshot is of the moment it was asked for, however late it is read", async () => {
     const machine = new StateMachine();
     const put = (id: string, text: string): unknown =>
       machine.apply({ id, cmp: [], then: [{ key: "k", text }] });
@@ -83,19 +85,20 @@ describe("StateMachine", () => {
     const snapshot = machine.snapshot();
     put("2", "2");
     const copy = new StateMachine();
-    copy.restore(snapshot);
+    await copy.restore(snapshot);
     expect(copy.get("k")).toMatchObject({ key: "k", text: "1", modRev: 1 });
     expect(machine.get("k")?.text).toBe("2");
     expect(copy.history.since(0, 10)).toBeUndefined();
     expect(copy.history.since(1, 10)).toEqual([]);
   });
 
-  test("a cut snapshot is refused", () => {
+  test("a cut snapshot is refused, and the state stays as it was", async () => {
     const machine = new StateMachine();
     machine.apply({ id: "1", cmp: [], then: [{ key: "k", text: "1" }] });
     const [header] = machine.snapshot();
-    expect(() => new StateMachine().restore([header!])).toThrow("not complete");
-    expect(() => new StateMachine().restore([])).toThrow("not complete");
+    await expect(machine.restore([header!])).rejects.toThrow("not complete");
+    await expect(machine.restore([])).rejects.toThrow("not complete");
+    expect(machine.get("k")?.text).toBe("1");
   });
 
   test("forgets the oldest ids first, by number and by size", () => {
@@ -116,6 +119,46 @@ describe("StateMachine", () => {
     expect(refused("r19")).toEqual(first);
     expect(refused("r0").rev).toBeGreaterThan(first.rev);
   });
+});
+
+test("ownText is the same text, whatever it holds and however long it is", () => {
+  for (const text of [
+    "",
+    "a",
+    "\ufeffbom",
+    "é\u{1f600}",
+    "x".repeat(5_461),
+    "é".repeat(5_462),
+    "y".repeat(20_000),
+  ]) {
+    expect(ownText(text)).toBe(text);
+  }
+});
+
+test("what stays of a txn does not keep the rest of it in memory", async () => {
+  const live = (): number => {
+    Bun.gc(true);
+    return heapStats().heapSize;
+  };
+  const machine = new StateMachine();
+  const run = (id: string, then: { key: string; text: string | null }[]): unknown =>
+    machine.apply(decodeCommand(encodeCommand({ id, cmp: [], then })));
+  const before = live();
+  const others = (text: string | null) =>
+    Array.from({ length: 60 }, (_, i) => ({ key: `one of many others ${i}`, text }));
+  for (let i = 0; i < 3_000; i++) {
+    const row = { key: `a row that stays, number ${i}`, text: `"of more than a few bytes, ${i}"` };
+    run(`a transaction's id, ${i}`, [row, ...others(JSON.stringify(`${i}`.padStart(100, "x")))]);
+  }
+  run("last", others(null));
+  // The history has forgotten all that; the results are still remembered, by their ids.
+  const few = Array.from({ length: 100 }, (_, i) => ({ key: `k${i}`, text: "1" }));
+  for (let i = 0; i <= limits.watchHistoryMax / few.length; i++) run(`${i}`, few);
+  expect(machine.size).toBe(3_100);
+  // Without care 13 MB and more.
+  expect(live() - before).toBeLessThan(6_000_000);
+  const restored = await copyOf(machine);
+  expect(restored.size).toBe(3_100);
 });
 
 test("compareByteOrder is the order of the UTF-8 bytes", () => {
@@ -153,6 +196,25 @@ test("WatchHistory keeps the newest changes and says what is gone", () => {
   expect(history.since(2_995, 10)?.map((group) => group.rev)).toEqual([2_996, 2_997, 2_998, 2_999, 3_000]);
   expect(history.since(2_997, 2)?.map((group) => group.rev)).toEqual([2_998, 2_999]);
   expect(history.since(3_000, 10)).toEqual([]);
+});
+
+test("a history of a large state keeps more: who loads all of that meanwhile goes on where it began", () => {
+  const history = new WatchHistory(0, 10);
+  for (let rev = 1; rev <= 50; rev++) history.append({ rev, changes: [new TextKv("a", "1", rev)] }, 30.5);
+  expect(history.after).toBe(20);
+  history.append({ rev: 51, changes: [new TextKv("a", "1", 51)] }, 2);
+  expect(history.after).toBe(41);
+});
+
+test("the history of a state machine grows with its rows", () => {
+  const machine = new StateMachine();
+  const rows = 2 * limits.watchHistoryMax * (1 / limits.watchHistoryRowsShare);
+  const perTxn = 1_000;
+  for (let i = 0; i < rows; i += perTxn) {
+    const then = Array.from({ length: perTxn }, (_, at) => ({ key: `${i + at}`, text: "1" }));
+    machine.apply({ id: `${i}`, cmp: [], then });
+  }
+  expect(machine.revision - machine.history.after).toBe((2 * limits.watchHistoryMax) / perTxn);
 });
 
 test("commandOf checks before anything is written", () => {

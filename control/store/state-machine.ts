@@ -6,6 +6,7 @@ import BTree from "sorted-btree";
 import { limits } from "../../shared/limits.ts";
 import { compareByteOrder } from "./byte-order.ts";
 import type { Command } from "./command.ts";
+import { ownText } from "./own-text.ts";
 import { RememberedResults, type StoredResult } from "./remembered-results.ts";
 import { TextKv } from "./text-kv.ts";
 import { WatchHistory } from "./watch-history.ts";
@@ -47,7 +48,7 @@ export class StateMachine {
     const before = this.#remembered.get(command.id);
     if (before !== undefined) return before;
     const result = this.#evaluate(command);
-    this.#remembered.add(command.id, result);
+    this.#remembered.add(ownText(command.id), result);
     return result;
   }
 
@@ -78,18 +79,21 @@ export class StateMachine {
     return chunks(header, rows, this.#remembered.entries());
   }
 
-  /** Replaces the state by what `snapshot` gave. The history starts there. @throws TypeError on an unknown version */
-  restore(snapshot: Iterable<Uint8Array>): void {
+  /**
+   * Replaces the state by what `snapshot` gave, when all of it is there; before that, and when it throws, the state is the old one. The
+   * history starts there. @throws TypeError on an unknown version
+   */
+  async restore(snapshot: Iterable<Uint8Array> | AsyncIterable<Uint8Array>): Promise<void> {
     const rows = noRows();
     const remembered = new RememberedResults();
     let header: SnapshotHeader | undefined;
-    for (const chunk of snapshot) {
+    for await (const chunk of snapshot) {
       const value = packr.unpack(chunk) as SnapshotHeader | FlatRows | { results: [string, StoredResult][] };
       if (header === undefined) header = checkHeader(value);
       else if (Array.isArray(value)) {
         for (let i = 0; i + 2 < value.length; i += 3) {
-          const row = new TextKv(value[i] as string, value[i + 1] as string, value[i + 2] as number);
-          rows.set(row.key, row);
+          const [key, text] = [ownText(value[i] as string), ownText(value[i + 1] as string)];
+          rows.set(key, new TextKv(key, text, value[i + 2] as number));
         }
       } else if ("results" in value) {
         for (const [id, result] of value.results) remembered.add(id, result);
@@ -115,16 +119,17 @@ export class StateMachine {
     const effective = command.then.filter((op) => op.text !== null || this.#rows.has(op.key));
     if (effective.length === 0) return { ok: true, rev: this.#revision };
     const rev = ++this.#revision;
-    const changes = effective.map(({ key, text }) => {
-      if (text === null) {
+    const changes = effective.map((op) => {
+      const key = ownText(op.key);
+      if (op.text === null) {
         this.#rows.delete(key);
-        return { key, text };
+        return { key, text: null };
       }
-      const row = new TextKv(key, text, rev);
+      const row = new TextKv(key, ownText(op.text), rev);
       this.#rows.set(key, row);
       return row;
     });
-    this.#history.append({ rev, changes });
+    this.#history.append({ rev, changes }, this.#rows.size * limits.watchHistoryRowsShare);
     return { ok: true, rev };
   }
 }

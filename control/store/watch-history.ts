@@ -9,8 +9,11 @@ export interface RevisionChanges {
   changes: readonly KeyChange[];
 }
 
+const GONE: RevisionChanges = { rev: 0, changes: [] };
+
 /**
- * The newest changes, whole revisions at a time, bounded by their number. Not part of the replicated state: a replica that
+ * The newest changes, whole revisions at a time, bounded by their number, which may grow with the state: loading all of it takes longer
+ * then, and who does that goes on from the revision at which it began. Not part of the replicated state: a replica that
  * started from a snapshot has history only from there, and says so.
  */
 export class WatchHistory {
@@ -30,11 +33,14 @@ export class WatchHistory {
     return this.#after;
   }
 
-  append(group: RevisionChanges): void {
+  /** `changesMax`: if it is more than what this history keeps at least. */
+  append(group: RevisionChanges, changesMax = 0): void {
     this.#groups.push(group);
     this.#count += group.changes.length;
-    while (this.#count > this.#changesMax && this.#groups.length - this.#head > 1) {
-      const dropped = this.#groups[this.#head++]!;
+    const most = Math.max(this.#changesMax, changesMax);
+    while (this.#count > most && this.#groups.length - this.#head > 1) {
+      const dropped = this.#groups[this.#head]!;
+      this.#groups[this.#head++] = GONE;
       this.#count -= dropped.changes.length;
       this.#after = dropped.rev;
     }

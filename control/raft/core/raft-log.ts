@@ -134,6 +134,16 @@ export class RaftLog {
     this.stable = snapshot.index;
   }
 
+  /** The position after which the newest entries up to `index` are no more and no larger than that. */
+  floor(index: number, entriesMax: number, bytesMax: number): number {
+    let at = index;
+    for (let bytes = 0; at > this.base.index && index - at < entriesMax; at--) {
+      bytes += entryBytes(this.#entries[at - this.base.index - 1]!);
+      if (bytes > bytesMax) break;
+    }
+    return at;
+  }
+
   /** Drops entries up to `upTo`, at most to the snapshot, which is durable. */
   compact(snapshot: Snapshot, upTo: number): void {
     this.snapshot = snapshot;

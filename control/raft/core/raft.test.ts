@@ -322,6 +322,24 @@ describe("RaftCore: replication", () => {
     expect(follower.status()).toMatchObject({ commit: 5, applied: 5, lastIndex: 5 });
   });
 
+  test("keeps behind a snapshot what both bounds allow: so many entries, and no more bytes", () => {
+    const kept = (keepEntries: number, keepBytes?: number): number => {
+      const core = committedLeader();
+      for (let i = 0; i < 8; i++) core.propose(new Uint8Array(100));
+      drain(core);
+      from(core, "b", 1, { kind: "append_response", index: 9 });
+      drain(core);
+      core.compact(core.describeSnapshot(9, EMPTY)!, keepEntries, keepBytes);
+      return [...Array(10).keys()].filter((index) => core.termAt(index) !== undefined).length - 1;
+    };
+    expect(kept(3)).toBe(3);
+    expect(kept(100)).toBe(9);
+    expect(kept(100, 250)).toBe(2);
+    expect(kept(1, 250)).toBe(1);
+    expect(kept(0, 250)).toBe(0);
+    expect(kept(3, 99)).toBe(0);
+  });
+
   test("goes on after a snapshot whose answer was lost, as soon as a heartbeat's answer shows that it arrived", () => {
     const core = committedLeader();
     for (let i = 0; i < 4; i++) core.propose(EMPTY);

@@ -158,12 +158,15 @@ export class RaftCore {
     return { index, term, membership: log.membershipAt(index), data };
   }
 
-  /** The snapshot is durable: entries before it go, but for the newest `keepEntries`, which spare slow followers a snapshot. */
-  compact(snapshot: Snapshot, keepEntries: number): void {
+  /**
+   * The snapshot is durable: entries before it go, but for the newest `keepEntries` (and at most `keepBytes` of them), which spare slow
+   * followers a snapshot.
+   */
+  compact(snapshot: Snapshot, keepEntries: number, keepBytes: number = Number.POSITIVE_INFINITY): void {
     const { log } = this.#state;
     // A newer one, from the leader, may have come in the meantime.
     if (snapshot.index <= log.snapshot.index) return;
-    log.compact(snapshot, Math.max(log.base.index, snapshot.index - keepEntries));
+    log.compact(snapshot, log.floor(snapshot.index, keepEntries, keepBytes));
   }
 
   hasReady(): boolean {

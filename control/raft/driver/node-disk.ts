@@ -8,6 +8,7 @@ export function nodeDisk(directory: string): Disk {
   return {
     list: () => readdir(directory),
     read: (name) => readFile(join(directory, name)),
+    pieces: (name, bytes) => piecesOf(join(directory, name), bytes),
     open: (name) => openFile(join(directory, name)),
     rename: (from, to) => rename(join(directory, from), join(directory, to)),
     remove: (name) => rm(join(directory, name), { force: true }),
@@ -20,6 +21,19 @@ export function nodeDisk(directory: string): Disk {
       }
     },
   };
+}
+
+async function* piecesOf(path: string, bytes: number): AsyncGenerator<Uint8Array, void, void> {
+  const handle = await open(path, "r");
+  try {
+    for (;;) {
+      const { buffer, bytesRead } = await handle.read(new Uint8Array(bytes), 0, bytes, null);
+      if (bytesRead === 0) return;
+      yield buffer.subarray(0, bytesRead);
+    }
+  } finally {
+    await handle.close();
+  }
 }
 
 /**

@@ -6,13 +6,17 @@ import type { Member, MemberChange } from "../../store/contract.ts";
 import type { StoredResult } from "../../store/remembered-results.ts";
 import { StateMachine } from "../../store/state-machine.ts";
 import { Wake } from "../../store/wake.ts";
+import { entryBytes } from "../core/raft-log.ts";
 import { mayLeaveEarly, RaftCore } from "../core/raft.ts";
 import type { Entry, HardState, Membership, Message, NodeId, Ready, Snapshot } from "../core/types.ts";
 import type { Batch } from "../log/batch.ts";
+import { snapshotBytes, snapshotHash } from "../log/snapshot-store.ts";
 import { changeMembers, type Group, membersOf, transferLeader } from "./member-changes.ts";
 import { Proposals, refused, unknownFate } from "./proposals.ts";
 import { ReadBarrier } from "./read-barrier.ts";
 import type { ReplicaParts } from "./replica-parts.ts";
+import { LogGrowth } from "./snapshot-cadence.ts";
+import type { SentSnapshot } from "./transport.ts";
 
 export class Replica {
   readonly machine = new StateMachine();
@@ -35,6 +39,7 @@ export class Replica {
   /** Taken here, on disk, not yet in the log. */
   #taken: Snapshot | undefined;
   #newestSnapshot: number;
+  readonly #growth: LogGrowth;
   #receiving: Promise<void> | undefined;
   #cancelTick: () => void = () => {};
 
@@ -45,6 +50,7 @@ export class Replica {
     const retryMs = limits.raftTickMs * limits.raftElectionTicks;
     this.#reads = new ReadBarrier((context) => this.#core.readIndex(context), nonce, retryMs);
     this.#newestSnapshot = parts.durable.snapshot.index;
+    this.#growth = new LogGrowth(parts.cadence, snapshotBytes(parts.durable.snapshot));
   }
 
   /** @throws SystemError `log_corrupt` when the snapshot is damaged */
@@ -288,7 +294,7 @@ export class Replica {
       if (!mayLeaveEarly(ready, message)) this.#send(message);
     }
     this.#core.advance();
-    if (this.#appliedIndex - this.#newestSnapshot >= this.#parts.snapshotEvery) this.#takeSnapshot();
+    if (this.#growth.due) this.#takeSnapshot();
   }
 
   async #persist(ready: Ready): Promise<void> {
@@ -305,6 +311,7 @@ export class Replica {
     if (entries.length === 0) return;
     for (const entry of entries) {
       const result = this.#applyOne(entry);
+      this.#growth.applied(entryBytes(entry));
       this.#appliedIndex = entry.index;
       this.#appliedTerm = entry.term;
       this.#proposals.applied(entry, result);
@@ -319,11 +326,12 @@ export class Replica {
   }
 
   async #restore(snapshot: Snapshot): Promise<void> {
-    const chunks = await this.#parts.snapshots.load(snapshot);
-    if (chunks.length > 0) this.machine.restore(chunks);
+    if (snapshot.data.length > 0) await this.machine.restore(this.#read(snapshot));
     this.#appliedIndex = snapshot.index;
     this.#appliedTerm = snapshot.term;
     this.#newestSnapshot = snapshot.index;
+    this.#growth.taken();
+    this.#growth.written(snapshotBytes(snapshot));
     this.#proposals.skippedTo(snapshot.index);
     this.applied.wake();
   }
@@ -334,6 +342,7 @@ export class Replica {
     const described = this.#core.describeSnapshot(this.#appliedIndex, new Uint8Array());
     if (described === null) return;
     this.#newestSnapshot = described.index;
+    this.#growth.taken();
     const chunks = this.machine.snapshot();
     this.#snapshotting = this.#parts.snapshots
       .save(described, chunks, this.#stop.signal)
@@ -353,8 +362,9 @@ export class Replica {
     if (snapshot === undefined) return;
     this.#taken = undefined;
     if (snapshot.index < this.#newestSnapshot) return;
+    this.#growth.written(snapshotBytes(snapshot));
     await this.#parts.log.append({ snapshot: { snapshot, replacesLog: false } });
-    this.#core.compact(snapshot, this.#parts.keepEntries);
+    this.#core.compact(snapshot, this.#parts.keep.entries, this.#parts.keep.bytes);
     await this.#parts.log.compact(snapshot.index);
     await this.#parts.snapshots.removeBefore(snapshot);
   }
@@ -368,13 +378,21 @@ export class Replica {
   }
 
   /** A newer snapshot may remove this one's file before it is read: then the newer one is to be sent, without waiting for an answer. */
-  async #chunksOf(to: NodeId, snapshot: Snapshot): Promise<Uint8Array[] | undefined> {
+  async #chunksOf(to: NodeId, snapshot: Snapshot): Promise<SentSnapshot | undefined> {
     try {
-      return await this.#parts.snapshots.load(snapshot);
+      return { sha256: snapshotHash(snapshot), chunks: await Array.fromAsync(this.#read(snapshot)) };
     } catch (error) {
       if (this.#newestSnapshot <= snapshot.index) throw error;
       this.#input(() => this.#core.reportSnapshot(to, false));
       return undefined;
+    }
+  }
+
+  /** Ends with this member. */
+  async *#read(snapshot: Snapshot): AsyncGenerator<Uint8Array, void, void> {
+    for await (const chunk of this.#parts.snapshots.load(snapshot)) {
+      this.throwIfStopped();
+      yield chunk;
     }
   }
 

@@ -1,6 +1,12 @@
 import type { StoredResult } from "../../store/remembered-results.ts";
 import type { Message, NodeId } from "../core/types.ts";
 
+export interface SentSnapshot {
+  chunks: readonly Uint8Array[];
+  /** `SnapshotHash` over the chunks, as it was when they were written. */
+  sha256: string;
+}
+
 /** What a member does with what arrives. */
 export interface Receiver {
   /** Chunks only with a snapshot message, when all of them have arrived. */
@@ -22,7 +28,7 @@ export interface Transport {
    * Queues and returns. A snapshot message travels with the chunks that its data refers to, read when they are sent; undefined when there
    * is a newer one by then.
    */
-  send(message: Message, snapshot?: () => Promise<readonly Uint8Array[] | undefined>): void;
+  send(message: Message, snapshot?: () => Promise<SentSnapshot | undefined>): void;
   /** Rejects with the receiver's SystemError, or any other error when nobody knows what became of it. */
   propose(to: NodeId, command: Uint8Array, signal: AbortSignal): Promise<StoredResult>;
   close(): Promise<void>;

@@ -9,6 +9,10 @@ function memoryDisk(): { disk: Disk; files: Map<string, Uint8Array>; fail: (fail
   const disk: Disk = {
     list: () => Promise.resolve([...files.keys()]),
     read: (name) => Promise.resolve(files.get(name) ?? new Uint8Array()),
+    async *pieces(name) {
+      await Promise.resolve();
+      yield files.get(name) ?? new Uint8Array();
+    },
     open: (name) =>
       Promise.resolve({
         write: (bytes: Uint8Array) => {

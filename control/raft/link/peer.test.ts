@@ -18,15 +18,16 @@ function world() {
   const peer = new Peer("b", receiver, () => nowMs);
   const reader = new Sealer("k");
   const closed: string[] = [];
+  const queue = { bytes: 0 };
   const adopt = (name = "first", preferred = true): boolean => {
     const socket: Socket = {
       send: (bytes) => void sent.push(reader.open(bytes)),
-      buffered: () => 0,
+      buffered: () => queue.bytes,
       close: () => void closed.push(name),
     };
     return peer.adopt({ socket, out: new Sealer("k"), in: new Sealer("l"), preferred });
   };
-  return { peer, adopt, closed, unreachable, sent, pass: (ms: number) => (nowMs += ms) };
+  return { peer, adopt, closed, queue, unreachable, sent, pass: (ms: number) => (nowMs += ms) };
 }
 
 test("a link over a dead socket is given up when it was silent for long, and what waits for it ends", async () => {
@@ -47,6 +48,21 @@ test("a quiet link is kept alive by pings", () => {
   adopt();
   pass(limits.raftLinkPingMs);
   expect([peer.check(), sent.map(({ kind }) => kind)]).toEqual([false, ["ping"]]);
+});
+
+test("a snapshot that found the link full is offered when there is room again", () => {
+  const { peer, adopt, queue, sent } = world();
+  adopt();
+  queue.bytes = limits.raftLinkQueueBytesMax + 1;
+  const snapshot = { index: 9, term: 2, membership: { voters: ["a"], learners: [] }, data: new Uint8Array() };
+  const message = { kind: "snapshot", from: "a", to: "b", term: 2, snapshot } as const;
+  peer.sendSnapshot(message, { chunks: [], sha256: "x" });
+  peer.check();
+  expect(sent).toEqual([]);
+  queue.bytes = 0;
+  peer.check();
+  peer.check();
+  expect(sent.map(({ kind }) => kind)).toEqual(["offer"]);
 });
 
 test.each([

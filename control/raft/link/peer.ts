@@ -1,7 +1,7 @@
 import type { StoredResult } from "../../store/remembered-results.ts";
 import { limits } from "../../../shared/limits.ts";
 import type { Message, NodeId } from "../core/types.ts";
-import type { Receiver } from "../driver/transport.ts";
+import type { Receiver, SentSnapshot } from "../driver/transport.ts";
 import { Calls, failureOf } from "./calls.ts";
 import type { Frame, Sealer, SnapshotMessage } from "./frame.ts";
 import { SnapshotReceiver, SnapshotSender } from "./snapshot-transfer.ts";
@@ -41,7 +41,7 @@ export class Peer {
     this.id = id;
     this.#receiver = receiver;
     this.#now = now;
-    const send = (frame: Frame): void => void this.#send(frame);
+    const send = (frame: Frame): boolean => this.#send(frame);
     this.#sender = new SnapshotSender(send);
     this.#incoming = new SnapshotReceiver(send, (message, chunks) => receiver.message(message, chunks));
   }
@@ -93,8 +93,8 @@ export class Peer {
     if (!this.#send({ kind: "message", message }) && this.linked) this.#receiver.unreachable(this.id);
   }
 
-  sendSnapshot(message: SnapshotMessage, chunks: readonly Uint8Array[]): void {
-    this.#sender.start(message, chunks);
+  sendSnapshot(message: SnapshotMessage, snapshot: SentSnapshot): void {
+    this.#sender.start(message, snapshot);
   }
 
   propose(command: Uint8Array, signal: AbortSignal): Promise<StoredResult> {
@@ -120,6 +120,7 @@ export class Peer {
     if (link === undefined) return false;
     if (now - this.#heardAtMs < limits.raftLinkSilentMs) {
       if (now - this.#sentAtMs >= limits.raftLinkPingMs) this.#send({ kind: "ping" });
+      this.#sender.nudge();
       return false;
     }
     link.socket.close();

@@ -1,9 +1,11 @@
 /** Snapshots between two members, chunk by chunk; a transfer that was cut off goes on where it stopped. */
-import { createHash } from "node:crypto";
 import { limits } from "../../../shared/limits.ts";
+import type { SentSnapshot } from "../driver/transport.ts";
+import { SnapshotHash } from "../log/snapshot-hash.ts";
 import type { Frame, SnapshotMessage } from "./frame.ts";
 
-type Send = (frame: Frame) => void;
+/** False: too much waits to leave already, or there is no link. */
+type Send = (frame: Frame) => boolean;
 
 /** The sending side of one peer: the newest snapshot that it was to get. */
 export class SnapshotSender {
@@ -13,15 +15,17 @@ export class SnapshotSender {
   #chunks: readonly Uint8Array[] = [];
   /** Sent ahead of what was acknowledged, within a window. */
   #sent = 0;
+  /** Something did not leave: nothing more comes of this by itself. */
+  #held = false;
 
   constructor(send: Send) {
     this.#send = send;
   }
 
-  start(message: SnapshotMessage, chunks: readonly Uint8Array[]): void {
+  start(message: SnapshotMessage, { chunks, sha256 }: SentSnapshot): void {
     this.#message = message;
     this.#chunks = chunks;
-    this.#sha256 = hashOf(chunks);
+    this.#sha256 = sha256;
     this.offer();
   }
 
@@ -29,12 +33,17 @@ export class SnapshotSender {
   offer(): void {
     if (this.#message === undefined) return;
     this.#sent = 0;
-    this.#send({
+    this.#held = !this.#send({
       kind: "offer",
       message: this.#message,
       sha256: this.#sha256,
       chunks: this.#chunks.length,
     });
+  }
+
+  /** Now and then, while there is a link: goes on with what did not leave. */
+  nudge(): void {
+    if (this.#held) this.offer();
   }
 
   wanted({ sha256, next }: Frame & { kind: "want" }): void {
@@ -48,7 +57,9 @@ export class SnapshotSender {
     this.#sent = Math.max(this.#sent, next);
     const end = Math.min(this.#chunks.length, next + limits.raftSnapshotWindowChunks);
     for (; this.#sent < end; this.#sent++) {
-      this.#send({ kind: "chunk", sha256, index: this.#sent, bytes: this.#chunks[this.#sent]! });
+      const bytes = this.#chunks[this.#sent]!;
+      this.#held = !this.#send({ kind: "chunk", sha256, index: this.#sent, bytes });
+      if (this.#held) return;
     }
   }
 }
@@ -61,6 +72,8 @@ export class SnapshotReceiver {
   #sha256 = "";
   #expected = 0;
   #chunks: Uint8Array[] = [];
+  /** Of the chunks that are here: hashed as they come, because all of them at once would stop everything else for a second. */
+  #hash = new SnapshotHash();
 
   constructor(send: Send, complete: (message: SnapshotMessage, chunks: readonly Uint8Array[]) => void) {
     this.#send = send;
@@ -69,7 +82,7 @@ export class SnapshotReceiver {
 
   offered({ message, sha256, chunks }: Frame & { kind: "offer" }): void {
     this.#message = message;
-    if (sha256 !== this.#sha256) this.#chunks = [];
+    if (sha256 !== this.#sha256) this.#restart();
     this.#sha256 = sha256;
     this.#expected = chunks;
     this.#proceed();
@@ -79,6 +92,7 @@ export class SnapshotReceiver {
     if (sha256 !== this.#sha256 || index !== this.#chunks.length || index >= this.#expected) return;
     // The frame's buffer goes.
     this.#chunks.push(bytes.slice());
+    this.#hash.add(bytes);
     this.#proceed();
   }
 
@@ -86,24 +100,23 @@ export class SnapshotReceiver {
     const message = this.#message;
     if (message === undefined) return;
     const complete = this.#chunks.length >= this.#expected;
-    if (complete && hashOf(this.#chunks) !== this.#sha256) {
+    if (complete && this.#hash.digest() !== this.#sha256) {
       // Damaged on the way or in memory: from the beginning, when it is offered again.
-      this.#chunks = [];
+      this.#restart();
       this.#message = undefined;
       return;
     }
     this.#send({ kind: "want", sha256: this.#sha256, next: this.#chunks.length });
     if (!complete) return;
     const chunks = this.#chunks;
-    this.#chunks = [];
+    this.#restart();
     this.#sha256 = "";
     this.#message = undefined;
     this.#complete(message, chunks);
   }
-}
 
-function hashOf(chunks: readonly Uint8Array[]): string {
-  const hash = createHash("sha256");
-  for (const chunk of chunks) hash.update(`${chunk.length}\n`).update(chunk);
-  return hash.digest("hex");
+  #restart(): void {
+    this.#chunks = [];
+    this.#hash = new SnapshotHash();
+  }
 }

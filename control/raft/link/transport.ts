@@ -6,7 +6,7 @@ import type { Keyring } from "../../../shared/protocol/keys.ts";
 import type { StoredResult } from "../../store/remembered-results.ts";
 import type { Message, NodeId } from "../core/types.ts";
 import type { Clock } from "../driver/clock.ts";
-import type { Receiver, Transport } from "../driver/transport.ts";
+import type { Receiver, SentSnapshot, Transport } from "../driver/transport.ts";
 import { type Greeting, type Hello, provesItself, readGreeting, sealers, signHello } from "./handshake.ts";
 import { dial, type LinkSocketData } from "./sockets.ts";
 import type { Identities } from "./identities.ts";
@@ -63,15 +63,15 @@ export class LinkTransport implements Transport {
     });
   }
 
-  send(message: Message, snapshot?: () => Promise<readonly Uint8Array[] | undefined>): void {
+  send(message: Message, snapshot?: () => Promise<SentSnapshot | undefined>): void {
     const peer = this.#peers.get(message.to);
     if (message.kind !== "snapshot" || snapshot === undefined) {
       peer?.send(message);
       return;
     }
     snapshot().then(
-      (chunks) => {
-        if (chunks !== undefined) peer?.sendSnapshot(message, chunks);
+      (sent) => {
+        if (sent !== undefined) peer?.sendSnapshot(message, sent);
       },
       (error: unknown) => this.#tell(error),
     );

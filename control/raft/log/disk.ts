@@ -3,6 +3,8 @@ export interface Disk {
   /** Names of the files, in no order. */
   list(): Promise<string[]>;
   read(name: string): Promise<Uint8Array>;
+  /** The file as it is when reading starts, also when its name goes meanwhile. */
+  pieces(name: string, bytes: number): AsyncIterable<Uint8Array>;
   /** Opens for writing; creates an empty file when there is none. */
   open(name: string): Promise<DiskFile>;
   /** Atomic; replaces what was there. Durable after syncDirectory. */

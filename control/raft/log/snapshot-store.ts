@@ -7,8 +7,8 @@ import { limits } from "../../../shared/limits.ts";
 import type { Snapshot } from "../core/types.ts";
 import { logCorrupt } from "./corrupt.ts";
 import type { Disk } from "./disk.ts";
+import { FRAME_HEADER_BYTES, SnapshotHash, frameHeader } from "./snapshot-hash.ts";
 
-const FRAME_HEADER_BYTES = 8;
 const NAME = /^snapshot-[0-9a-f]{16}-[0-9a-f]{16}-[0-9]+$/;
 
 /** What `Snapshot.data` holds here: the state itself is in the file. */
@@ -47,20 +47,31 @@ export class SnapshotStore {
   }
 
   /**
-   * The chunks, once the whole file has proved itself. Empty for the snapshot that a cluster is founded with.
+   * The chunks, read piece by piece so that others have their turn; none for the snapshot that a cluster is founded with. Only at the end
+   * has the whole file proved itself: what is made of the chunks counts for nothing before.
    * @throws SystemError `log_corrupt`
    */
-  async load(snapshot: Snapshot): Promise<Uint8Array[]> {
-    if (snapshot.data.length === 0) return [];
-    const { file: name, bytes, sha256 } = packr.unpack(snapshot.data) as Reference;
-    const file = await this.#disk.read(name).catch((cause: unknown) => {
-      throw logCorrupt(name, 0, "is a snapshot that cannot be read", cause);
-    });
-    if (file.length !== bytes) throw logCorrupt(name, 0, `holds ${file.length} bytes instead of ${bytes}`);
-    if (createHash("sha256").update(file).digest("hex") !== sha256) {
-      throw logCorrupt(name, 0, "is a damaged snapshot");
+  async *load(snapshot: Snapshot): AsyncGenerator<Uint8Array, void, void> {
+    if (snapshot.data.length === 0) return;
+    const { file: name, bytes, sha256 } = referenceOf(snapshot);
+    const hash = createHash("sha256");
+    let length = 0;
+    let rest: Uint8Array = new Uint8Array();
+    for await (const piece of this.#pieces(name)) {
+      hash.update(piece);
+      length += piece.length;
+      if (length > bytes) throw logCorrupt(name, bytes, `goes on behind its ${bytes} bytes`);
+      rest = rest.length === 0 ? piece : Buffer.concat([rest, piece]);
+      for (;;) {
+        const chunk = firstChunk(name, length - rest.length, rest);
+        if (chunk === undefined) break;
+        yield chunk;
+        rest = rest.subarray(FRAME_HEADER_BYTES + chunk.length);
+      }
     }
-    return [...frames(name, file)];
+    if (length !== bytes) throw logCorrupt(name, length, `ends, ${bytes - length} bytes too early`);
+    if (rest.length > 0) throw logCorrupt(name, length - rest.length, "ends inside a frame");
+    if (hash.digest("hex") !== sha256) throw logCorrupt(name, 0, "is a damaged snapshot");
   }
 
   /** Removes what the newest snapshot replaced. */
@@ -68,6 +79,14 @@ export class SnapshotStore {
     const keep = prefixOf(snapshot);
     for (const name of await this.#disk.list()) {
       if (NAME.test(name) && name < keep) await this.#disk.remove(name);
+    }
+  }
+
+  async *#pieces(name: string): AsyncGenerator<Uint8Array, void, void> {
+    try {
+      yield* this.#disk.pieces(name, limits.raftSnapshotReadBytes);
+    } catch (cause) {
+      throw logCorrupt(name, 0, "is a snapshot that cannot be read", cause);
     }
   }
 
@@ -106,33 +125,40 @@ export class SnapshotStore {
   }
 }
 
+function referenceOf(snapshot: Snapshot): Reference {
+  return packr.unpack(snapshot.data) as Reference;
+}
+
+/** Of its file. */
+export function snapshotBytes(snapshot: Snapshot): number {
+  return snapshot.data.length === 0 ? 0 : referenceOf(snapshot).bytes;
+}
+
+/** `SnapshotHash` over its chunks, from when they were written. */
+export function snapshotHash(snapshot: Snapshot): string {
+  return snapshot.data.length === 0 ? new SnapshotHash().digest() : referenceOf(snapshot).sha256;
+}
+
 function prefixOf({ index, term }: { index: number; term: number }): string {
   return `snapshot-${hex16(index)}-${hex16(term)}`;
 }
 
 function frame(chunk: Uint8Array): Uint8Array {
   const bytes = new Uint8Array(FRAME_HEADER_BYTES + chunk.length);
-  const view = new DataView(bytes.buffer);
-  view.setUint32(0, chunk.length, true);
-  view.setUint32(4, crc32(chunk), true);
+  bytes.set(frameHeader(chunk));
   bytes.set(chunk, FRAME_HEADER_BYTES);
   return bytes;
 }
 
-function* frames(name: string, file: Uint8Array): Generator<Uint8Array> {
-  const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
-  let offset = 0;
-  while (offset < file.length) {
-    if (offset + FRAME_HEADER_BYTES > file.length) throw logCorrupt(name, offset, "ends inside a frame");
-    const length = view.getUint32(offset, true);
-    const start = offset + FRAME_HEADER_BYTES;
-    const end = start + length;
-    if (length > limits.raftRecordBytesMax || end > file.length)
-      throw logCorrupt(name, offset, "ends inside a frame");
-    const chunk = file.subarray(start, end);
-    if (crc32(chunk) !== view.getUint32(offset + 4, true))
-      throw logCorrupt(name, offset, "holds a damaged frame");
-    yield chunk;
-    offset = end;
-  }
+/** Of a file's part that starts with a frame, at `offset`; undefined when the frame is not all there yet. */
+function firstChunk(name: string, offset: number, part: Uint8Array): Uint8Array | undefined {
+  if (part.length < FRAME_HEADER_BYTES) return undefined;
+  const view = new DataView(part.buffer, part.byteOffset, part.byteLength);
+  const length = view.getUint32(0, true);
+  if (length > limits.raftRecordBytesMax) throw logCorrupt(name, offset, "holds a damaged frame");
+  const end = FRAME_HEADER_BYTES + length;
+  if (end > part.length) return undefined;
+  const chunk = part.subarray(FRAME_HEADER_BYTES, end);
+  if (crc32(chunk) !== view.getUint32(4, true)) throw logCorrupt(name, offset, "holds a damaged frame");
+  return chunk;
 }

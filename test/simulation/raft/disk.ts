@@ -1,16 +1,16 @@
 import type { Disk, DiskFile } from "../../../control/raft/log/disk.ts";
 import type { Random } from "../random.ts";
+import { PagedBytes } from "./paged-bytes.ts";
 
 const SECTOR_BYTES = 512;
+const LARGE_BYTES = 1024 * 1024;
 
 export class PowerCut extends Error {
   override readonly name = "PowerCut";
 }
 
-/** What a reader sees: the first `length` bytes. */
 interface File {
-  bytes: Uint8Array;
-  length: number;
+  content: PagedBytes;
   /** What each change since the last sync took the place of, oldest first: undone, they give what certainly survives a power cut. */
   undo: { position: number; before: Uint8Array; length: number }[];
 }
@@ -45,7 +45,7 @@ export class SimulatedDisk implements Disk {
 
   /** Of all files together. */
   get bytes(): number {
-    return [...this.#names.values()].reduce((sum, { length }) => sum + length, 0);
+    return [...this.#names.values()].reduce((sum, { content }) => sum + content.length, 0);
   }
 
   cutAt(operation: number): void {
@@ -63,7 +63,9 @@ export class SimulatedDisk implements Disk {
     // A file system keeps its order of directory changes; how far it got is chance.
     const names = this.#random.chance(0.5) ? this.#names : this.#durableNames;
     for (const [name, file] of names) {
-      survived.set(name, fileOf(this.#afterCut(contentOf(file), durableOf(file))));
+      // A large one that is synced is there as it was: nothing is copied.
+      if (file.undo.length === 0 && file.content.length > LARGE_BYTES) survived.set(name, file);
+      else survived.set(name, fileOf(this.#afterCut(contentOf(file), durableOf(file))));
     }
     this.#names = survived;
     this.#durableNames = new Map(survived);
@@ -78,6 +80,13 @@ export class SimulatedDisk implements Disk {
 
   read(name: string): Promise<Uint8Array> {
     return this.#do(() => contentOf(this.#file(name)));
+  }
+
+  async *pieces(name: string, bytes: number): AsyncGenerator<Uint8Array, void, void> {
+    const file = await this.#do(() => this.#file(name));
+    for (let at = 0; at < file.content.length; at += bytes) {
+      yield await this.#do(() => file.content.slice(at, at + bytes));
+    }
   }
 
   open(name: string): Promise<DiskFile> {
@@ -112,15 +121,14 @@ export class SimulatedDisk implements Disk {
     return {
       write: (bytes, position) =>
         this.#do(() => {
-          change(file, position, position + bytes.length);
-          file.bytes.set(bytes, position);
+          noteChange(file, position, position + bytes.length);
+          file.content.write(bytes, position);
         }, life),
       truncate: (length) =>
         this.#do(() => {
-          if (length >= file.length) return;
-          change(file, length, file.length);
-          file.bytes.fill(0, length, file.length);
-          file.length = length;
+          if (length >= file.content.length) return;
+          noteChange(file, length, file.content.length);
+          file.content.truncate(length);
         }, life),
       sync: () =>
         this.#do(() => {
@@ -168,19 +176,21 @@ export class SimulatedDisk implements Disk {
   }
 }
 
-function fileOf(content: Uint8Array): File {
-  return { bytes: content, length: content.length, undo: [] };
+function fileOf(bytes: Uint8Array): File {
+  const content = new PagedBytes();
+  content.write(bytes, 0);
+  return { content, undo: [] };
 }
 
-function contentOf({ bytes, length }: File): Uint8Array {
-  return bytes.slice(0, length);
+function contentOf({ content }: File): Uint8Array {
+  return content.slice(0, content.length);
 }
 
 function durableOf(file: File): Uint8Array {
-  const longest = Math.max(file.length, ...file.undo.map(({ length }) => length));
+  const longest = Math.max(file.content.length, ...file.undo.map(({ length }) => length));
   const bytes = new Uint8Array(longest);
-  bytes.set(file.bytes.subarray(0, file.length));
-  let { length } = file;
+  bytes.set(contentOf(file));
+  let { length } = file.content;
   for (const { position, before, length: earlier } of file.undo.toReversed()) {
     bytes.set(before, position);
     length = earlier;
@@ -188,14 +198,8 @@ function durableOf(file: File): Uint8Array {
   return bytes.subarray(0, length);
 }
 
-/** Makes room and notes what is there, before [start, end) changes. Bytes behind `length` are zero. */
-function change(file: File, start: number, end: number): void {
-  const before = file.bytes.slice(start, Math.min(end, file.length));
-  file.undo.push({ position: start, before, length: file.length });
-  if (end > file.bytes.length) {
-    const grown = new Uint8Array(Math.max(end, file.bytes.length * 2));
-    grown.set(file.bytes.subarray(0, file.length));
-    file.bytes = grown;
-  }
-  file.length = Math.max(file.length, end);
+/** What is there before [start, end) changes. */
+function noteChange(file: File, start: number, end: number): void {
+  const { content } = file;
+  file.undo.push({ position: start, before: content.slice(start, end), length: content.length });
 }

@@ -2,6 +2,7 @@ import type { NodeId, Snapshot } from "../../../control/raft/core/types.ts";
 import type { Clock } from "../../../control/raft/driver/clock.ts";
 import { RaftStore } from "../../../control/raft/driver/raft-store.ts";
 import { Replica } from "../../../control/raft/driver/replica.ts";
+import type { SnapshotCadence } from "../../../control/raft/driver/snapshot-cadence.ts";
 import { LogStore } from "../../../control/raft/log/log-store.ts";
 import { SnapshotStore } from "../../../control/raft/log/snapshot-store.ts";
 import { limits } from "../../../shared/limits.ts";
@@ -19,8 +20,11 @@ export interface SimulatedMembersOptions {
   count: number;
   /** Entries between snapshots. */
   snapshotEvery: number;
+  /** Otherwise as in production, not how large the state is. */
+  cadence?: Omit<SnapshotCadence, "entries">;
   /** Entries kept behind a snapshot: who is further behind catches up by the snapshot. */
   keepEntries?: number;
+  keepBytes?: number;
   /** Each operation of a disk takes up to this long. */
   diskDelayMs?: number;
   /** Small by default, so that there are many segments. */
@@ -87,7 +91,7 @@ export class SimulatedMembers {
 
   async start(id: NodeId): Promise<void> {
     const member = this.#member(id);
-    const { snapshotEvery, keepEntries = limits.raftKeepEntries } = this.#options;
+    const { snapshotEvery, cadence, keepEntries = limits.raftKeepEntries } = this.#options;
     const { log, durable } = await LogStore.open(member.disk, this.#segmentBytes);
     member.replica = await Replica.start({
       log,
@@ -97,8 +101,12 @@ export class SimulatedMembers {
       clock: this.#clock,
       random: () => this.#random.next(),
       url: `http://${id}`,
-      snapshotEvery,
-      keepEntries,
+      cadence: {
+        entries: snapshotEvery,
+        logBytes: cadence?.logBytes ?? limits.raftSnapshotLogBytes,
+        stateShare: cadence?.stateShare ?? 0,
+      },
+      keep: { entries: keepEntries, bytes: this.#options.keepBytes ?? limits.raftKeepBytes },
       onFailure: (error) => {
         if (member.replica !== undefined) this.failures.push(error);
       },

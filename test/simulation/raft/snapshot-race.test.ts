@@ -22,16 +22,18 @@ test("a snapshot that is replaced before it is read does not keep a member that 
       this.#at = disk;
     }
 
-    override async load(snapshot: Snapshot): Promise<Uint8Array[]> {
+    override async *load(snapshot: Snapshot): AsyncGenerator<Uint8Array, void, void> {
       if (leader !== "" && this.#at === members.disk(leader)) {
         const wait = beforeLoad;
         beforeLoad = undefined;
         await wait?.();
       }
-      return super.load(snapshot).catch((error: unknown) => {
+      try {
+        yield* super.load(snapshot);
+      } catch (error) {
         missed += 1;
         throw error;
-      });
+      }
     }
   }
   const members: SimulatedMembers = new SimulatedMembers(clock, new Random(1), {

@@ -28,7 +28,7 @@ export async function openTenantMember(
   const waiters = new TableWaiters(table);
   const randomBytes = (length: number): Uint8Array => Uint8Array.from({ length }, () => random.below(256));
   const runner = new Runner({ store, table, waiters, clock, randomBytes });
-  await loadTable(store, table);
+  await loadTable({ store, table, clock }, stopping.signal);
   const log = pino({ level: "silent" });
   void followStore({ store, table, clock, log }, stopping.signal).catch(() => undefined);
   return { store, table, runner, clock, stop: () => stopping.abort(new Error("The member is down")) };
