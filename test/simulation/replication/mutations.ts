@@ -85,8 +85,8 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: "snapshot of a non-durable cut",
     change: {
-      file: "worker/tenant/loaded-database.ts",
-      find: "if (image !== undefined) await this.#home.gate.durable(this.position, this.position.mark);",
+      file: "worker/tenant/database-cuts.ts",
+      find: "if (image !== undefined) await this.#home.gate.durable(this.#position, this.#position.mark);",
       replace: "",
     },
     seedsMax: 80,
