@@ -18,7 +18,7 @@ const TRACEPARENT =
 
 /** One request and its answer, as logs and metrics see it. Never a header's value, a query or a body. */
 export class Exchange {
-  /** The client's, or that of the trace. */
+  /** The client's, or one of its own: that of the trace, if that is of its own, too. */
   readonly requestId: string;
   /** W3C trace context, version 00. */
   readonly traceparent: string;
@@ -47,8 +47,9 @@ export class Exchange {
     const id = headers.get(HEADERS.requestId);
     const trace = headers.get("traceparent");
     const kept = trace !== null && TRACEPARENT.test(trace);
-    this.traceparent = kept ? trace : newTrace();
-    this.requestId = id !== null && REQUEST_ID.test(id) ? id : this.traceparent.slice(3, 35);
+    const made = newTrace();
+    this.traceparent = kept ? trace : made;
+    this.requestId = id !== null && REQUEST_ID.test(id) ? id : made.slice(3, 35);
     this.newTrace = !kept;
     this.client = client;
   }

@@ -71,6 +71,11 @@ describe.each(PROCESSES)("at the edge on %s", (runtime) => {
       traceparent: trace,
       tracestate: "a=b",
     });
+    const ids = [1, 2].map(async () => {
+      const answer = await fetch(gateway.url("acme"), { headers: { traceparent: trace } });
+      return answer.headers.get("x-request-id");
+    });
+    expect(new Set(await Promise.all(ids)).size).toBe(2);
     const made = await fetch(gateway.url("acme"), {
       headers: { "x-request-id": 'bad "id"', traceparent: "00-bad", tracestate: "a=b" },
     });
