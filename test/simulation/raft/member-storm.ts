@@ -10,6 +10,9 @@ import { SimulatedMembers } from "./members.ts";
 
 const STORM_MS = 10_000;
 const CALM_MS = 3_000;
+/** The core sends a lost snapshot again after so long; whoever asks the member that waits for it is refused meanwhile, and asks again. */
+const RESENT_MS = limits.raftSnapshotTicks * limits.raftTickMs;
+const PATIENCE_MS = RESENT_MS + 2 * limits.controlRequestMs;
 const KEYS = ["x", "y"];
 const CLIENTS = 4;
 const REGISTERS = ["r/1", "r/2", "r/3"];
@@ -117,7 +120,10 @@ export async function stormMembers(seed: number, tally: Tally): Promise<void> {
     const finished = work.finally(() => {
       done = true;
     });
-    for (let i = 0; !done && i < 20_000; i++) clock.runUntil(clock.now() + 1);
+    const untilMs = clock.now() + PATIENCE_MS;
+    while (!done && clock.now() < untilMs) clock.runUntil(clock.now() + 1);
+    // Nothing would ever end what waits for a clock that stands.
+    if (!done) throw new Error(`nothing came of it in ${PATIENCE_MS} ms`);
     await finished;
   };
   await during(members.found());
@@ -196,8 +202,8 @@ export async function stormMembers(seed: number, tally: Tally): Promise<void> {
   if (members.failures.length > 0)
     throw new Error("a member stopped by itself", { cause: members.failures[0] });
   if (tally.added === beforeCalm) throw new Error("no progress after all faults had ended");
-  // The core sends a lost snapshot again after so long. (Links offer theirs anew as soon as they stand; this network just loses it.)
-  const caughtUpBy = clock.now() + limits.raftSnapshotTicks * limits.raftTickMs + CALM_MS;
+  // Links offer their snapshots anew as soon as they stand; this network just loses them.
+  const caughtUpBy = clock.now() + RESENT_MS + CALM_MS;
   const revisions = () => new Set(members.ids.map((id) => members.replica(id)?.machine.revision));
   while (revisions().size > 1 && clock.now() < caughtUpBy) clock.runUntil(clock.now() + limits.raftTickMs);
   for (const id of members.ids) {
