@@ -8,7 +8,6 @@ export const limits = {
   logFootersEvery: 64,
   logDirectoryEvery: 1024,
   logIndexEntryBytesMax: 1536 * 1024, // a larger FOOTERS or DIRECTORY is left out, and a recovery reads more objects
-  logPutRetriesMax: 1_000_000, // bounded by the incarnation's life, not by count: an outage may last hours
   logPutAttemptMs: 10_000,
   logRetryDelayMsMin: 20,
   logRetryDelayMsMax: 1_000,
@@ -16,7 +15,6 @@ export const limits = {
   logHedgeMsDefault: 500,
   logHedgeMsMax: 2_000,
   logLatencySamples: 64,
-  logQueueBytesMax: 64 * 1024 * 1024,
   // --- output gate and outage (§4, §8)
   gateWaitMsMax: 5_000,
   outageRefuseAfterMs: 2_000,
@@ -155,7 +153,6 @@ export const limits = {
   tenantLoadsParallel: 32,
   writeLockWaitMsMax: 30_000,
   writeGroupMs: 4, // of writes that share a transaction; the others are next
-  schemaCacheMax: 10_000,
   patternCacheMax: 5_000,
   generatedCharactersMax: 10_000,
   cascadeBatch: 4_000,
@@ -594,7 +591,6 @@ export const limits = {
   bodyBytesPerSecondMin: 256,
   bodyEarnedMsMax: 5 * 60_000,
   readerBytesPerSecondMin: 16 * 1024, // what a client that reads an answer earns time at, beside bodyWaitMsMax
-  readerFreeBytesMax: 64 * 1024, // an answer of at most this length is in the system's buffers at once
   tlsAsksPerSecond: 50,
   trustedProxiesMax: 100,
   dashboardFilesMax: 2_000,

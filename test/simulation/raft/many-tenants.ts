@@ -12,6 +12,7 @@ import { pino } from "pino";
 import { Random } from "../random.ts";
 import { VirtualClock } from "../virtual-clock.ts";
 import type { SimulatedDisk } from "./disk.ts";
+import { during } from "./during.ts";
 import { SimulatedMembers } from "./members.ts";
 import {
   type NewTenant,
@@ -163,16 +164,8 @@ class World {
   }
 
   /** Lets time pass until the work is done. */
-  async during<T>(work: Promise<T>): Promise<T> {
-    let done = false;
-    const finished = work.finally(() => {
-      done = true;
-    });
-    finished.catch(() => undefined);
-    const endMs = this.clock.now() + PATIENCE_MS;
-    while (!done && this.clock.now() < endMs) this.clock.runUntil(this.clock.now() + 1);
-    if (!done) throw new Error("an hour of virtual time was not enough");
-    return await finished;
+  during<T>(work: Promise<T>): Promise<T> {
+    return during(this.clock, work, PATIENCE_MS);
   }
 
   async found(): Promise<void> {

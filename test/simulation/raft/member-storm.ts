@@ -6,6 +6,7 @@ import { RecordingClient } from "../linearizability/recording-client.ts";
 import { limits } from "../../../shared/limits.ts";
 import { Random } from "../random.ts";
 import { VirtualClock } from "../virtual-clock.ts";
+import { during } from "./during.ts";
 import { SimulatedMembers } from "./members.ts";
 
 const STORM_MS = 10_000;
@@ -115,19 +116,9 @@ export async function stormMembers(seed: number, tally: Tally): Promise<void> {
   const members = new SimulatedMembers(clock, random, {
     ...{ count: 3, snapshotEvery: 40, keepEntries: 20, diskDelayMs: 3 },
   });
-  const during = async (work: Promise<unknown>): Promise<void> => {
-    let done = false;
-    const finished = work.finally(() => {
-      done = true;
-    });
-    const untilMs = clock.now() + PATIENCE_MS;
-    while (!done && clock.now() < untilMs) clock.runUntil(clock.now() + 1);
-    // Nothing would ever end what waits for a clock that stands.
-    if (!done) throw new Error(`nothing came of it in ${PATIENCE_MS} ms`);
-    await finished;
-  };
-  await during(members.found());
-  for (const id of members.ids) await during(members.start(id));
+  const inTime = (work: Promise<unknown>): Promise<unknown> => during(clock, work, PATIENCE_MS);
+  await inTime(members.found());
+  for (const id of members.ids) await inTime(members.start(id));
   let broken: unknown;
   const fails = (error: unknown): void => void (broken ??= error);
   const pause = (): Promise<void> =>
@@ -164,7 +155,7 @@ export async function stormMembers(seed: number, tally: Tally): Promise<void> {
       down.add(id);
       tally.crashes += 1;
     } else if (dice < 0.55) {
-      for (const other of down) await during(members.restart(other));
+      for (const other of down) await inTime(members.restart(other));
       down.clear();
     } else if (dice < 0.65) {
       const leader = members.ids.find((other) => members.leads(other));
@@ -188,12 +179,12 @@ export async function stormMembers(seed: number, tally: Tally): Promise<void> {
   }
   members.network.join();
   members.network.faults = { lossRate: 0, doubleRate: 0, delayMsMax: 2 };
-  for (const id of down) await during(members.restart(id));
+  for (const id of down) await inTime(members.restart(id));
   const beforeCalm = tally.added;
   clock.runUntil(clock.now() + CALM_MS);
   for (const client of clients) client.stopped = true;
   recording = false;
-  await during(Promise.all(running));
+  await inTime(Promise.all(running));
   tally.recorded += history.events.length;
   tally.snapshots += members.network.snapshots;
   const verdict = checkLinearizable(history.events);
@@ -209,7 +200,7 @@ export async function stormMembers(seed: number, tally: Tally): Promise<void> {
   for (const id of members.ids) {
     for (const key of KEYS) {
       let value: unknown;
-      await during(
+      await inTime(
         members
           .store(id)!
           .get(key)
@@ -228,7 +219,7 @@ export async function stormMembers(seed: number, tally: Tally): Promise<void> {
       throw new Error(
         `${id} says that ${GUEST} is ${String(row?.value)}, and it is ${isThere ? "there" : "gone"}`,
       );
-    await during(store.close());
+    await inTime(store.close());
   }
 }
 

@@ -1,20 +1,15 @@
 import { expect, test } from "bun:test";
 import { Random } from "../random.ts";
 import { VirtualClock } from "../virtual-clock.ts";
+import { during } from "./during.ts";
 import { SimulatedMembers, type SimulatedMembersOptions } from "./members.ts";
 
 /** Three members, one of which is away; what the leader's snapshots are. */
 async function open(options: Omit<SimulatedMembersOptions, "count">) {
   const clock = new VirtualClock();
   const members = new SimulatedMembers(clock, new Random(1), { count: 3, ...options });
-  const during = async <T>(work: Promise<T>): Promise<T> => {
-    let done = false;
-    const finished = work.finally(() => (done = true));
-    while (!done) clock.runUntil(clock.now() + 1);
-    return finished;
-  };
-  await during(members.found());
-  for (const id of members.ids) await during(members.start(id));
+  await during(clock, members.found());
+  for (const id of members.ids) await during(clock, members.start(id));
   clock.runUntil(clock.now() + 2_000);
   const leader = members.ids.find((id) => members.leads(id))!;
   const away = members.ids.find((id) => id !== leader)!;
@@ -31,16 +26,16 @@ async function open(options: Omit<SimulatedMembersOptions, "count">) {
       for (let i = 0; i < count; i++) {
         const id = String(++sequence);
         const txn = { id, cmp: [], then: [{ kind: "put" as const, key: key(i), value }] };
-        await during(members.store(leader)!.txn(txn));
+        await during(clock, members.store(leader)!.txn(txn));
         clock.runUntil(clock.now() + 20);
-        for (const name of await during(members.disk(leader).list()))
+        for (const name of await during(clock, members.disk(leader).list()))
           if (name.startsWith("snapshot-") && !name.endsWith(".tmp")) seen.add(name);
       }
       return seen.size - before;
     },
     /** @returns how many snapshots were sent to it */
     async comeBack(): Promise<number> {
-      await during(members.restart(away));
+      await during(clock, members.restart(away));
       clock.runUntil(clock.now() + 5_000);
       expect((await members.store(away)!.health()).rev).toBe((await members.store(leader)!.health()).rev);
       return members.network.snapshots;

@@ -4,6 +4,7 @@ import { SnapshotStore } from "../../../control/raft/log/snapshot-store.ts";
 import { Random } from "../random.ts";
 import { VirtualClock } from "../virtual-clock.ts";
 import type { SimulatedDisk } from "./disk.ts";
+import { during } from "./during.ts";
 import { SimulatedMembers } from "./members.ts";
 
 /** Of virtual time; without an answer a snapshot is sent again after 30 s. */
@@ -40,14 +41,8 @@ test("a snapshot that is replaced before it is read does not keep a member that 
     ...{ count: 3, snapshotEvery: 10, keepEntries: 1 },
     snapshots: (disk) => new LateSnapshots(disk),
   });
-  const during = async <T>(work: Promise<T>): Promise<T> => {
-    let done = false;
-    const finished = work.finally(() => (done = true));
-    while (!done) clock.runUntil(clock.now() + 1);
-    return finished;
-  };
-  await during(members.found());
-  for (const id of members.ids) await during(members.start(id));
+  await during(clock, members.found());
+  for (const id of members.ids) await during(clock, members.start(id));
   clock.runUntil(clock.now() + 2_000);
   const away = members.ids.find((id) => !members.leads(id))!;
   leader = members.ids.find((id) => members.leads(id))!;
@@ -59,9 +54,9 @@ test("a snapshot that is replaced before it is read does not keep a member that 
     }
   };
   members.crash(away);
-  await during(write(30));
+  await during(clock, write(30));
   beforeLoad = () => write(30);
-  await during(members.restart(away));
+  await during(clock, members.restart(away));
   const endMs = clock.now() + SOON_MS;
   const value = async (): Promise<unknown> => (await members.store(away)!.get("k", { stale: true }))?.value;
   while (clock.now() < endMs && (await value()) !== String(sequence)) clock.runUntil(clock.now() + 50);
