@@ -16,6 +16,9 @@ export interface Outcome {
 
 const KEYS = ["a", "b", "c", "d", "e"];
 const CLIENTS = 6;
+/** A storm lasts until it had as many, also where one fault takes long. */
+const FAULTS_MIN = 3;
+const STORM_MS_MAX = 45_000;
 const CALM_MS = 30_000; // a busy machine is no broken promise; it ends as soon as there is progress
 
 /** Torments the target for a while, lets it heal, and checks everything that clients saw. @throws when a promise was broken */
@@ -38,8 +41,12 @@ export async function torment(target: ChaosTarget, random: Random, stormMs: numb
   const running = clients.map((client) => client.run().catch((error: unknown) => (broken ??= error)));
   const answered = (): number => clients.reduce((sum, client) => sum + client.answered, 0);
   const outcome: Outcome = { faults: { kills: 0, pauses: 0, cuts: 0, hangs: 0 }, events: 0, failoversMs: [] };
-  const endMs = performance.now() + stormMs;
-  while (performance.now() < endMs && broken === undefined) {
+  const startedMs = performance.now();
+  const elapsedMs = (): number => performance.now() - startedMs;
+  const faults = (): number => FAULTS.reduce((sum, kind) => sum + outcome.faults[kind], 0);
+  const raging = (): boolean =>
+    elapsedMs() < stormMs || (faults() < FAULTS_MIN && elapsedMs() < STORM_MS_MAX);
+  while (raging() && broken === undefined) {
     await Bun.sleep(200 + random.below(500));
     await fault(target, random, outcome, history);
   }

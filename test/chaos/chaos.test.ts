@@ -13,7 +13,7 @@ async function once(target: ChaosTarget | { skip: string }, seed: number): Promi
   try {
     const { events, faults } = await torment(target, new Random(seed), SECONDS * 1_000);
     expect(events).toBeGreaterThan(200);
-    expect(Object.values(faults).reduce((a, b) => a + b)).toBeGreaterThan(1);
+    expect(Object.values(faults).reduce((a, b) => a + b)).toBeGreaterThan(2);
   } finally {
     await target.close();
   }
@@ -22,9 +22,9 @@ async function once(target: ChaosTarget | { skip: string }, seed: number): Promi
 for (const seed of [1, 2]) {
   test(`raft: processes killed, paused and cut off stay linearizable, seed ${seed}`, async () => {
     await once(await startRaft(3), seed);
-  }, 60_000);
+  }, 120_000);
 }
 
 test("etcd: the engine over servers killed, paused and cut off stays linearizable", async () => {
   await once(await startEtcdTarget(3), 3);
-}, 60_000);
+}, 120_000);

@@ -8,7 +8,7 @@ import { encodeLogObject } from "../../../shared/log/encode.ts";
 import { sealLog } from "../../../shared/log/seal.ts";
 import type { ObjectStore } from "../../../shared/objects/contract.ts";
 import { logKey } from "../../../shared/objects/layout.ts";
-import { missingSlots } from "./log-holes.ts";
+import { missingSlots, standingEnd } from "./log-holes.ts";
 
 const incarnation = 7 as Incarnation;
 const { signal } = new AbortController();
@@ -24,11 +24,15 @@ afterEach(async () => {
 });
 
 const nonce = "a".repeat(32);
-async function write(slots: readonly number[], lowWatermark = 0): Promise<void> {
+async function write(
+  slots: readonly number[],
+  lowWatermark = 0,
+  kind: "entries" | "seal" = "entries",
+): Promise<void> {
   for (const slot of slots) {
     const watermark = Math.min(lowWatermark, Math.max(0, slot - 4)) as LogSeq;
     const seq = slot as LogSeq;
-    const header = { incarnation, seq, nonce, kind: "entries", lowWatermark: watermark } as const;
+    const header = { incarnation, seq, nonce, kind, lowWatermark: watermark };
     await store.put(logKey(incarnation, seq), encodeLogObject(header, []));
   }
 }
@@ -52,15 +56,27 @@ test("holes in the middle and at the start are found, wherever a sealer has to p
   ]);
 });
 
-test("a log whose end was sealed before it was copied: what is missing below the SEALs is missing", async () => {
-  await write([1, 2, 3, 4, 5, 6, 7]);
-  await seal();
-  await store.delete([4, 6, 7].map((seq) => logKey(incarnation, seq as LogSeq)));
-  expect(await seal()).toBe(8 as LogSeq);
-  expect(await missing()).toEqual([
-    [4, 4],
-    [6, 7],
-  ]);
+for (const seals of [1, 4]) {
+  test(`a log whose end was sealed before it was copied: what is missing below ${seals} SEALs is missing`, async () => {
+    await write([1, 2, 3, 5]);
+    await write(
+      Array.from({ length: seals }, (_, i) => 8 + i),
+      0,
+      "seal",
+    );
+    const endBefore = await standingEnd(store, incarnation, signal);
+    expect(endBefore).toBe(8 as LogSeq);
+    expect(await missing(endBefore)).toEqual([
+      [4, 4],
+      [6, 7],
+    ]);
+  });
+}
+
+test("a log that is not sealed has no standing end", async () => {
+  expect(await standingEnd(store, incarnation, signal)).toBeUndefined();
+  await write([1, 2]);
+  expect(await standingEnd(store, incarnation, signal)).toBeUndefined();
 });
 
 test("a log that never began has none", async () => {

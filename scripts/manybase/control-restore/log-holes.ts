@@ -1,6 +1,7 @@
-import type { LogSeq, TenantId } from "../../../shared/ids.ts";
+import type { Incarnation, LogSeq, TenantId } from "../../../shared/ids.ts";
 import { limits } from "../../../shared/limits.ts";
 import type { LogFooter } from "../../../shared/log/log.ts";
+import { highestSlot, readSlot } from "../../../shared/log/slots.ts";
 import type { ObjectStore } from "../../../shared/objects/contract.ts";
 import { logPrefix } from "../../../shared/objects/layout.ts";
 import { listAll } from "../../../shared/objects/read.ts";
@@ -11,6 +12,27 @@ import type { TailItem } from "../../../worker/replication/sealed-log.ts";
 
 /** From the first to the last, both included. */
 export type Span = [from: number, to: number];
+
+/**
+ * Where a log was sealed before anybody seals it now: its lowest SEAL at its upper end. A sealer that finds slots free right below it
+ * takes them for free and seals there, so what was lost in them shows only before that. (A sealer that died may have left them free
+ * as well; that cannot be told from a loss.)
+ */
+export async function standingEnd(
+  store: ObjectStore,
+  incarnation: Incarnation,
+  signal: AbortSignal,
+): Promise<LogSeq | undefined> {
+  const highest = await highestSlot({ store, incarnation }, 0 as LogSeq, { signal });
+  let end: LogSeq | undefined;
+  // No SEAL that counts stands further from another one (seal.ts).
+  for (let slot: number = highest; slot > Math.max(0, highest - limits.sealSlots); slot--) {
+    const header = await readSlot({ store, incarnation }, slot as LogSeq, { signal });
+    if (header?.kind !== "seal") break;
+    end = slot as LogSeq;
+  }
+  return end;
+}
 
 /**
  * Slots of a sealed log that should be there and are not. Below the low watermark of its newest object nothing should.

@@ -13,10 +13,12 @@ import { getBytes } from "../../../shared/objects/read.ts";
 import type { FoundLog, LoggedTenant } from "../../../control/disaster/rebuild.ts";
 import { parallel } from "../../../worker/replication/parallel.ts";
 import { SealedLogs, type TailItem } from "../../../worker/replication/sealed-log.ts";
-import { type Span, missingSlots, readBelowWatermark, readWithHoles } from "./log-holes.ts";
+import { type Span, missingSlots, readBelowWatermark, readWithHoles, standingEnd } from "./log-holes.ts";
 
 /** A log that was read, and what of it is not there. */
 export interface ReadLog extends FoundLog {
+  /** Where it ended before it was sealed for this, as far as its own SEALs and control's old state tell. */
+  endBefore: LogSeq | undefined;
   /** Slots that its entries were in, or may have been. */
   missing: Span[];
 }
@@ -47,8 +49,10 @@ export async function readLogs(
   const logs = await parallel(sorted, limits.sealsParallel, async (incarnation): Promise<ReadLog> => {
     const retired = (await getBytes(store, retiredKey(incarnation), { signal })) !== undefined;
     const nonce = crypto.randomUUID().replaceAll("-", "");
+    const ends = [known.get(incarnation), await standingEnd(store, incarnation, signal)];
+    const endBefore = ends.reduce((a, b) => (b === undefined || (a ?? 0) > b ? a : b), undefined);
     const endSeq = await sealLog({ store, incarnation, from: 0 as LogSeq, nonce, signal });
-    return { incarnation, endSeq, retired, missing: [] };
+    return { incarnation, endSeq, endBefore, retired, missing: [] };
   });
   const reader = new SealedLogs(store);
   let older: ReturnType<LogContents["older"]> | undefined;
@@ -58,8 +62,8 @@ export async function readLogs(
   };
   for (const log of logs) {
     if (log.retired) continue;
-    const { incarnation, endSeq } = log;
-    log.missing = await missingSlots(store, log, known.get(incarnation), signal);
+    const { incarnation, endSeq, endBefore } = log;
+    log.missing = await missingSlots(store, log, endBefore, signal);
     const holes = log.missing.length > 0;
     const read = holes ? await readWithHoles(store, log, signal) : undefined;
     for (const [tenant, items] of read?.items ?? (await reader.all({ incarnation, endSeq }, signal))) {
