@@ -1,5 +1,5 @@
 import { limits } from "../../shared/limits.ts";
-import { putLatin1, withHead } from "../http1/head.ts";
+import type { Outgoing } from "../http1/outgoing.ts";
 import { sendByWrite } from "../http1/send-by-write.ts";
 import type { Socket } from "../proxy/upstream.ts";
 import type { Accept, Listener, Where } from "../runtime.ts";
@@ -7,9 +7,6 @@ import type { Accept, Listener, Where } from "../runtime.ts";
 /** The part of Bun's socket that is used. */
 type Native = Bun.Socket<BunSocket>;
 type Told = (bytes: Uint8Array<ArrayBuffer> | null) => void;
-
-/** What goes out is put together here: the system takes it at once. */
-const together = new Uint8Array(limits.sendTogetherBytesMax);
 
 /** Bun's sockets push, ours are read: what comes while nobody reads is kept, and nothing more comes until it is read. */
 class BunSocket implements Socket {
@@ -71,16 +68,16 @@ class BunSocket implements Socket {
     });
   }
 
-  send(head: string, body: Uint8Array | null): Promise<void> | undefined {
-    const length = head.length + (body?.length ?? 0);
-    if (length > together.length) {
-      return sendByWrite(this, withHead(head, body ?? new Uint8Array()));
+  send(head: Outgoing, body: Uint8Array | null): Promise<void> | undefined {
+    if (body !== null) {
+      if (head.length + body.length > limits.sendTogetherBytesMax) return sendByWrite(this, head.copy(body));
+      head.put(body);
     }
-    putLatin1(head, together);
-    if (body !== null) together.set(body, head.length);
-    const written = this.#native.write(together, 0, length);
+    // The system takes it at once.
+    const { bytes, length } = head;
+    const written = this.#native.write(bytes, 0, length);
     if (written === length) return undefined;
-    return sendByWrite(this, together.slice(Math.max(0, written), length));
+    return sendByWrite(this, bytes.slice(Math.max(0, written), length));
   }
 
   closeWrite(): void {

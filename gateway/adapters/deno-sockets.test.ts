@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { type Outgoing, outgoing } from "../http1/outgoing.ts";
 import { DenoSocket } from "./deno-sockets.ts";
 
 /** Takes what the test lets it take, one write at a time, in order. */
@@ -40,16 +41,20 @@ class FakeConnection {
 }
 
 const bytes = (text: string) => new TextEncoder().encode(text);
+const head = (text: string): Outgoing => {
+  outgoing.begin().text(text);
+  return outgoing;
+};
 
 test("what is sent counts as taken while it is alone, and all goes out in order", async () => {
   const native = new FakeConnection();
   const socket = new DenoSocket(native);
   const body = bytes("body");
-  expect(socket.send("head ", body)).toBeUndefined();
+  expect(socket.send(head("head "), body)).toBeUndefined();
   // It is the caller's again.
   body.fill(0);
   let second = false;
-  const sending = socket.send("next", null)?.then(() => (second = true));
+  const sending = socket.send(head("next"), null)?.then(() => (second = true));
   expect(sending).toBeInstanceOf(Promise);
   for (let i = 0; i < 3; i++) await native.take();
   expect([native.taken, second]).toEqual(["head body", false]);
@@ -62,7 +67,7 @@ test("flushed settles when nothing is under way, and this side ends after that",
   const native = new FakeConnection();
   const socket = new DenoSocket(native);
   expect(socket.flushed()).toBeUndefined();
-  void socket.send("four", null);
+  void socket.send(head("four"), null);
   let flushed = false;
   const flushing = socket.flushed()?.then(() => (flushed = true));
   const ended = socket.closeWrite();
@@ -77,7 +82,7 @@ test("flushed settles when nothing is under way, and this side ends after that",
 test("a connection that breaks fails whoever waits and whoever writes after it, and is closed once", async () => {
   const native = new FakeConnection();
   const socket = new DenoSocket(native);
-  void socket.send("four", null);
+  void socket.send(head("four"), null);
   const waiting = socket.flushed();
   native.closed = 1;
   const { promise, resolve } = Promise.withResolvers<void>();

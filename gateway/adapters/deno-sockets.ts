@@ -1,5 +1,5 @@
 import { limits } from "../../shared/limits.ts";
-import { putLatin1, withHead } from "../http1/head.ts";
+import type { Outgoing } from "../http1/outgoing.ts";
 import { sendByWrite } from "../http1/send-by-write.ts";
 import type { Socket } from "../proxy/upstream.ts";
 
@@ -17,7 +17,7 @@ export interface NativeConnection {
 
 type Told = (bytes: Uint8Array<ArrayBuffer> | null) => void;
 
-/** Where what goes out is put together. Each belongs to one connection while the system takes it. */
+/** For others to put together what goes out, while the system takes what was. */
 const together: Uint8Array<ArrayBuffer>[] = [];
 
 /**
@@ -62,14 +62,14 @@ export class DenoSocket implements Socket {
     return this.#connection.write(bytes);
   }
 
-  send(head: string, body: Uint8Array | null): Promise<void> | undefined {
+  send(head: Outgoing, body: Uint8Array | null): Promise<void> | undefined {
     const length = head.length + (body?.length ?? 0);
     if (length > limits.sendTogetherBytesMax || this.#sending !== undefined) {
-      return sendByWrite(this, withHead(head, body ?? new Uint8Array()));
+      return sendByWrite(this, head.copy(body));
     }
-    const bytes = together.pop() ?? new Uint8Array(limits.sendTogetherBytesMax);
-    putLatin1(head, bytes);
-    if (body !== null) bytes.set(body, head.length);
+    if (body !== null) head.put(body);
+    const { bytes } = head;
+    head.bytes = together.pop() ?? new Uint8Array(limits.sendTogetherBytesMax);
     this.#sending = bytes;
     this.#length = length;
     this.#taken = 0;

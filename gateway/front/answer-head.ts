@@ -1,5 +1,7 @@
+import { toLatin1 } from "../http1/head.ts";
+import type { Outgoing } from "../http1/outgoing.ts";
 import type { Answer } from "../proxy/answer.ts";
-import { linesOf } from "../proxy/lines.ts";
+import { type Lines, lengthLine, linesOf } from "../proxy/lines.ts";
 
 /** How an answer's body goes out. */
 export type Framing = "none" | "length" | "chunked" | "close";
@@ -23,33 +25,30 @@ export function framingFor(answer: Answer, asked: Asked): Framing {
 }
 
 /**
- * The head as text. Its framing is made here and only here: what the worker said of it holds only where there is no body
+ * Puts the head together. Its framing is made here and only here: what the worker said of it holds only where there is no body
  * (HEAD, 304), or as the length of a stream.
  */
-export function answerHead(answer: Answer, framing: Framing, keep: boolean): string {
-  const { status, fields, lines, body } = answer;
-  const { text, declared, dated } = linesOf(fields);
-  const head = `${STATUS_LINES.get(status) ?? statusLine(status)}${text}${lines}`;
-  const length = framingLine(status, framing, body, declared);
-  const date = dated ? "" : `date: ${dateNow()}\r\n`;
-  const connection =
-    status === 101 ? "connection: Upgrade\r\nupgrade: websocket\r\n" : keep ? "" : "connection: close\r\n";
-  return `${head}${length}${date}${connection}\r\n`;
+export function putAnswerHead(out: Outgoing, answer: Answer, framing: Framing, keep: boolean): Outgoing {
+  const { status } = answer;
+  const lines = linesOf(answer.fields);
+  out.put(STATUS_LINES.get(status) ?? toLatin1(statusLine(status)));
+  out.put(lines.bytes);
+  answer.putLines(out);
+  putFraming(out, answer, lines, framing);
+  if (!lines.dated) out.put(dateLine());
+  if (status === 101) out.text("connection: Upgrade\r\nupgrade: websocket\r\n");
+  else if (!keep) out.text("connection: close\r\n");
+  out.put(LINE_END);
+  return out;
 }
 
-function framingLine(
-  status: number,
-  framing: Framing,
-  body: Answer["body"],
-  declared: number | undefined,
-): string {
-  if (framing === "chunked") return "transfer-encoding: chunked\r\n";
-  if (framing === "close") return "";
-  if (framing === "length") {
-    const bytes = body instanceof Uint8Array ? body.length : body === null ? 0 : (declared ?? 0);
-    return `content-length: ${bytes}\r\n`;
-  }
-  return declared === undefined || status < 200 || status === 204 ? "" : `content-length: ${declared}\r\n`;
+function putFraming(out: Outgoing, { status, body }: Answer, lines: Lines, framing: Framing): void {
+  if (framing === "chunked") out.text("transfer-encoding: chunked\r\n");
+  else if (framing === "length") {
+    const bytes = body instanceof Uint8Array ? body.length : body === null ? 0 : (lines.declared ?? 0);
+    if (bytes === lines.declared) out.put(lines.length);
+    else out.text(lengthLine(bytes));
+  } else if (framing === "none" && status >= 200 && status !== 204) out.put(lines.length);
 }
 
 const REASONS: readonly [status: number, reason: string][] = [
@@ -86,14 +85,17 @@ const REASONS: readonly [status: number, reason: string][] = [
 
 /** RFC 9112 §4: a reason may be empty, the space before it may not. */
 const statusLine = (status: number, reason = ""): string => `HTTP/1.1 ${status} ${reason}\r\n`;
-const STATUS_LINES: ReadonlyMap<number, string> = new Map(
-  REASONS.map(([status, reason]) => [status, statusLine(status, reason)]),
+const STATUS_LINES: ReadonlyMap<number, Uint8Array> = new Map(
+  REASONS.map(([status, reason]) => [status, toLatin1(statusLine(status, reason))]),
 );
+const LINE_END = toLatin1("\r\n");
 
-let date = { second: 0, text: "" };
+let date = { second: 0, line: LINE_END };
 
-function dateNow(): string {
+function dateLine(): Uint8Array {
   const second = Math.floor(Date.now() / 1000);
-  if (second !== date.second) date = { second, text: new Date(second * 1000).toUTCString() };
-  return date.text;
+  if (second !== date.second) {
+    date = { second, line: toLatin1(`date: ${new Date(second * 1000).toUTCString()}\r\n`) };
+  }
+  return date.line;
 }

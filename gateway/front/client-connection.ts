@@ -3,12 +3,13 @@ import { limits } from "../../shared/limits.ts";
 import { ProtocolError } from "../http1/fields.ts";
 import { toLatin1 } from "../http1/head.ts";
 import { type RequestHead, RequestHeads } from "../http1/request-head.ts";
+import { outgoing } from "../http1/outgoing.ts";
 import { sendByWrite } from "../http1/send-by-write.ts";
 import { problem } from "../pages/problem.ts";
 import { Answer } from "../proxy/answer.ts";
 import type { Client } from "../proxy/exchange.ts";
 import type { Socket, Tunnel } from "../proxy/upstream.ts";
-import { type Framing, answerHead, declaredLength, framingFor } from "./answer-head.ts";
+import { type Framing, declaredLength, framingFor, putAnswerHead } from "./answer-head.ts";
 import { IncomingRequest } from "./incoming-request.ts";
 import { type HeadReader, Input } from "./input.ts";
 import { RequestBody } from "./request-body.ts";
@@ -33,7 +34,7 @@ export interface ClientOptions {
 }
 
 const PIECE_BYTES = 64 * 1024;
-const CONTINUE = "HTTP/1.1 100 Continue\r\n\r\n";
+const CONTINUE = toLatin1("HTTP/1.1 100 Continue\r\n\r\n");
 const LAST_CHUNK = toLatin1("0\r\n\r\n");
 const LINE_END = toLatin1("\r\n");
 
@@ -135,7 +136,7 @@ export class ClientConnection {
     this.#body =
       length === 0 || whole !== undefined
         ? undefined
-        : new RequestBody(this.#input, head, () => this.#socket.send(CONTINUE, null));
+        : new RequestBody(this.#input, head, () => this.#sendContinue());
     if (this.#body === undefined) this.#input.watch();
     this.#head = head;
     this.#request = new IncomingRequest(head, whole ?? this.#body);
@@ -199,27 +200,37 @@ export class ClientConnection {
   /** @returns undefined when the system took all of the answer at once */
   #send(answer: Answer, framing: Framing, kept: boolean): Promise<void> | undefined {
     const { body } = answer;
-    const head = answerHead(answer, framing, kept);
     if (body instanceof ReadableStream) {
-      if (framing !== "none") return this.#stream(head, body, framing === "chunked", declaredLength(answer));
+      if (framing !== "none") return this.#stream(answer, body, framing, kept);
       void body.cancel().catch(() => undefined);
     }
+    const head = putAnswerHead(outgoing.begin(), answer, framing, kept);
     const bytes = framing === "none" || body instanceof ReadableStream ? null : body;
-    return this.#within(this.#socket.send(head, bytes), head.length + (bytes?.length ?? 0));
+    const length = head.length + (bytes?.length ?? 0);
+    return this.#within(this.#socket.send(head, bytes), length);
+  }
+
+  #sendContinue(): Promise<void> | undefined {
+    const head = outgoing.begin();
+    head.put(CONTINUE);
+    return this.#socket.send(head, null);
   }
 
   /** A stream that breaks, or is not as long as it was said to be, breaks the connection: nothing else tells the client. */
   async #stream(
-    head: string,
+    answer: Answer,
     body: ReadableStream<Uint8Array>,
-    chunked: boolean,
-    declared: number | undefined,
+    framing: Framing,
+    kept: boolean,
   ): Promise<void> {
+    const declared = declaredLength(answer);
     const reader = body.getReader();
     this.#drop = () => void reader.cancel().catch(() => undefined);
     try {
       if (this.#input.ended) throw new Error("the client has left");
-      await this.#within(this.#socket.send(head, null), head.length);
+      const head = putAnswerHead(outgoing.begin(), answer, framing, kept);
+      const { length } = head;
+      await this.#within(this.#socket.send(head, null), length);
       let left = declared ?? Number.POSITIVE_INFINITY;
       for (;;) {
         const { done, value } = await reader.read();
@@ -230,13 +241,13 @@ export class ClientConnection {
         // In pieces, each of which has to be taken in its time.
         for (let at = 0; at < value.length; at += PIECE_BYTES) {
           const piece = value.subarray(at, at + PIECE_BYTES);
-          await (chunked ? this.#writeChunk(piece) : this.#write(piece));
+          await (framing === "chunked" ? this.#writeChunk(piece) : this.#write(piece));
         }
       }
       // A cancelled read says that it is done.
       if (this.#input.ended || this.#closed) throw new Error("the client has left");
       if (left > 0 && declared !== undefined) throw new ProtocolError("a body shorter than it says");
-      if (chunked) await this.#write(LAST_CHUNK);
+      if (framing === "chunked") await this.#write(LAST_CHUNK);
     } catch (error) {
       this.#drop();
       throw error;
@@ -258,7 +269,7 @@ export class ClientConnection {
   async #tunnel(answer: Answer, { socket, early }: Tunnel): Promise<void> {
     this.#drop = () => socket.close();
     try {
-      await this.#socket.send(answerHead(answer, "none", true), null);
+      await this.#socket.send(putAnswerHead(outgoing.begin(), answer, "none", true), null);
       if (early.length > 0) await this.#write(early);
       await Promise.race([this.#fromClient(socket), this.#toClient(socket)]);
     } finally {

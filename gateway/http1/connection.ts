@@ -1,14 +1,17 @@
 import { limits } from "../../shared/limits.ts";
-import { linesOf } from "../proxy/lines.ts";
+import { lengthLine, linesOf } from "../proxy/lines.ts";
 import { type Told, tellOf } from "../proxy/told.ts";
 import type { Socket, UpstreamAnswer, UpstreamRequest } from "../proxy/upstream.ts";
 import { ChunkReader } from "./chunks.ts";
 import { ProtocolError } from "./fields.ts";
 import { type Head, fromLatin1, headEnd, parseHead, toLatin1 } from "./head.ts";
+import { outgoing } from "./outgoing.ts";
 
 const READ_LARGE_BYTES = 256 * 1024;
 const INTERIM_MAX = 8;
 const EMPTY = new Uint8Array();
+const UPGRADE = toLatin1("connection: upgrade\r\nupgrade: websocket\r\n");
+const LINE_END = toLatin1("\r\n");
 
 /**
  * One HTTP/1.1 connection to a worker, one request at a time. A read is always waiting while it is idle, so that the worker's end of it is
@@ -16,7 +19,8 @@ const EMPTY = new Uint8Array();
  */
 export class Connection {
   readonly #socket: Socket;
-  readonly #host: string;
+  /** What is behind the path. */
+  readonly #host: Uint8Array;
   /** Told when a request and its answer are over and the connection is good for another. */
   readonly #free: (connection: Connection) => void;
   /** Read but not used. */
@@ -37,7 +41,7 @@ export class Connection {
 
   constructor(socket: Socket, host: string, free: (connection: Connection) => void) {
     this.#socket = socket;
-    this.#host = host;
+    this.#host = toLatin1(` HTTP/1.1\r\nhost: ${host}\r\n`);
     this.#free = free;
   }
 
@@ -119,19 +123,28 @@ export class Connection {
   };
 
   /** The head and a small body at once; a stream goes on by itself. @returns undefined when all was sent at once */
-  #write({ method, path, fields, lines = "", body, socket }: UpstreamRequest): Promise<void> | undefined {
-    const { text, declared } = linesOf(fields);
-    const upgrade = socket === true ? "connection: upgrade\r\nupgrade: websocket\r\n" : "";
-    const head = `${method} ${path} HTTP/1.1\r\nhost: ${this.#host}\r\n${upgrade}${text}${lines}`;
+  #write(request: UpstreamRequest): Promise<void> | undefined {
+    const { method, path, fields, body } = request;
+    const { bytes, declared } = linesOf(fields);
+    const head = outgoing.begin();
+    head.text(method);
+    head.text(" ");
+    head.text(path);
+    head.put(this.#host);
+    if (request.socket === true) head.put(UPGRADE);
+    head.put(bytes);
+    if (request.putLines !== undefined) request.putLines(head);
+    else head.text(request.lines ?? "");
     if (body === null) {
-      const mayHave = method === "POST" || method === "PUT" || method === "PATCH";
-      return this.#socket.send(mayHave ? `${head}content-length: 0\r\n\r\n` : `${head}\r\n`, null);
+      if (method === "POST" || method === "PUT" || method === "PATCH") head.text(lengthLine(0));
+      head.put(LINE_END);
+      return this.#socket.send(head, null);
     }
-    if (body instanceof Uint8Array) {
-      return this.#socket.send(`${head}content-length: ${body.length}\r\n\r\n`, body);
-    }
-    const framing = declared === undefined ? "transfer-encoding: chunked" : `content-length: ${declared}`;
-    return this.#writeStream(toLatin1(`${head}${framing}\r\n\r\n`), body, declared);
+    const length = body instanceof Uint8Array ? body.length : declared;
+    head.text(length === undefined ? "transfer-encoding: chunked\r\n" : lengthLine(length));
+    head.put(LINE_END);
+    if (body instanceof Uint8Array) return this.#socket.send(head, body);
+    return this.#writeStream(head.copy(null), body, declared);
   }
 
   /** Never more or less than was declared: what follows on the connection would be read as another request. */

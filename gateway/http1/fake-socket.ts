@@ -1,5 +1,5 @@
 import type { Socket } from "../proxy/upstream.ts";
-import { withHead } from "./head.ts";
+import type { Outgoing } from "./outgoing.ts";
 import { sendByWrite } from "./send-by-write.ts";
 
 /** For tests: the far end of a connection. What was written to it, and what it says next. */
@@ -49,8 +49,8 @@ export class FakeSocket implements Socket {
     );
   }
 
-  send(head: string, body: Uint8Array | null): Promise<void> {
-    return sendByWrite(this, withHead(head, body?.slice() ?? new Uint8Array()));
+  send(head: Outgoing, body: Uint8Array | null): Promise<void> {
+    return sendByWrite(this, head.copy(body));
   }
 
   write(bytes: Uint8Array): Promise<number> {

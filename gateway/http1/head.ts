@@ -93,23 +93,3 @@ export function toLatin1(text: string): Uint8Array<ArrayBuffer> {
     return code;
   });
 }
-
-/**
- * Writes a head into memory that is there, as far as it has room.
- *
- * @returns how many bytes it takes; more than there is room means that nothing of it counts
- * @throws ProtocolError for a character that is no byte
- */
-export function putLatin1(text: string, into: Uint8Array): number {
-  if (text.length > into.length) return text.length;
-  const { read, written } = encoder.encodeInto(text, into);
-  if (read !== text.length || written !== text.length) into.set(toLatin1(text));
-  return text.length;
-}
-
-/** A head and the body that goes with it, in one piece. */
-export function withHead(head: string, body: Uint8Array): Uint8Array<ArrayBuffer> {
-  const all = new Uint8Array(head.length + body.length);
-  all.set(body, putLatin1(head, all));
-  return all;
-}

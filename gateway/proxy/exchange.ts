@@ -1,7 +1,9 @@
+import { toLatin1 } from "../http1/head.ts";
+import type { Outgoing } from "../http1/outgoing.ts";
 import { HEADERS } from "../../shared/protocol/headers.ts";
 import type { Allowance } from "./rate-limits.ts";
 import type { Incoming } from "./incoming.ts";
-import { newTrace } from "./trace.ts";
+import { Trace } from "./trace.ts";
 import type { Turn } from "./turns.ts";
 
 /** Where a request came from. */
@@ -16,14 +18,12 @@ const REQUEST_ID = /^[A-Za-z0-9._:-]{1,128}$/;
 const TRACEPARENT =
   /^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.{1,256})?$/;
 
+const ID_NAME = toLatin1(`${HEADERS.requestId}: `);
+const PARENT_NAME = toLatin1("\r\ntraceparent: ");
+const LINE_END = toLatin1("\r\n");
+
 /** One request and its answer, as logs and metrics see it. Never a header's value, a query or a body. */
 export class Exchange {
-  /** The client's, or one of its own: that of the trace, if that is of its own, too. */
-  readonly requestId: string;
-  /** W3C trace context, version 00. */
-  readonly traceparent: string;
-  /** The client sent none that could be read. */
-  readonly newTrace: boolean;
   readonly startedMs = performance.now();
   readonly client: Client;
   /** `tenant`, `operators`, `platform` (pages of our own) or `unknown`. */
@@ -41,16 +41,54 @@ export class Exchange {
   allowance: Allowance | undefined = undefined;
   /** At the workers, until the answer's head. */
   turn: Turn | undefined = undefined;
+  /** What the client sent of them. */
+  readonly #id: string | undefined;
+  readonly #parent: string | undefined;
+  /** For what it did not send. */
+  readonly #own = new Trace();
 
   /** Takes the client's request id and trace over when they are well-formed, and makes new ones otherwise. */
   constructor({ headers }: Incoming, client: Client) {
     const id = headers.get(HEADERS.requestId);
-    const trace = headers.get("traceparent");
-    const kept = trace !== null && TRACEPARENT.test(trace);
-    const made = newTrace();
-    this.traceparent = kept ? trace : made;
-    this.requestId = id !== null && REQUEST_ID.test(id) ? id : made.slice(3, 35);
-    this.newTrace = !kept;
+    const parent = headers.get("traceparent");
+    this.#id = id !== null && REQUEST_ID.test(id) ? id : undefined;
+    this.#parent = parent !== null && TRACEPARENT.test(parent) ? parent : undefined;
     this.client = client;
+  }
+
+  /** The client's, or one of its own: that of the trace, if that is of its own, too. */
+  get requestId(): string {
+    return this.#id ?? this.#own.id;
+  }
+
+  /** W3C trace context, version 00. */
+  get traceparent(): string {
+    return this.#parent ?? this.#own.parent;
+  }
+
+  /** The client sent none that could be read. */
+  get newTrace(): boolean {
+    return this.#parent === undefined;
+  }
+
+  /** The id as a line. */
+  putId(out: Outgoing): void {
+    this.#putId(out);
+    out.put(LINE_END);
+  }
+
+  /** Both as lines. */
+  putIds(out: Outgoing): void {
+    this.#putId(out);
+    out.put(PARENT_NAME);
+    if (this.#parent === undefined) this.#own.putParent(out);
+    else out.text(this.#parent);
+    out.put(LINE_END);
+  }
+
+  #putId(out: Outgoing): void {
+    out.put(ID_NAME);
+    if (this.#id === undefined) this.#own.putId(out);
+    else out.text(this.#id);
   }
 }

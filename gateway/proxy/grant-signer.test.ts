@@ -2,6 +2,7 @@ import { afterEach, expect, setSystemTime, test } from "bun:test";
 import { type TenantId, parseEpoch, parseIncarnation } from "../../shared/ids.ts";
 import { limits } from "../../shared/limits.ts";
 import { verifyGrant } from "../../shared/protocol/grant.ts";
+import { HEADERS } from "../../shared/protocol/headers.ts";
 import { LiveKeyring, parseKeyring } from "../../shared/protocol/keys.ts";
 import { GrantSigner, granted } from "./grant-signer.ts";
 
@@ -17,6 +18,7 @@ test("the same request has the same grant for a while; every other one its own",
   const signer = new GrantSigner(OLD, () => `mac ${(made += 1)}`);
   const a = of("a");
   const first = signer.sign(a, "GET", "/x");
+  expect(new TextDecoder().decode(first.line)).toBe(`${HEADERS.grant}: ${first.grant}\r\n`);
   expect(signer.sign(a, "GET", "/x")).toBe(first);
   const others = [
     signer.sign(a, "GET", "/y"),
@@ -40,8 +42,8 @@ test("a grant is made anew long before it ends, and when the key has changed", (
   setSystemTime(new Date(1_800_000_000_000 + limits.grantMs / 2));
   const later = signer.sign(a, "GET", "/x");
   expect(later).not.toBe(first);
-  expect([valid(first, OLD), valid(later, OLD)]).toEqual([true, true]);
+  expect([valid(first.grant, OLD), valid(later.grant, OLD)]).toEqual([true, true]);
   keys.replace(NEW);
   const renewed = signer.sign(a, "GET", "/x");
-  expect([valid(renewed, OLD), valid(renewed, NEW)]).toEqual([false, true]);
+  expect([valid(renewed.grant, OLD), valid(renewed.grant, NEW)]).toEqual([false, true]);
 });

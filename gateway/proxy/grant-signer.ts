@@ -1,7 +1,10 @@
 import { LRUCache } from "lru-cache";
 import { limits } from "../../shared/limits.ts";
 import { type Grant, type Mac, signGrant } from "../../shared/protocol/grant.ts";
+import { HEADERS } from "../../shared/protocol/headers.ts";
 import type { Keyring } from "../../shared/protocol/keys.ts";
+
+import { toLatin1 } from "../http1/head.ts";
 
 /** What a grant is for, apart from the request. Kept by who asks again, so that its text is not made anew. */
 export interface Granted {
@@ -12,11 +15,13 @@ export interface Granted {
   last: Signed | undefined;
 }
 
-interface Signed {
+export interface Signed {
   method: string;
   path: string;
   by: Keyring["signing"];
   grant: string;
+  /** As a header's line. */
+  line: Uint8Array;
   freshUntilMs: number;
 }
 
@@ -45,16 +50,16 @@ export class GrantSigner {
     this.#signing = keys.signing;
   }
 
-  sign(granted: Granted, method: string, path: string): string {
+  sign(granted: Granted, method: string, path: string): Signed {
     const nowMs = Date.now();
     const { last } = granted;
     const by = this.#keys.signing;
     if (last !== undefined && last.path === path && last.method === method) {
-      if (nowMs < last.freshUntilMs && last.by === by) return last.grant;
+      if (nowMs < last.freshUntilMs && last.by === by) return last;
     }
     const signed = this.#find(granted, method, path, nowMs);
     if (path.length <= limits.signedGrantCharactersMax) granted.last = signed;
-    return signed.grant;
+    return signed;
   }
 
   #find({ grant, name }: Granted, method: string, path: string, nowMs: number): Signed {
@@ -67,9 +72,9 @@ export class GrantSigner {
     const key = `${name}${method} ${path}`;
     const known = this.#signed.get(key);
     if (known !== undefined && nowMs < known.freshUntilMs) return known;
+    const text = signGrant(this.#keys, grant, method, path, nowMs, this.#mac);
     const signed = {
-      ...{ method, path, by },
-      grant: signGrant(this.#keys, grant, method, path, nowMs, this.#mac),
+      ...{ method, path, by, grant: text, line: toLatin1(`${HEADERS.grant}: ${text}\r\n`) },
       freshUntilMs: nowMs + limits.grantMs / 3,
     };
     this.#signed.set(key, signed);

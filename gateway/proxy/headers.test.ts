@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
+import { Outgoing } from "../http1/outgoing.ts";
 import { Exchange } from "./exchange.ts";
-import { forwardedLines } from "./headers.ts";
+import { forwardedLines, putForwarded } from "./headers.ts";
 import { FieldList, type Incoming } from "./incoming.ts";
 
 const headers = new FieldList([["host", "acme.example.com"]]);
@@ -8,8 +9,14 @@ const request: Incoming = {
   ...{ method: "GET", url: "/", headers, body: null },
   signal: new AbortController().signal,
 };
-const lines = (address: string, protocol = "https", identity = false): string =>
-  forwardedLines(request, new Exchange(request, { address, protocol }), identity);
+function lines(address: string, protocol = "https", identity = false): string {
+  const exchange = new Exchange(request, { address, protocol });
+  const out = new Outgoing();
+  putForwarded(out, request, exchange, identity);
+  const text = forwardedLines(request, exchange, identity);
+  expect(new TextDecoder().decode(out.copy(null))).toBe(text);
+  return text;
+}
 
 test("what is said of where a request came from is of this one, also when the headers are the last one's", () => {
   for (const address of ["192.0.2.1", "192.0.2.2"]) {

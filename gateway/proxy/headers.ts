@@ -1,6 +1,8 @@
 import { UserError } from "../../shared/errors.ts";
 import { limits } from "../../shared/limits.ts";
 import { HEADERS } from "../../shared/protocol/headers.ts";
+import { toLatin1 } from "../http1/head.ts";
+import type { Outgoing } from "../http1/outgoing.ts";
 import type { Client, Exchange } from "./exchange.ts";
 import type { Fields } from "./upstream.ts";
 import type { FieldReader, Incoming } from "./incoming.ts";
@@ -50,7 +52,7 @@ const NOT_ANSWERED: ReadonlySet<string> = new Set([
 ]);
 
 /** What of a request goes on as it is. */
-interface PassedOn {
+export interface PassedOn {
   fields: Fields;
   host: string;
   /** More than a request may have. */
@@ -60,10 +62,17 @@ interface PassedOn {
   /** `tracestate` is among them. */
   traced: boolean;
   /** Where it came from, as it was told last. */
-  from: { address: string; protocol: string; identity: boolean; lines: string } | undefined;
+  from: From | undefined;
 }
 
-const passed = new WeakMap<FieldReader, PassedOn>();
+interface From {
+  address: string;
+  protocol: string;
+  identity: boolean;
+  lines: string;
+  /** The same, where it was put into a head. */
+  bytes: Uint8Array | undefined;
+}
 
 /**
  * The client's fields for the upstream, without hop-by-hop and spoofed ones. Not to be changed: the same ones stand for all requests of a
@@ -83,19 +92,32 @@ export function requestFields(request: Incoming, exchange: Exchange, identity = 
 }
 
 /** What goes along with them: where the request came from, as lines with their ends. */
-export function forwardedLines(
-  { headers }: Incoming,
-  { client, requestId, traceparent }: Exchange,
-  identity = false,
-): string {
+export function forwardedLines(request: Incoming, exchange: Exchange, identity = false): string {
+  const { lines } = fromOf(request, exchange, identity);
+  const { requestId, traceparent } = exchange;
+  return `${lines}${HEADERS.requestId}: ${requestId}\r\ntraceparent: ${traceparent}\r\n`;
+}
+
+/**
+ * Puts the same into a head.
+ *
+ * @throws ProtocolError for what is not of bytes
+ */
+export function putForwarded(out: Outgoing, request: Incoming, exchange: Exchange, identity: boolean): void {
+  const from = fromOf(request, exchange, identity);
+  from.bytes ??= toLatin1(from.lines);
+  out.put(from.bytes);
+  exchange.putIds(out);
+}
+
+function fromOf({ headers }: Incoming, { client }: Exchange, identity: boolean): From {
   const known = passedOn(headers);
   const { address, protocol } = client;
-  let { from } = known;
-  if (from?.address !== address || from.protocol !== protocol || from.identity !== identity) {
-    from = { address, protocol, identity, lines: fromLines(known, client, identity) };
-    known.from = from;
-  }
-  return `${from.lines}${HEADERS.requestId}: ${requestId}\r\ntraceparent: ${traceparent}\r\n`;
+  const { from } = known;
+  if (from?.address === address && from.protocol === protocol && from.identity === identity) return from;
+  const lines = fromLines(known, client, identity);
+  known.from = { address, protocol, identity, lines, bytes: undefined };
+  return known.from;
 }
 
 function fromLines({ host, encoded }: PassedOn, { address, protocol }: Client, identity: boolean): string {
@@ -108,8 +130,7 @@ function fromLines({ host, encoded }: PassedOn, { address, protocol }: Client, i
 }
 
 function passedOn(headers: FieldReader): PassedOn {
-  const known = passed.get(headers);
-  if (known !== undefined) return known;
+  if (headers.passedOn !== undefined) return headers.passedOn;
   const all = [...headers];
   const connection = listOf(all, "connection");
   const fields = withoutListed(
@@ -125,7 +146,7 @@ function passedOn(headers: FieldReader): PassedOn {
     traced: fields.some(([name]) => name === "tracestate"),
     from: undefined,
   };
-  passed.set(headers, found);
+  headers.passedOn = found;
   return found;
 }
 

@@ -1,8 +1,11 @@
+import type { PassedOn } from "./headers.ts";
 import type { Fields } from "./upstream.ts";
 
 /** What a message's fields are read by: the Web's `Headers` are such. */
 export interface FieldReader extends Iterable<[name: string, value: string]> {
   get: (name: string) => string | null;
+  /** What of them goes on, kept here by who works it out. */
+  passedOn?: PassedOn | undefined;
 }
 
 /** What the gateway reads of a request. The Web's `Request` is one; those of our own connections are lighter. */
@@ -21,6 +24,7 @@ export interface Incoming {
 /** Fields as they came, never changed. A repeated one is read as the list of its values. */
 export class FieldList implements FieldReader {
   readonly fields: Fields;
+  passedOn: PassedOn | undefined = undefined;
 
   constructor(fields: Fields) {
     this.fields = fields;

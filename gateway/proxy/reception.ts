@@ -40,10 +40,12 @@ export class Reception implements Told<Response | Answer> {
     const exchange = this.#exchange;
     this.#endTurn();
     // A response that became a WebSocket of the runtime's has no head of ours.
-    if (given instanceof Answer || given.status !== 101) {
-      const fields = given instanceof Answer ? given : given.headers;
-      fields.set(HEADERS.requestId, exchange.requestId);
-      if (exchange.allowance !== undefined) rateHeaders(fields, exchange.allowance);
+    if (given instanceof Answer) {
+      given.identify(exchange);
+      if (exchange.allowance !== undefined) rateHeaders(given, exchange.allowance);
+    } else if (given.status !== 101) {
+      given.headers.set(HEADERS.requestId, exchange.requestId);
+      if (exchange.allowance !== undefined) rateHeaders(given.headers, exchange.allowance);
     }
     this.#to.observe?.(exchange, this.#request, given.status);
     this.#reply(given);

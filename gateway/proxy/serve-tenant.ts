@@ -28,6 +28,7 @@ export interface TenantProxy {
 }
 
 export interface TenantProxyState extends TenantProxy {
+  decodesBodies: boolean;
   send: SendUpstream;
   grants: GrantSigner;
   breakers: Breakers;

@@ -1,5 +1,8 @@
 import { expect, test } from "bun:test";
-import { newTrace } from "./trace.ts";
+import { Outgoing } from "../http1/outgoing.ts";
+import { Trace } from "./trace.ts";
+
+const newTrace = (): string => new Trace().parent;
 
 test("traces are well-formed, and never all zero", () => {
   const fake = withoutChance();
@@ -25,3 +28,16 @@ function withoutChance(): { end: () => void } {
   crypto.getRandomValues = zeros;
   return { end: () => (crypto.getRandomValues = real) };
 }
+
+test("an id that is kept stays what it was, as text and as bytes", () => {
+  const traces = Array.from({ length: 300 }, () => new Trace());
+  const before = traces.map((trace) => [trace.id, trace.parent]);
+  for (const [i, trace] of traces.entries()) {
+    const out = new Outgoing();
+    trace.putId(out);
+    out.text(" ");
+    trace.putParent(out);
+    expect(new TextDecoder().decode(out.copy(null)).split(" ")).toEqual(before[i]!);
+    expect(trace.parent).toStartWith(`00-${trace.id}-`);
+  }
+});

@@ -1,27 +1,59 @@
+import type { Outgoing } from "../http1/outgoing.ts";
+
 const TRACE_BYTES = 16;
 const SPAN_BYTES = 8;
+const BYTES = TRACE_BYTES + SPAN_BYTES;
 const TOGETHER = 128;
 
-/** Random bytes of a trace and its first span, for so many of them. */
-const random = new Uint8Array((TRACE_BYTES + SPAN_BYTES) * TOGETHER);
-const digits = random.length * 2;
-let text = "";
-let at = digits;
+let random = new Uint8Array();
+let next = 0;
 
 /**
- * A new trace, as W3C's `traceparent` of version 00. Not sampled: whether a trace is kept is for those to say who keep traces. Random ones
- * are drawn for many requests at a time, which costs a fraction of one at a time.
+ * A new trace and its first span, as W3C's `traceparent` of version 00 has them. Not sampled: whether a trace is kept is for those to say who
+ * keep traces. Random bytes are drawn for many at a time, which costs a fraction of one at a time, and become text when it is asked for.
  */
-export function newTrace(): string {
-  if (at === digits) {
-    crypto.getRandomValues(random);
-    // An id must not be all zero.
-    for (let i = 0; i < random.length; i += SPAN_BYTES) random[i] = (random[i] ?? 0) | 1;
-    text = random.toHex();
-    at = 0;
+export class Trace {
+  readonly #bytes: Uint8Array;
+  readonly #at: number;
+
+  constructor() {
+    if (next === random.length) draw();
+    this.#bytes = random;
+    this.#at = next;
+    next += BYTES;
   }
-  const span = at + TRACE_BYTES * 2;
-  const trace = `00-${text.slice(at, span)}-${text.slice(span, span + SPAN_BYTES * 2)}-00`;
-  at = span + SPAN_BYTES * 2;
-  return trace;
+
+  /** 32 hex digits. */
+  get id(): string {
+    return this.#hex(0, TRACE_BYTES);
+  }
+
+  get parent(): string {
+    return `00-${this.id}-${this.#hex(TRACE_BYTES, BYTES)}-00`;
+  }
+
+  putId(out: Outgoing): void {
+    out.hex(this.#bytes, this.#at, TRACE_BYTES);
+  }
+
+  putParent(out: Outgoing): void {
+    out.text("00-");
+    out.hex(this.#bytes, this.#at, TRACE_BYTES);
+    out.text("-");
+    out.hex(this.#bytes, this.#at + TRACE_BYTES, SPAN_BYTES);
+    out.text("-00");
+  }
+
+  #hex(from: number, to: number): string {
+    return this.#bytes.subarray(this.#at + from, this.#at + to).toHex();
+  }
+}
+
+/** Those before stay as they are, for who still has one of them. */
+function draw(): void {
+  random = new Uint8Array(BYTES * TOGETHER);
+  crypto.getRandomValues(random);
+  // An id must not be all zero.
+  for (let i = 0; i < random.length; i += SPAN_BYTES) random[i] = (random[i] ?? 0) | 1;
+  next = 0;
 }

@@ -10,13 +10,21 @@ import { Answer } from "./answer.ts";
 import type { Exchange } from "./exchange.ts";
 import { parseFields } from "../http1/fields.ts";
 import { Waiting } from "./doubts.ts";
-import { type Granted, granted } from "./grant-signer.ts";
-import { forwardedLines, requestFields, responseFields } from "./headers.ts";
+import { type Granted, type Signed, granted } from "./grant-signer.ts";
+import type { Outgoing } from "../http1/outgoing.ts";
+import { forwardedLines, putForwarded, requestFields, responseFields } from "./headers.ts";
 import type { ReplayableBody } from "./replayable-body.ts";
 import type { TenantProxyState } from "./serve-tenant.ts";
 import { Stop, stopAfter } from "./stop.ts";
 import { type Told, promised, tellOf } from "./told.ts";
-import { type Fields, type UpstreamAnswer, answerText, dropAnswer, kept } from "./upstream.ts";
+import {
+  type Fields,
+  type UpstreamAnswer,
+  type UpstreamRequest,
+  answerText,
+  dropAnswer,
+  kept,
+} from "./upstream.ts";
 import type { Incoming } from "./incoming.ts";
 
 /** A request on its way to a worker. */
@@ -51,7 +59,7 @@ export type Outcome = Response | Answer | NotRun;
 
 /** Fails with SystemError `worker_lost` when it may have run. */
 export function tryWorker(proxy: TenantProxyState, route: Route, work: Work, told: Told<Outcome>): void {
-  const { request, exchange, body, upgrade } = work;
+  const { request, exchange, upgrade } = work;
   try {
     const target = targetOf(route);
     const unreachable = guard(proxy, route, target);
@@ -59,31 +67,30 @@ export function tryWorker(proxy: TenantProxyState, route: Route, work: Work, tol
       told.done(unreachable);
       return;
     }
-    const { method } = request;
-    const path = pathAndQueryOf(request);
-    const identity = proxy.decodesBodies === true;
-    const fields = requestFields(request, exchange, identity);
-    const signed = proxy.grants.sign(target, method, path);
-    const lines = `${forwardedLines(request, exchange, identity)}${HEADERS.grant}: ${signed}\r\n`;
-    const { origin } = target;
     exchange.incarnation = target.grant.incarnation;
     const sent = new Sent(proxy, route, work, target, told);
-    if (upgrade !== undefined && upgrade !== "tunnel") {
-      const headers = new Headers([...fields, ...parseFields(lines, 0)]);
-      sent.join(upgrade({ url: origin + path, headers, protocols: protocolsOf(request) }));
-      return;
+    if (upgrade === undefined || upgrade === "tunnel") {
+      sent.body = work.body.take();
+      proxy.send(sent, sent);
+    } else {
+      const headers = new Headers([...sent.fields, ...parseFields(sent.lines, 0)]);
+      sent.join(upgrade({ url: sent.origin + sent.path, headers, protocols: protocolsOf(request) }));
     }
-    const { stop } = sent;
-    const socket = upgrade !== undefined;
-    proxy.send({ origin, path, method, fields, lines, body: body.take(), stop, socket }, sent);
   } catch (error) {
     told.failed(error);
   }
 }
 
-/** A try that was sent, until it is known what became of it. */
-class Sent extends Waiting implements Told<UpstreamAnswer> {
+/** A try as it is sent, until it is known what became of it. */
+class Sent extends Waiting implements UpstreamRequest, Told<UpstreamAnswer> {
   readonly stop = new Stop();
+  readonly method: string;
+  readonly path: string;
+  readonly fields: Fields;
+  readonly origin: string;
+  readonly socket: boolean;
+  body: UpstreamRequest["body"] = null;
+  readonly #signed: Signed;
   readonly #proxy: TenantProxyState;
   readonly #route: Route;
   readonly #work: Work;
@@ -97,7 +104,26 @@ class Sent extends Waiting implements Told<UpstreamAnswer> {
     this.#work = work;
     this.#target = target;
     this.#told = told;
+    const { request, exchange } = work;
+    this.method = request.method;
+    this.path = pathAndQueryOf(request);
+    this.fields = requestFields(request, exchange, proxy.decodesBodies);
+    this.#signed = proxy.grants.sign(target, this.method, this.path);
+    this.origin = target.origin;
+    this.socket = work.upgrade !== undefined;
     proxy.doubts.open(this);
+  }
+
+  get lines(): string {
+    const { request, exchange } = this.#work;
+    const lines = forwardedLines(request, exchange, this.#proxy.decodesBodies);
+    return `${lines}${HEADERS.grant}: ${this.#signed.grant}\r\n`;
+  }
+
+  putLines(out: Outgoing): void {
+    const { request, exchange } = this.#work;
+    putForwarded(out, request, exchange, this.#proxy.decodesBodies);
+    out.put(this.#signed.line);
   }
 
   done(upstream: UpstreamAnswer): void {
@@ -183,7 +209,7 @@ export async function confirmOwner(
   if (unreachable !== undefined) return unreachable;
   const { stop, end } = stopAfter(limits.holdMsMax);
   try {
-    const fields: Fields = [[HEADERS.grant, proxy.grants.sign(target, "GET", OWNER_PATH)]];
+    const fields: Fields = [[HEADERS.grant, proxy.grants.sign(target, "GET", OWNER_PATH).grant]];
     const request = { origin, path: OWNER_PATH, method: "GET", fields, body: null, stop };
     const answer = await promised<UpstreamAnswer>((told) =>
       proxy.send(request, {

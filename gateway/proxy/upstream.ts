@@ -1,4 +1,5 @@
 import { parseFields } from "../http1/fields.ts";
+import type { Outgoing } from "../http1/outgoing.ts";
 import type { Stop } from "./stop.ts";
 import { type Told, tellOf } from "./told.ts";
 
@@ -14,7 +15,9 @@ export interface UpstreamRequest {
   method: string;
   fields: Fields;
   /** More of them, as lines with their ends, of a head that is well-formed. */
-  lines?: string;
+  readonly lines?: string;
+  /** Puts the same lines into a head, where that is cheaper. */
+  putLines?: (out: Outgoing) => void;
   body: Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array> | null;
   stop: Stop;
   /** Asks for a WebSocket: 101 answers that, with a tunnel. */
@@ -33,12 +36,11 @@ export interface Socket {
   /** How many bytes were taken; known at once where the system takes them at once. */
   write: (bytes: Uint8Array) => number | Promise<number>;
   /**
-   * A head and the body behind it in one piece, all of it. The body is the caller's again when this returns.
+   * A head and the body behind it in one piece, all of it. Both are the caller's again when this returns.
    *
    * @returns undefined when the system took all of it at once, or will soon (see `flushed`)
-   * @throws ProtocolError for a head that is not of bytes
    */
-  send: (head: string, body: Uint8Array | null) => Promise<void> | undefined;
+  send: (head: Outgoing, body: Uint8Array | null) => Promise<void> | undefined;
   /** On runtimes that say later whether all was taken: settles when it was. */
   flushed?: () => Promise<void> | undefined;
   /** Says that nothing more comes from here. */
