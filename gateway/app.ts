@@ -21,7 +21,7 @@ import { serveOperators } from "./proxy/serve-operators.ts";
 import { type TenantProxy, type TenantProxyState, refuseByState, serveTenant } from "./proxy/serve-tenant.ts";
 import { type TrustedProxies, clientBehind } from "./proxy/trusted-proxies.ts";
 import { type Turn, Turns, type TurnsOptions } from "./proxy/turns.ts";
-import type { Upgrade } from "./proxy/try-worker.ts";
+import type { Upgrade, Work } from "./proxy/try-worker.ts";
 import { type Told, promised, tellOf } from "./proxy/told.ts";
 import { TLS_ASK_PATH, TlsAsk, tenantOfHost } from "./tls/tls-ask.ts";
 import type { Incoming } from "./proxy/incoming.ts";
@@ -262,29 +262,48 @@ function answerTenant(
     refuseWhenEmpty(allowance, "this application's clients");
   }
   const socket = request.headers.get("upgrade")?.toLowerCase() === "websocket";
-  const turn = () => turns.take(slug, request, turnsOf(options, bounds));
-  const go = (body: ReplayableBody, mine: Turn): void => {
-    exchange.turn = mine;
-    serveTenant(proxy, slug, { request, exchange, body, upgrade: socket ? upgrade : undefined }, told);
-  };
+  const use = socket ? upgrade : undefined;
   // Most requests are told apart without being taken to pieces.
-  if (!request.url.includes("/_")) {
-    const body = socket ? NO_BODY_ONCE : bodyOf(options, request, bounds);
-    if (!(body instanceof Promise)) {
-      const mine = turn();
-      if (!(mine instanceof Promise)) go(body, mine);
-      else mine.then((one) => go(body, one)).catch((error: unknown) => told.failed(error));
-      return;
-    }
-    body.then(async (read) => go(read, await turn())).catch((error: unknown) => told.failed(error));
+  const body = request.url.includes("/_") ? undefined : bodyOf(options, request, bounds, socket);
+  const ready = body === undefined || body instanceof Promise ? undefined : body;
+  const turn = ready === undefined ? undefined : turns.take(slug, request, turnsOf(options, bounds));
+  if (ready !== undefined && turn !== undefined && !(turn instanceof Promise)) {
+    exchange.turn = turn;
+    serveTenant(proxy, slug, { request, exchange, body: ready, upgrade: use }, told);
     return;
   }
-  const later = async (): Promise<void> => {
+  const begun = { request, exchange, upgrade: use };
+  answerLater(state, slug, begun, { bounds, socket, body, turn }, told).catch((error: unknown) =>
+    told.failed(error),
+  );
+}
+
+/** The same where something is waited for: a dashboard's file, a body or a turn. */
+async function answerLater(
+  { options, proxy, turns }: State,
+  slug: Slug,
+  begun: Omit<Work, "body">,
+  awaited: {
+    bounds: RouteLimits | undefined;
+    socket: boolean;
+    /** Undefined where a dashboard may be asked for. */
+    body: Promise<ReplayableBody> | ReplayableBody | undefined;
+    turn: Promise<Turn> | Turn | undefined;
+  },
+  told: Told<Response | Answer>,
+): Promise<void> {
+  const { request, exchange } = begun;
+  const { bounds, socket, turn } = awaited;
+  if (awaited.body === undefined) {
     const dashboard = await tenantDashboard(options, slug, request);
-    if (dashboard !== undefined) told.done(dashboard);
-    else go(socket ? NO_BODY_ONCE : await bodyOf(options, request, bounds), await turn());
-  };
-  later().catch((error: unknown) => told.failed(error));
+    if (dashboard !== undefined) {
+      told.done(dashboard);
+      return;
+    }
+  }
+  const body = await (awaited.body ?? bodyOf(options, request, bounds, socket));
+  exchange.turn = await (turn ?? turns.take(slug, request, turnsOf(options, bounds)));
+  serveTenant(proxy, slug, { ...begun, body }, told);
 }
 
 function tenantOfHeader({ options }: State, request: Incoming, kind: string): Slug | undefined {
@@ -348,7 +367,9 @@ function bodyOf(
   options: GatewayOptions,
   request: Incoming,
   bounds: RouteLimits | undefined,
+  socket: boolean,
 ): Promise<ReplayableBody> | ReplayableBody {
+  if (socket) return NO_BODY_ONCE;
   const own = bounds?.bodyBytes;
   if (options.bodiesAreBounded === true && own === undefined && request.body !== null) {
     const length = Number(request.headers.get("content-length") ?? Number.NaN);

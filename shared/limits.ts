@@ -30,7 +30,7 @@ export const limits = {
   sealRoundsMax: 64,
   sealAttemptsMax: 64, // per request, at most logRetryDelayMsMax apart
   // --- materialise (§7)
-  materialiseBytes: 1024 * 1024,
+  materialiseBytes: 3 * 1024 * 1024, // below bulkBytesMin: the longer the run, the more versions of a page become one
   materialiseEntries: 256,
   materialiseAfterMs: 15 * 60_000,
   materialiseRunBytesMax: 64 * 1024 * 1024, // of the flushes in one file
@@ -55,7 +55,7 @@ export const limits = {
   maintenanceLoadAfterMs: 7 * 24 * 60 * 60_000, // of a tenant that was evicted with maintenance to come
   snapshotChainFilesMax: 64,
   snapshotChainRatio: 0.5,
-  snapshotChainBytesMin: 256 * 1024,
+  snapshotChainBytesMin: 1024 * 1024,
   materialiseParallel: 4,
   materialisePendingBytesMax: 256 * 1024 * 1024,
   sealedLogIndexesMax: 16,
@@ -553,7 +553,10 @@ export const limits = {
   upstreamBodyTogetherBytesMax: 64 * 1024, // a longer answer streams
   headKeptCharactersMax: 4_096, // a longer head is read again when it comes again
   answerHeadsKeptMax: 1_000, // of workers, by their text
+  headComparedBytesMax: 512, // a longer head is not compared with the last one of its connection
   sendTogetherBytesMax: 64 * 1024, // a head and a body of so many go out in one piece
+  sendQueueMax: 64, // messages of one turn of the event loop that go out together, at its end
+  sendQueueBytesMax: 32 * 1024,
   sendBuffersKeptMax: 64, // of that size, where the system takes bytes later
   upstreamIdleMs: 60_000,
   upstreamIdlePerWorkerMax: 512,

@@ -1,5 +1,6 @@
 import { limits } from "../../shared/limits.ts";
-import type { Outgoing } from "../http1/outgoing.ts";
+import { type Outgoing, outgoing } from "../http1/outgoing.ts";
+import { SendQueue, type Sender } from "../http1/send-queue.ts";
 import { sendByWrite } from "../http1/send-by-write.ts";
 import type { Socket } from "../proxy/upstream.ts";
 import type { Accept, Listener, Where } from "../runtime.ts";
@@ -8,8 +9,14 @@ import type { Accept, Listener, Where } from "../runtime.ts";
 type Native = Bun.Socket<BunSocket>;
 type Told = (bytes: Uint8Array<ArrayBuffer> | null) => void;
 
+const NONE: Uint8Array<ArrayBuffer> = new Uint8Array();
+const queue = new SendQueue(
+  (send) => void setImmediate(send),
+  () => outgoing.forget(),
+);
+
 /** Bun's sockets push, ours are read: what comes while nobody reads is kept, and nothing more comes until it is read. */
-class BunSocket implements Socket {
+class BunSocket implements Socket, Sender {
   readonly #native: Native;
   /** Came, but was not read. */
   readonly #kept: Uint8Array<ArrayBuffer>[] = [];
@@ -17,6 +24,13 @@ class BunSocket implements Socket {
   #ended = false;
   #told: Told | undefined;
   #writer: (() => void) | undefined;
+  /** What was sent waits for the others' of this turn. */
+  #queued = false;
+  #bytes = NONE;
+  #from = 0;
+  #to = 0;
+  /** The system did not take all of it. */
+  #sending: Promise<void> | undefined;
 
   constructor(native: Native) {
     this.#native = native;
@@ -57,6 +71,13 @@ class BunSocket implements Socket {
   }
 
   write(bytes: Uint8Array): number | Promise<number> {
+    if (this.#queued) queue.send();
+    return this.#sending === undefined
+      ? this.#writeNow(bytes)
+      : this.#sending.then(() => this.#writeNow(bytes));
+  }
+
+  readonly #writeNow = (bytes: Uint8Array): number | Promise<number> => {
     const written = this.#native.write(bytes);
     if (written > 0 || bytes.length === 0) return written;
     if (this.#ended || written < 0) return Promise.reject(new Error("the connection is closed"));
@@ -66,25 +87,55 @@ class BunSocket implements Socket {
         else resolve(0);
       };
     });
-  }
+  };
 
   send(head: Outgoing, body: Uint8Array | null): Promise<void> | undefined {
-    if (body !== null) {
-      if (head.length + body.length > limits.sendTogetherBytesMax) return sendByWrite(this, head.copy(body));
-      head.put(body);
+    if (this.#queued) queue.send();
+    const length = head.length + (body?.length ?? 0);
+    if (length > limits.sendTogetherBytesMax || this.#sending !== undefined) {
+      return sendByWrite(this, head.copy(body));
     }
-    // The system takes it at once.
-    const { bytes, length } = head;
-    const written = this.#native.write(bytes, 0, length);
-    if (written === length) return undefined;
-    return sendByWrite(this, bytes.slice(Math.max(0, written), length));
+    if (body !== null) head.put(body);
+    this.#queued = true;
+    this.#bytes = head.bytes;
+    this.#from = head.from;
+    this.#to = head.to;
+    head.keep();
+    queue.add(this);
+    if (this.#to > limits.sendQueueBytesMax) queue.send();
+    return undefined;
   }
 
-  closeWrite(): void {
+  sendNow(): void {
+    const bytes = this.#bytes;
+    const from = this.#from;
+    const to = this.#to;
+    this.#queued = false;
+    this.#bytes = NONE;
+    const written = this.#native.write(bytes, from, to - from);
+    if (written === to - from) return;
+    const rest = bytes.slice(from + Math.max(0, written), to);
+    this.#sending = sendByWrite({ write: this.#writeNow }, rest).then(() => (this.#sending = undefined));
+    // Who reads hears of it, and who writes.
+    this.#sending.catch(() => this.close());
+  }
+
+  get unsent(): boolean {
+    return this.#queued || this.#sending !== undefined;
+  }
+
+  flushed(): Promise<void> | undefined {
+    if (this.#queued) queue.send();
+    return this.#sending;
+  }
+
+  async closeWrite(): Promise<void> {
+    await this.flushed();
     this.#native.shutdown();
   }
 
   close(): void {
+    if (this.#queued) queue.send();
     this.end();
     this.#native.end();
   }

@@ -5,6 +5,8 @@ import { DenoSocket } from "./deno-sockets.ts";
 /** Takes what the test lets it take, one write at a time, in order. */
 class FakeConnection {
   taken = "";
+  /** Writes. */
+  asked = 0;
   closed = 0;
   ended = false;
   readonly #waiting: (() => void)[] = [];
@@ -14,6 +16,7 @@ class FakeConnection {
   }
 
   write(bytes: Uint8Array): Promise<number> {
+    this.asked += 1;
     return new Promise((resolve, reject) => {
       this.#waiting.push(() => {
         if (this.closed > 0) reject(new Error("closed"));
@@ -35,6 +38,7 @@ class FakeConnection {
 
   /** Three bytes. */
   async take(): Promise<void> {
+    await Bun.sleep(0);
     this.#waiting.shift()?.();
     await Bun.sleep(0);
   }
@@ -61,6 +65,15 @@ test("what is sent counts as taken while it is alone, and all goes out in order"
   for (let i = 0; i < 2; i++) await native.take();
   await sending;
   expect(native.taken).toBe("head bodynext");
+});
+
+test("what was sent before a connection was closed goes out", async () => {
+  const native = new FakeConnection();
+  const socket = new DenoSocket(native);
+  void socket.send(head("two"), null);
+  expect(native.asked).toBe(0);
+  socket.close();
+  expect([native.asked, native.closed]).toEqual([1, 1]);
 });
 
 test("flushed settles when nothing is under way, and this side ends after that", async () => {

@@ -1,5 +1,6 @@
 import { limits } from "../../shared/limits.ts";
 import type { Outgoing } from "../http1/outgoing.ts";
+import { SendQueue, type Sender } from "../http1/send-queue.ts";
 import { sendByWrite } from "../http1/send-by-write.ts";
 import type { Socket } from "../proxy/upstream.ts";
 
@@ -20,15 +21,18 @@ type Told = (bytes: Uint8Array<ArrayBuffer> | null) => void;
 /** For others to put together what goes out, while the system takes what was. */
 const together: Uint8Array<ArrayBuffer>[] = [];
 
+/** All that was read in a turn is told before what is queued in it. */
+const queue = new SendQueue((send) => queueMicrotask(send));
+
 /**
  * A connection of Deno's, which reads when it is asked to. What was sent counts as taken while it is the only thing that is under way: to
  * hear of each time that it was taken would cost more promises than all the rest.
  */
-export class DenoSocket implements Socket {
+export class DenoSocket implements Socket, Sender {
   readonly #connection: NativeConnection;
   readonly #buffer = new Uint8Array(READ_BYTES);
   #told: Told | undefined;
-  /** What is under way, how much of it there is, and how much the system has taken. */
+  /** What is under way, where it ends, and how far the system has taken it. */
   #sending: Uint8Array<ArrayBuffer> | undefined;
   #length = 0;
   #taken = 0;
@@ -68,13 +72,21 @@ export class DenoSocket implements Socket {
       return sendByWrite(this, head.copy(body));
     }
     if (body !== null) head.put(body);
-    const { bytes } = head;
-    head.bytes = together.pop() ?? new Uint8Array(limits.sendTogetherBytesMax);
+    const { bytes, from, to } = head;
+    head.replace(together.pop());
     this.#sending = bytes;
-    this.#length = length;
-    this.#taken = 0;
-    this.#sendMore(bytes);
+    this.#length = to;
+    this.#taken = from;
+    queue.add(this);
     return undefined;
+  }
+
+  sendNow(): void {
+    if (this.#sending !== undefined) this.#sendMore(this.#sending);
+  }
+
+  get unsent(): boolean {
+    return this.#sending !== undefined;
   }
 
   /** When nothing is under way any more. */
@@ -120,6 +132,7 @@ export class DenoSocket implements Socket {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    if (this.#sending !== undefined) queue.send();
     this.#connection.close();
   }
 }

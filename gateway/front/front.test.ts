@@ -64,6 +64,38 @@ test("requests are answered one after another, whatever pieces they come in", as
   );
 });
 
+test("a head that is nearly the last one, or follows it in pieces or with more, is read as what it is", async () => {
+  const { socket } = open(echo);
+  let expected = "";
+  const say = async (text: string, ...seen: string[]): Promise<void> => {
+    expected += seen.map(ok).join("");
+    socket.say(text);
+    for (let i = 0; i < 1_000 && socket.written.length < expected.length; i++) await settle();
+    expect(socket.written).toBe(expected);
+  };
+  const a = get("/a");
+  await say(a, "GET /a ");
+  await say(a, "GET /a ");
+  // Of the same length, and different at either end or beyond.
+  await say(get("/b"), "GET /b ");
+  await say(a, "GET /a ");
+  await say(a + a, "GET /a ", "GET /a ");
+  await say(a.slice(0, 20));
+  await say(a.slice(20), "GET /a ");
+  const post = "POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n";
+  await say(`${post}1`, "POST /a 1");
+  await say(post);
+  await say("2", "POST /a 2");
+  await say(post);
+  await say("3", "POST /a 3");
+  await say(a, "GET /a ");
+  const long = get("/a", `x: ${"y".repeat(2_000)}`);
+  await say(long, "GET /a ");
+  await say(long, "GET /a ");
+  await say(get("/c", `x: ${"y".repeat(2_000)}`), "GET /c ");
+  socket.end();
+});
+
 test("garbage on a connection never reaches anybody as a request that was not sent, and ends", async () => {
   const pieces = fc.constantFrom(
     "\r\n",

@@ -1,10 +1,11 @@
+import { limits } from "../../shared/limits.ts";
 import { ChunkReader } from "../http1/chunks.ts";
 import { ProtocolError } from "../http1/fields.ts";
-import { fromLatin1, headEnd } from "../http1/head.ts";
+import { beginsWith, fromLatin1, headEnd } from "../http1/head.ts";
 import type { Socket } from "../proxy/upstream.ts";
 
 const READ_LARGE_BYTES = 256 * 1024;
-const EMPTY = new Uint8Array();
+const EMPTY: Uint8Array<ArrayBuffer> = new Uint8Array();
 
 /** Who waits for a head. */
 export interface HeadReader {
@@ -32,6 +33,9 @@ export class Input {
   #ended = false;
   #reader: HeadReader | undefined;
   #bytesMax = 0;
+  /** The last head that came by itself. */
+  #lastBytes = EMPTY;
+  #lastText = "";
 
   /** @param onEnd told once when the client has closed its side, or is gone */
   constructor(socket: Socket, onEnd: () => void) {
@@ -73,6 +77,11 @@ export class Input {
   #look(bytes: Uint8Array<ArrayBuffer>, seen: number): void {
     const reader = this.#reader;
     if (reader === undefined) return;
+    if (bytes.length === this.#lastBytes.length && beginsWith(bytes, this.#lastBytes)) {
+      this.#rest = EMPTY;
+      reader.head(this.#lastText);
+      return;
+    }
     // RFC 9112 §2.2: empty lines before a request are passed over.
     let at = 0;
     while (bytes[at] === 13 && bytes[at + 1] === 10) at += 2;
@@ -87,6 +96,10 @@ export class Input {
       const alone = at === 0 && end === bytes.length;
       const text = alone ? fromLatin1(bytes).slice(0, -4) : fromLatin1(bytes.subarray(at, end - 4));
       this.#rest = alone ? EMPTY : bytes.slice(end);
+      if (alone && end <= limits.headComparedBytesMax) {
+        this.#lastBytes = bytes.slice();
+        this.#lastText = text;
+      }
       reader.head(text);
       return;
     }

@@ -4,12 +4,13 @@ import { type Told, tellOf } from "../proxy/told.ts";
 import type { Socket, UpstreamAnswer, UpstreamRequest } from "../proxy/upstream.ts";
 import { ChunkReader } from "./chunks.ts";
 import { ProtocolError } from "./fields.ts";
-import { type Head, fromLatin1, headEnd, parseHead, toLatin1 } from "./head.ts";
+import { type Head, beginsWith, fromLatin1, headEnd, parseHead, toLatin1 } from "./head.ts";
 import { outgoing } from "./outgoing.ts";
 
 const READ_LARGE_BYTES = 256 * 1024;
 const INTERIM_MAX = 8;
-const EMPTY = new Uint8Array();
+const EMPTY: Uint8Array<ArrayBuffer> = new Uint8Array();
+const NO_HEAD: Head = { status: 0, fields: [], length: 0, persistent: false };
 const UPGRADE = toLatin1("connection: upgrade\r\nupgrade: websocket\r\n");
 const LINE_END = toLatin1("\r\n");
 
@@ -29,6 +30,10 @@ export class Connection {
   #request: UpstreamRequest | undefined;
   #told: Told<UpstreamAnswer> = NOBODY;
   #interim = 0;
+  /** The last answer's head, and what it was of. */
+  #lastBytes = EMPTY;
+  #lastHead = NO_HEAD;
+  #lastMethod = "";
   /** `#came` is told of what comes next. */
   #receiving = false;
   /** What came last is being looked at, and must not be overwritten: what comes next is asked for afterwards. */
@@ -196,6 +201,12 @@ export class Connection {
    * @throws ProtocolError
    */
   #look(request: UpstreamRequest, bytes: Uint8Array<ArrayBuffer>, seen: number): void {
+    if (request.method === this.#lastMethod && beginsWith(bytes, this.#lastBytes)) {
+      this.#request = undefined;
+      this.#rest = EMPTY;
+      this.#answer(request, this.#lastHead, bytes, this.#lastBytes.length);
+      return;
+    }
     let at = 0;
     for (let from = Math.max(0, seen - 3); ; from = at) {
       const end = headEnd(bytes, from);
@@ -203,6 +214,7 @@ export class Connection {
       const head = parseHead(fromLatin1(bytes.subarray(at, end - 4)), request.method);
       at = end;
       if (head.status >= 200 || (head.status === 101 && request.socket === true)) {
+        if (head.status >= 200) this.#keep(request, head, bytes, end);
         this.#request = undefined;
         this.#rest = EMPTY;
         this.#answer(request, head, bytes, at);
@@ -215,6 +227,14 @@ export class Connection {
     if (bytes.length - at > limits.upstreamHeadBytesMax) throw new ProtocolError("a head that is too large");
     this.#rest = bytes.slice(at);
     this.#receive();
+  }
+
+  /** For the next answer, which may begin with the same. */
+  #keep({ method }: UpstreamRequest, head: Head, bytes: Uint8Array<ArrayBuffer>, end: number): void {
+    if (end > limits.headComparedBytesMax) return;
+    this.#lastBytes = bytes.slice(0, end);
+    this.#lastHead = head;
+    this.#lastMethod = method;
   }
 
   /**
@@ -380,14 +400,18 @@ export class Connection {
   #over({ stop }: UpstreamRequest, reusable: boolean): void {
     stop.tell(undefined);
     if (!reusable) this.close();
-    else if (this.#sent) this.#rested();
+    else if (this.#allSent) this.#rested();
     else {
       // An answer before all was sent ends the connection; but what was sent may not have been told yet.
-      queueMicrotask(() => {
-        if (this.#sent) this.#rested();
+      setTimeout(() => {
+        if (this.#allSent) this.#rested();
         else this.close();
-      });
+      }, 0);
     }
+  }
+
+  get #allSent(): boolean {
+    return this.#sent && this.#socket.unsent !== true;
   }
 
   #rested(): void {

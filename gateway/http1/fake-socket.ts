@@ -8,6 +8,7 @@ export class FakeSocket implements Socket {
   closed = false;
   /** It takes nothing more. */
   stuck = false;
+  unsent = false;
   #said: Uint8Array[] = [];
   #ended = false;
   #reader: (() => void) | undefined;

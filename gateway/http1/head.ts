@@ -72,6 +72,14 @@ export function headEnd(bytes: Uint8Array, from: number): number {
   return -1;
 }
 
+/** Whether bytes begin with those of a head that came before: to see that costs less than to read it. */
+export function beginsWith(bytes: Uint8Array, head: Uint8Array): boolean {
+  const { length } = head;
+  if (length === 0 || bytes.length < length) return false;
+  for (let i = 0; i < length; i++) if (bytes[i] !== head[i]) return false;
+  return true;
+}
+
 const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
 const encoder = new TextEncoder();
 

@@ -12,21 +12,44 @@ const DIGITS = toLatin1("0123456789abcdef");
  */
 export class Outgoing {
   bytes = new Uint8Array(limits.sendTogetherBytesMax);
-  length = 0;
+  /** Where the message begins and ends. */
+  from = 0;
+  to = 0;
+  /** Before this are messages that somebody still has to send. */
+  #kept = 0;
 
-  /** Empty again. */
+  get length(): number {
+    return this.to - this.from;
+  }
+
+  /** An empty message. The one before is gone, unless it is kept. */
   begin(): this {
-    this.length = 0;
-    if (this.bytes.length > limits.sendTogetherBytesMax) this.#replace(limits.sendTogetherBytesMax);
+    if (this.bytes.length > limits.sendTogetherBytesMax) this.replace();
+    this.from = this.#kept;
+    this.to = this.#kept;
     return this;
   }
 
+  /** The message stays where it is, in these very bytes, until `forget`. */
+  keep(): void {
+    this.#kept = this.to;
+  }
+
+  /** No message is kept any more. */
+  forget(): void {
+    this.#kept = 0;
+  }
+
+  /** Other memory: whoever has what was there keeps it. */
+  replace(bytes: Uint8Array<ArrayBuffer> = new Uint8Array(limits.sendTogetherBytesMax)): void {
+    this.bytes = bytes;
+    this.#kept = 0;
+  }
+
   put(bytes: Uint8Array): void {
-    const { length } = this;
-    const end = length + bytes.length;
-    if (end > this.bytes.length) this.#grow(end);
-    this.bytes.set(bytes, length);
-    this.length = end;
+    const at = this.#room(bytes.length);
+    this.bytes.set(bytes, at);
+    this.to = at + bytes.length;
   }
 
   /**
@@ -40,49 +63,47 @@ export class Outgoing {
       this.put(toLatin1(text));
       return;
     }
-    if (this.length + length > this.bytes.length) this.#grow(this.length + length);
+    let at = this.#room(length);
     const { bytes } = this;
-    let at = this.length;
     for (let i = 0; i < length; i++) {
       const code = text.charCodeAt(i);
       if (code > 255) throw new ProtocolError("a header that is not of bytes");
       bytes[at++] = code;
     }
-    this.length = at;
+    this.to = at;
   }
 
   /** So many bytes as hex digits, lower case. */
   hex(source: Uint8Array, from: number, count: number): void {
-    if (this.length + count * 2 > this.bytes.length) this.#grow(this.length + count * 2);
+    let at = this.#room(count * 2);
     const { bytes } = this;
-    let at = this.length;
     for (let i = from; i < from + count; i++) {
       const byte = source[i] ?? 0;
       bytes[at++] = DIGITS[byte >> 4] ?? 0;
       bytes[at++] = DIGITS[byte & 15] ?? 0;
     }
-    this.length = at;
+    this.to = at;
   }
 
   /** What is there, in memory of its own, with a body behind it. */
   copy(body: Uint8Array | null): Uint8Array<ArrayBuffer> {
-    const { length } = this;
-    if (body === null) return this.bytes.slice(0, length);
+    const { bytes, from, to, length } = this;
+    if (body === null) return bytes.slice(from, to);
     const all = new Uint8Array(length + body.length);
-    all.set(this.bytes.subarray(0, length));
+    all.set(bytes.subarray(from, to));
     all.set(body, length);
     return all;
   }
 
-  /** Heads are bounded where they are read; one may be larger here by what is added to it. */
-  #grow(bytesMin: number): void {
-    const { bytes, length } = this;
-    this.#replace(Math.max(bytesMin, bytes.length * 2));
-    this.bytes.set(bytes.subarray(0, length));
-  }
-
-  #replace(bytes: number): void {
-    this.bytes = new Uint8Array(bytes);
+  /** Where so many more bytes have room. Heads are bounded where they are read; one may be larger here by what is added to it. */
+  #room(more: number): number {
+    const { bytes, from, to, length } = this;
+    if (to + more <= bytes.length) return to;
+    this.replace(new Uint8Array(Math.max(limits.sendTogetherBytesMax, (length + more) * 2)));
+    this.bytes.set(bytes.subarray(from, to));
+    this.from = 0;
+    this.to = length;
+    return length;
   }
 }
 

@@ -226,3 +226,49 @@ test("a worker that refuses a WebSocket is answered for as any other", async () 
   const answer = await asked;
   expect([answer.status, await textOf(answer), answer.tunnel]).toEqual([404, "no", undefined]);
 });
+
+test("an answer that comes before all of its request was sent ends the connection, unless that is only told late", async () => {
+  const { peers, send } = setUp();
+  for (const late of [true, false]) {
+    const sent = send();
+    await settle();
+    const peer = peers.at(-1);
+    if (peer !== undefined) peer.unsent = true;
+    peer?.say("HTTP/1.1 413 Content Too Large\r\ncontent-length: 0\r\n\r\n");
+    if (late) void sent.then(() => queueMicrotask(() => peer !== undefined && (peer.unsent = false)));
+    expect((await sent).status).toBe(413);
+    await settle();
+    await settle();
+    expect(peer?.closed).toBe(!late);
+  }
+  expect(peers).toHaveLength(1);
+  void send();
+  await settle();
+  expect(peers).toHaveLength(2);
+});
+
+test("an answer whose head is nearly the last one is read as what it is", async () => {
+  const { peers, send } = setUp();
+  const head = (length: number, status = 200): string =>
+    `HTTP/1.1 ${status} OK\r\na: b\r\ncontent-length: ${length}\r\n\r\n`;
+  const pieces: [method: string, said: string, status: number, body: string][] = [
+    ["GET", `${head(5)}hello`, 200, "hello"],
+    ["GET", `${head(5)}world`, 200, "world"],
+    ["HEAD", head(5), 200, ""],
+    ["HEAD", head(5), 200, ""],
+    ["GET", `${head(5)}again`, 200, "again"],
+    ["GET", `${head(6)}longer`, 200, "longer"],
+    ["GET", `${head(6, 404)}absent`, 404, "absent"],
+    ["GET", `HTTP/1.1 103 Hints\r\n\r\n${head(6, 404)}absent`, 404, "absent"],
+    ["GET", `${head(6, 404)}absent`, 404, "absent"],
+  ];
+  for (const [method, said, status, body] of pieces) {
+    const sent = send({ method });
+    await settle();
+    peers[0]?.say(said);
+    const answer = await sent;
+    expect([answer.status, await textOf(answer)]).toEqual([status, body]);
+    await settle();
+  }
+  expect(peers).toHaveLength(1);
+});

@@ -150,20 +150,17 @@ function passedOn(headers: FieldReader): PassedOn {
   return found;
 }
 
-const answered = new WeakMap<Fields, Fields>();
-
 /** Fields for the client: the upstream's, without hop-by-hop ones and without what is between gateway and worker. Not to be changed. */
 export function responseFields(upstream: Fields): Fields {
-  const known = answered.get(upstream);
-  if (known !== undefined) return known;
+  if (upstream.answered !== undefined) return upstream.answered;
   const length = upstream.find(([name]) => name === HEADERS.bodyLength)?.[1];
   const kept = upstream.filter(([name]) => !NOT_ANSWERED.has(name));
-  let fields = withoutListed(kept, listOf(upstream, "connection"));
+  let fields: Fields = withoutListed(kept, listOf(upstream, "connection"));
   if (length !== undefined && /^[0-9]{1,15}$/.test(length)) {
     fields = fields.filter(([name]) => name !== "content-length");
     fields.push(["content-length", length]);
   }
-  answered.set(upstream, fields);
+  upstream.answered = fields;
   return fields;
 }
 

@@ -15,7 +15,6 @@ export interface Lines {
 }
 
 const NONE = new Uint8Array();
-const known = new WeakMap<Fields, Lines>();
 
 /**
  * Works them out once for the same fields, which must not be changed afterwards.
@@ -23,8 +22,7 @@ const known = new WeakMap<Fields, Lines>();
  * @throws ProtocolError for a value that would be two lines, or is not of bytes
  */
 export function linesOf(fields: Fields): Lines {
-  const found = known.get(fields);
-  if (found !== undefined) return found;
+  if (fields.lines !== undefined) return fields.lines;
   let text = "";
   let declared: number | undefined;
   let dated = false;
@@ -39,7 +37,7 @@ export function linesOf(fields: Fields): Lines {
   }
   const length = declared === undefined ? NONE : toLatin1(lengthLine(declared));
   const lines: Lines = { bytes: toLatin1(text), declared, length, dated };
-  known.set(fields, lines);
+  fields.lines = lines;
   return lines;
 }
 

@@ -1,10 +1,14 @@
 import { parseFields } from "../http1/fields.ts";
 import type { Outgoing } from "../http1/outgoing.ts";
+import type { Lines } from "./lines.ts";
 import type { Stop } from "./stop.ts";
 import { type Told, tellOf } from "./told.ts";
 
-/** Header fields in order, names in lower case, repeated ones as often as they were sent. */
-export type Fields = [name: string, value: string][];
+/**
+ * Header fields in order, names in lower case, repeated ones as often as they were sent. Not changed once they are made: what follows from
+ * them is kept at them by who works it out.
+ */
+export type Fields = [name: string, value: string][] & { lines?: Lines; answered?: Fields };
 
 /** What goes to a worker. */
 export interface UpstreamRequest {
@@ -41,7 +45,9 @@ export interface Socket {
    * @returns undefined when the system took all of it at once, or will soon (see `flushed`)
    */
   send: (head: Outgoing, body: Uint8Array | null) => Promise<void> | undefined;
-  /** On runtimes that say later whether all was taken: settles when it was. */
+  /** The system has not taken all of what was sent. */
+  readonly unsent?: boolean;
+  /** Where that is told later: settles when it was. */
   flushed?: () => Promise<void> | undefined;
   /** Says that nothing more comes from here. */
   closeWrite?: () => unknown;
