@@ -54,14 +54,15 @@ function listen({ hostname, port, shared }: Where, accept: Accept): Listener {
   let open = true;
   const take = async (): Promise<void> => {
     while (open) {
+      let connection: Deno.TcpConn;
       try {
-        const connection = await listener.accept();
-        connection.setNoDelay(true);
-        accept(new DenoSocket(connection), connection.remoteAddr.hostname);
-      } catch {
-        // Out of descriptors, or a connection that broke at once: others may come.
-        if (open) await new Promise((resolve) => setTimeout(resolve, ACCEPT_PAUSE_MS));
+        connection = await listener.accept();
+      } catch (error) {
+        // Without descriptors there is nothing to do but to wait for some.
+        if (open && !isBroken(error)) await new Promise((resolve) => setTimeout(resolve, ACCEPT_PAUSE_MS));
+        continue;
       }
+      begin(connection, accept);
     }
   };
   void take();
@@ -75,6 +76,22 @@ function listen({ hostname, port, shared }: Where, accept: Accept): Listener {
 }
 
 const ACCEPT_PAUSE_MS = 20;
+
+/** A connection that broke while it waited to be taken: the next one must not wait for that. */
+function isBroken(error: unknown): boolean {
+  const { NotConnected, ConnectionAborted, ConnectionReset } = Deno.errors;
+  return [NotConnected, ConnectionAborted, ConnectionReset].some((kind) => error instanceof kind);
+}
+
+/** One that breaks right away is nobody's. */
+function begin(connection: Deno.TcpConn, accept: Accept): void {
+  try {
+    connection.setNoDelay(true);
+    accept(new DenoSocket(connection), connection.remoteAddr.hostname);
+  } catch {
+    connection.close();
+  }
+}
 
 async function connect({ protocol, hostname, port }: URL): Promise<Socket> {
   const address = { hostname: hostname.replace(/^\[|\]$/g, ""), port: Number(port) };

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { limits } from "../../shared/limits.ts";
-import { killAll } from "../e2e/process.ts";
+import { eventually, killAll } from "../e2e/process.ts";
 import {
   FakeControl,
   type FakeWorker,
@@ -138,6 +138,27 @@ describe.each(RUNTIMES)("hostile requests on %s", (runtime) => {
   });
 
   if (runtime !== "workers") {
+    test("connections that broke before they were taken do not keep others waiting", async () => {
+      gateway.process.kill("SIGSTOP");
+      await eventually(() => {
+        const state = Bun.spawnSync(["ps", "-o", "stat=", "-p", String(gateway.process.pid)]).stdout;
+        expect(state.toString()).toStartWith("T");
+        return Promise.resolve();
+      });
+      await Promise.all(
+        Array.from({ length: 400 }, async () => {
+          const raw = await connectRaw(gateway.port);
+          raw.send("GET / HT");
+          await Bun.sleep(1);
+          raw.reset();
+        }),
+      );
+      gateway.process.kill("SIGCONT");
+      // Each that is waited for would add to this.
+      const request = "GET / HTTP/1.1\r\nHost: acme.localhost\r\n\r\n";
+      expect(statusOf(await exchangeRaw(gateway.port, request, /\r\n\r\n/, 6_000))).toBe(200);
+    }, 30_000);
+
     test("clients that break off their uploads do not make the worker look broken", async () => {
       const before = control.resolves;
       for (let i = 0; i < 6; i++) {

@@ -6,6 +6,8 @@ export interface Raw {
   until(pattern: RegExp, timeoutMs?: number): Promise<string>;
   closed: Promise<void>;
   end(): void;
+  /** Ends it without goodbye. */
+  reset(): void;
 }
 
 export async function connectRaw(port: number): Promise<Raw> {
@@ -33,6 +35,7 @@ export async function connectRaw(port: number): Promise<Raw> {
     send: (text) => void socket.write(text),
     closed,
     end: () => socket.end(),
+    reset: () => socket.terminate(),
     async until(pattern, timeoutMs = 3_000) {
       const untilMs = performance.now() + timeoutMs;
       while (open && !pattern.test(received) && performance.now() < untilMs) await Bun.sleep(5);
