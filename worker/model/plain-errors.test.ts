@@ -13,6 +13,15 @@ test("errors as a sentence, keys in order", () => {
   );
 });
 
+test.each([
+  ["validation_nil_or_not_empty_required", "Cannot be blank.", "cannot be blank"],
+  ["validation_only_int_constraint", "Decimal numbers are not allowed.", "Decimal numbers are not allowed"],
+  ["validation_max_number_constraint", "Must be less than 5.", "Must be less than 5"],
+  ["validation_max_text_constraint", "Must be no more than 5 character(s).", undefined],
+])("%s is told as its library tells it", (code, message, told) => {
+  expect(plainObject({ code, message })).toBe(told ?? message);
+});
+
 test("errors as an object of messages", () => {
   expect(plainObject(errors)).toEqual({
     fields: { 1: { name: 'The value cannot contain "_via_".' } },

@@ -4,9 +4,9 @@ import { isFieldError } from "./field-error.ts";
 
 /** Messages of PocketBase's validation library begin in lower case and end without a dot; these of its own lack only the dot. */
 const DOTLESS =
-  /^validation_(?:invalid_rule|duplicated_field_.*|missing_field|m(?:in|ax)_number_constraint|invalid_autogenerate_pattern_value)$/;
+  /^validation_(?:invalid_rule|duplicated_field_.*|missing_field|(?:min_number|max_number|only_int)_constraint|invalid_autogenerate_pattern_value)$/;
 const LIBRARY =
-  /^validation_(?:required|empty|nil|length_.*|match_invalid|in_invalid|not_in_invalid|min_greater.*|max_less.*|is_\w+|invalid_regex)$/;
+  /^validation_(?:required|empty|nil(?:_or_not_empty_required)?|length_.*|match_invalid|in_invalid|not_in_invalid|min_greater.*|max_less.*|is_\w+|invalid_regex)$/;
 
 /** `name: cannot be blank; options: (max: must be blank.).` */
 export function plainErrors(errors: ErrorData): string {

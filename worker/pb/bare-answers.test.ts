@@ -34,6 +34,20 @@ test("what PocketBase answers before its own headers has none of them", async ()
   expect(await marks("/api/%zz", { origin })).toEqual([400, false, null, null]);
 });
 
+test("a path with slashes too many leads to the one that was meant", async () => {
+  const ask = async (path: string, method: string): Promise<unknown> => {
+    const answered = await fetch(api.url + path, { method, redirect: "manual" });
+    const { headers } = answered;
+    return [headers.get("location"), headers.get("content-type"), await answered.text()];
+  };
+  const html = "text/html; charset=utf-8";
+  const link = '<a href="/a/b?c=//d&amp;e">Temporary Redirect</a>.\n\n';
+  expect(await ask("//a///b?c=//d&e", "GET")).toEqual(["/a/b?c=//d&e", html, link]);
+  expect(await ask("//a///b?c=//d&e", "HEAD")).toEqual(["/a/b?c=//d&e", html, ""]);
+  expect(await ask("/a//%41%2f?b=%41", "POST")).toEqual(["/a/%2541%252f?b=%41", null, ""]);
+  expect(await ask("//a///b?c=//d&e", "POST")).toEqual(["/a/b?c=//d&e", null, ""]);
+});
+
 test("a path that is none is answered before a preflight", async () => {
   const headers = { origin: "http://elsewhere.example" };
   expect(await marks("/api/health", headers, "OPTIONS")).toEqual([

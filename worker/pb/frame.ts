@@ -13,7 +13,7 @@ import { compileRoutes } from "./router.ts";
 import { noteAuth, noteFailure } from "./request-notes.ts";
 import type { FeatureRoute, PbContext } from "./route.ts";
 import type { Tenant } from "../tenant/contract.ts";
-import { plainPath, type SplitUrl, splitUrl } from "./split-url.ts";
+import { plainPath, splitUrl } from "./split-url.ts";
 import { isSuperuserAddress } from "./superuser-address.ts";
 
 export interface FrameOptions {
@@ -35,12 +35,13 @@ export function createFrame(options: FrameOptions): TenantApp {
 
   function answer(given: TenantRequest): Promise<Response> | Response {
     const url = splitUrl(given.request.url);
+    const sent = url.path;
     if (url.path.includes("%")) {
       const path = plainPath(url.path);
       if (path === undefined) return badPath();
       url.path = path;
     }
-    if (url.path.includes("//")) return withoutDoubleSlash(given.request.method, url);
+    if (url.path.includes("//")) return withoutDoubleSlash(given.request.method, sent, url.search);
     if (given.request.method === "OPTIONS") return asItIs(preflight(given.request));
     const match = find(given.request.method, url.path);
     const clientIp = realIp(given);
@@ -118,8 +119,9 @@ function badPath(): Response {
   return asItIs(new Response("400 Bad Request", { status: 400, headers }));
 }
 
-function withoutDoubleSlash(method: string, { path, search }: SplitUrl): Response {
-  const location = path.replace(/\/{2,}/g, "/") + search;
+/** @param path - as it was sent: Go escapes its escapes once more */
+function withoutDoubleSlash(method: string, path: string, search: string): Response {
+  const location = path.replace(/\/{2,}/g, "/").replaceAll("%", "%25") + search;
   if (method !== "GET" && method !== "HEAD")
     return asItIs(new Response(null, { status: 307, headers: { location } }));
   return asItIs(

@@ -23,6 +23,9 @@ test.each([
   "?",
   "??a=1",
   "?a&b=&=c&&a=2&b=3",
+  "?a=1&a",
+  "?a=x+y",
+  "?a=b=c",
   "?a=b=c&sort=-created,@random&filter=(a='x'&&b>1)",
   "?a=x+y&b=%41",
   "?a=1;b=2",
@@ -31,3 +34,15 @@ test.each([
 ])("firstOfSearch %s is what parseQuery has first", (search) => {
   expect(firstOfSearch(search)).toEqual(firstValues(parseQuery(search)));
 });
+
+test.each(["?constructor=1&__proto__=2&toString=3", "?constructor=1&__proto__=2&toString=%33"])(
+  "names of what objects inherit are names as any: %s",
+  (search) => {
+    expect(Object.entries(firstOfSearch(search))).toEqual([
+      ["constructor", "1"],
+      ["__proto__", "2"],
+      ["toString", "3"],
+    ]);
+    expect(firstOfSearch("?a=1")["valueOf"]).toBeUndefined();
+  },
+);

@@ -11,7 +11,7 @@ const PLAIN = /^\?[\w.~*=&,:()'!@$/?-]*$/;
 /** As `firstValues` of `parseQuery`. */
 export function firstOfSearch(search: string): Record<string, string> {
   if (!PLAIN.test(search)) return firstValues(parseQuery(search));
-  const values: Record<string, string> = {};
+  const values = noValues();
   for (const pair of search.slice(1).split("&")) {
     if (pair === "") continue;
     const equals = pair.indexOf("=");
@@ -21,8 +21,13 @@ export function firstOfSearch(search: string): Record<string, string> {
   return values;
 }
 
+/** Inherits nothing: a name like `constructor` is free. */
+function noValues(): Record<string, string> {
+  return Object.create(null) as Record<string, string>;
+}
+
 export function firstValues(query: URLSearchParams): Record<string, string> {
-  const values: Record<string, string> = {};
+  const values = noValues();
   for (const [name, value] of query) values[name] ??= value;
   return values;
 }

@@ -22,12 +22,20 @@ describe("buildList", () => {
     const page = (page: number, perPage: number) =>
       buildList(fixture.context("posts"), { sort: "id", page, perPage });
     expect(ids(page(1, 3).items)).toBe("p1 p2 p3");
+    expect(ids(page(1, 2).items)).toBe("p1 p2");
     expect(ids(page(2, 3).items)).toBe("p4");
     expect(ids(page(9, 3).items)).toBe("");
     expect(page(0, 0)).toMatchObject({ page: 1, perPage: 30 });
     expect(page(-4, 5_000)).toMatchObject({ page: 1, perPage: 1_000 });
     expect(ids(page(Number.MAX_SAFE_INTEGER, 100).items)).toBe("");
     expect(ids(page(2 ** 63, 30).items)).toBe("p1 p2 p3 p4");
+  });
+
+  test("a list of everything has the columns that are asked for, whatever was asked for before", () => {
+    const list = (columns?: string): string => buildList(fixture.context("posts"), { columns }).items.sql;
+    expect(list()).toStartWith('SELECT "posts".* FROM');
+    expect(list('"posts"."id"')).toStartWith('SELECT "posts"."id" FROM');
+    expect(list()).toStartWith('SELECT "posts".* FROM');
   });
 
   test("without a sort the order is that of the whole table, whatever columns are asked for", () => {

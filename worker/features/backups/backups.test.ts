@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { Database } from "bun:sqlite";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import PocketBase from "pocketbase";
@@ -16,6 +16,7 @@ import type { Observation } from "../../tenant/contract.ts";
 import { gatedStore } from "../../tenant/test-world.ts";
 import { autoBackupJob } from "./auto-job.ts";
 import { createBackup } from "./create.ts";
+import { restoreBackup } from "./restore.ts";
 import { generatedName, isStoredName } from "./names.ts";
 
 let api: TestApi;
@@ -354,6 +355,23 @@ test("a backup is in the store when what it holds is durable, and not before", a
   await making;
   expect(await isThere()).toBe(true);
   await gated.close();
+});
+
+test("what backups take room for meanwhile is below the tenant's temporary directory", async () => {
+  const { tenant } = api;
+  await root.backups.create("room.zip");
+  const token = await root.files.getToken();
+  const zip = await (await fetch(root.backups.getDownloadURL(token, "room.zip"))).blob();
+  renameSync(tenant.temporary, `${tenant.temporary}-away`);
+  const missing = { code: "ENOENT", path: expect.stringContaining(tenant.temporary) as string };
+  const error = (doing: Promise<void>): Promise<unknown> => doing.catch((cause: unknown) => cause);
+  expect(await error(createBackup(tenant, "other.zip"))).toMatchObject(missing);
+  expect(await error(restoreBackup(tenant, tenant.observe(), "room.zip"))).toMatchObject(missing);
+  await failure(root.backups.upload({ file: new File([zip], "again.zip") }));
+  renameSync(`${tenant.temporary}-away`, tenant.temporary);
+  await root.backups.upload({ file: new File([zip], "again.zip") });
+  await root.backups.delete("again.zip");
+  await root.backups.delete("room.zip");
 });
 
 test("what is not there cannot be deleted or restored", async () => {

@@ -265,9 +265,14 @@ test("import replaces the configuration", async () => {
 });
 
 test("an import is bounded", async () => {
-  const collections = Array.from({ length: limits.collectionsImportMax + 1 }, () => ({}));
+  const max = limits.collectionsImportMax;
+  const collections = Array.from({ length: max + 1 }, () => ({}));
   expect(await call("PUT", "/import", { collections })).toMatchObject({
     status: 400,
-    json: { data: { collections: { code: "validation_length_too_long" } } },
+    json: { data: { collections: { code: "validation_length_too_long", params: { max } } } },
+  });
+  expect(await call("PUT", "/import", { collections: collections.slice(1) })).toMatchObject({
+    status: 400,
+    json: { data: { collections: { code: "validation_collections_import_failure" } } },
   });
 });

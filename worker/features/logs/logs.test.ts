@@ -120,7 +120,8 @@ describe("request logs", () => {
     await root.settings.update({ logs: { logIP: false, logAuthId: true } });
     await root.health.check({ headers: { "User-Agent": "no address" } });
     const { data } = (await newest("data.userAgent = 'no address'")) as { data: Record<string, unknown> };
-    expect(data["userIP"]).toBeUndefined();
+    expect(Object.keys(data)).not.toContain("userIP");
+    expect(Object.keys(data)).not.toContain("remoteIP");
     expect(data["authId"]).toBe(root.authStore.record?.id);
     await root.settings.update({ logs: { minLevel: 4 } });
     await root.health.check({ headers: { "User-Agent": "too low" } });
@@ -129,6 +130,27 @@ describe("request logs", () => {
     await root.health.check({ headers: { "User-Agent": "no days" } });
     expect(await newest("data.userAgent = 'no days'")).toBeUndefined();
     await root.settings.update({ logs: { maxDays: 5 } });
+  });
+
+  test("tell the client from the proxy, cut what is long, and keep what no text is", async () => {
+    await root.settings.update({ logs: { logIP: true }, trustedProxy: { headers: ["x-client"] } });
+    const long = "x".repeat(limits.logHeaderCharactersMax + 1);
+    const headers = { "user-agent": `by proxy ${long}`, referer: long, "x-client": "10.1.2.3" };
+    await fetch(`${api.url}/api/health?a=%zz&b=${"y".repeat(limits.logUrlCharactersMax)}`, { headers });
+    const log = await newest("data.userAgent ~ 'by proxy'");
+    const url = `/api/health?a=%zz&b=${"y".repeat(limits.logUrlCharactersMax)}`;
+    const shown = `${url.slice(0, limits.logUrlCharactersMax)}...`;
+    expect(log).toMatchObject({
+      message: `GET ${shown}`,
+      data: {
+        url: shown,
+        referer: `${long.slice(1)}...`,
+        userAgent: `by proxy ${long}`.slice(0, limits.logHeaderCharactersMax) + "...",
+        userIP: "10.1.2.3",
+        remoteIP: "127.0.0.1",
+      },
+    });
+    await root.settings.update({ trustedProxy: { headers: [] } });
   });
 
   test("are listed by filter, sort and page, and not noted themselves", async () => {

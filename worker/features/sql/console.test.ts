@@ -76,6 +76,18 @@ describe("POST /api/sql", () => {
     expect([status, body.message]).toEqual([400, `Failed to execute query. Raw error:\n${reason}.`]);
   });
 
+  test.each(["-- nothing", "/* never closed", ";", "\0SELECT 1"])(
+    "%p says nothing, which is no error",
+    async (query) => {
+      const { status, body } = await run(query);
+      expect({ status, ...body }).toMatchObject({ status: 200, affectedRows: 0, columns: [], rows: [] });
+    },
+  );
+
+  test("reads no further than a NUL, as SQLite", async () => {
+    expect((await run("SELECT 1\0; SELECT 2")).body["rows"]).toEqual([["1"]]);
+  });
+
   test("shows what the last statement gives", async () => {
     const { body } = await run("SELECT 1; DELETE FROM posts WHERE id = 'none'");
     expect(body).toMatchObject({ affectedRows: 0, columns: [], rows: [] });

@@ -54,10 +54,18 @@ function tooLong(query: string) {
   };
 }
 
+/** SQLite reads no further than a NUL. */
+const AFTER_NUL = /\0[\s\S]*/;
+
 async function execute(context: PbContext, query: string): Promise<ConsoleResult> {
   if (query === "") throw new Error("empty query");
   // As it was sent: a comment behind the last column belongs to its name.
-  const statements = query.includes(";") ? splitStatements(query) : [query];
+  const text = query.replace(AFTER_NUL, "");
+  const statements = text.includes(";")
+    ? splitStatements(text)
+    : firstWords(text, 1).length > 0
+      ? [text]
+      : [];
   statements.forEach(refuseParameters);
   const startMs = performance.now();
   const ran = (await readAll(context, statements)) ?? (await writeAll(context, statements));

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import type { RecordData } from "../contract.ts";
+import type { RecordData, ValidationFailure } from "../contract.ts";
 import { recordToJson } from "../records/to-json.ts";
 import { failureOf, textField, useTestModel } from "../testing.ts";
 
@@ -329,6 +329,17 @@ test("importCollections saves all or nothing, views last, and can delete what is
     collections: "validation_collections_import_failure",
   });
   expect(model().schema.find("one")).toBeUndefined();
+});
+
+test("importCollections tells of two fields of one name as of any other fault", () => {
+  const twice = [{ name: "twice", fields: [{ name: "id", type: "number" }] }];
+  let error: unknown;
+  try {
+    inTx((tx) => model().importCollections(tx, twice, false));
+  } catch (thrown) {
+    error = thrown;
+  }
+  expect(JSON.stringify((error as ValidationFailure).data)).toContain("Duplicated or invalid field name id");
 });
 
 test("importCollections renames by id, but takes no name that is taken", () => {

@@ -13,9 +13,10 @@ import { oneStatement, quoteName } from "./sql-text.ts";
 
 const INVALID_INDEX = "validation_invalid_index_expression";
 
-/** Columns stand in alphabetical order. @throws ValidationFailure for an index that SQLite refuses */
+/** Columns stand in alphabetical order; two of one name are one: who validates afterwards says so. @throws ValidationFailure for an index that SQLite refuses */
 export function createTable(tx: SqlWriter, collection: Collection): void {
-  const columns = collection.fields
+  const fields = new Map(collection.fields.map((field) => [field.name, field]));
+  const columns = [...fields.values()]
     .toSorted((a, b) => (a.name < b.name ? -1 : 1))
     .map((field) => `${quoteName(field.name)} ${typeOf(field).column(field)}`);
   tx.exec(`CREATE TABLE ${quoteName(collection.name)} (${columns.join(", ")})`);

@@ -90,6 +90,24 @@ test("requests are the same rows whether they waited or not", async () => {
   await clear();
 });
 
+test("a batch is as new as its newest entry, whenever that came", async () => {
+  const many = limits.logPackEntriesMin;
+  await storeLogs(tenant, entries(many, START_MS + DAY_MS));
+  await storeLogs(tenant, entries(1, START_MS));
+  expect(batches()).toEqual([[many + 1, START_MS + DAY_MS + many - 1]]);
+  await clear();
+});
+
+test("when too many wait, the oldest become rows", async () => {
+  const full = entries(limits.logBatchEntriesMax, START_MS);
+  for (let count = 0; count <= limits.logPackedEntriesMax; count += full.length)
+    await storeLogs(tenant, full);
+  expect(rows()).toHaveLength(0);
+  await storeLogs(tenant, full);
+  expect(rows()).toHaveLength(full.length);
+  await clear();
+});
+
 test("a batch is full some time", async () => {
   const full = limits.logBatchEntriesMax;
   await storeLogs(tenant, entries(full - 1, START_MS));
