@@ -98,6 +98,18 @@ describe("Observation.settled", () => {
     expect(await putNote(tenant, "second")).toEqual({ "x-txid": "data.db=2", "x-durable": "1" });
   });
 
+  test("nothing is durable that has seen one commit which is not", async () => {
+    const { tenant } = await started("async");
+    await untilDurable(tenant);
+    gated.close();
+    const seen = tenant.observe();
+    await tenant.data.write(seen, (tx) => tx.run("UPDATE notes SET text = 'changed'"));
+    tenant.database(AUXILIARY_DB).read(seen, (db) => db.get("SELECT 1"));
+    expect(seen.headers()).toMatchObject({ "x-durable": "0" });
+    gated.open();
+    await untilDurable(tenant);
+  });
+
   test("stops waiting when its caller's signal is aborted", async () => {
     const { tenant } = await started();
     gated.close();

@@ -8,6 +8,7 @@ import { limits } from "../../shared/limits.ts";
 import { bulkThreads } from "../replication/bulk/threads.ts";
 import type { BulkWork } from "../replication/bulk/work.ts";
 import type { Observation, Tenant } from "./contract.ts";
+import type { LoadedTenant } from "./loaded-tenant.ts";
 import { type TestHost, TestWorld, codeOf, fastClock, notes, putNote } from "./test-world.ts";
 
 let world: TestWorld;
@@ -91,6 +92,7 @@ test("others go on meanwhile; what the tenant commits then is durable after it",
   expect(order).toEqual(["large", "later"]);
   expect([large.headers()["x-txid"], later.headers()["x-txid"]]).toEqual(["data.db=2", "data.db=3"]);
   expect(leftovers()).toEqual([]);
+  expect((tenant as LoadedTenant).database(DATA_DB).lagBytes()).toBe(0);
   const hashes = blobs(tenant);
   const there = await nextOwner();
   expect([notes(there), blobs(there)]).toEqual([["before", "later"], hashes]);

@@ -39,6 +39,10 @@ describe("IdleLru", () => {
     busy.clear();
     lru.trim();
     expect([closed, lru.size]).toEqual([[1, 2, 0, 3, 4], 2]);
+    lru.forget(items[2] as Closable);
+    expect(lru.size).toBe(1);
+    use(2);
+    expect(lru.size).toBe(2);
   });
 });
 
