@@ -55,7 +55,7 @@ export const limits = {
   maintenanceLoadAfterMs: 7 * 24 * 60 * 60_000, // of a tenant that was evicted with maintenance to come
   snapshotChainFilesMax: 64,
   snapshotChainRatio: 0.5,
-  snapshotChainBytesMin: 1024 * 1024,
+  snapshotChainBytesMin: 256 * 1024,
   materialiseParallel: 4,
   materialisePendingBytesMax: 256 * 1024 * 1024,
   sealedLogIndexesMax: 16,
@@ -555,9 +555,10 @@ export const limits = {
   answerHeadsKeptMax: 1_000, // of workers, by their text
   headComparedBytesMax: 512, // a longer head is not compared with the last one of its connection
   sendTogetherBytesMax: 64 * 1024, // a head and a body of so many go out in one piece
-  sendQueueMax: 64, // messages of one turn of the event loop that go out together, at its end
-  sendQueueBytesMax: 32 * 1024,
-  sendBuffersKeptMax: 64, // of that size, where the system takes bytes later
+  outgoingBytes: 128 * 1024, // where messages are put together
+  sendQueueMax: 256, // messages of one turn of the event loop that go out together, at its end
+  sendQueueBytesMax: 64 * 1024,
+  sendBuffersKeptMax: 16, // of the size above, where the system takes bytes later
   upstreamIdleMs: 60_000,
   upstreamIdlePerWorkerMax: 512,
   upstreamOriginsMax: 10_000,

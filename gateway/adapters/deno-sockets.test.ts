@@ -1,10 +1,14 @@
 import { expect, test } from "bun:test";
 import { type Outgoing, outgoing } from "../http1/outgoing.ts";
+import { limits } from "../../shared/limits.ts";
+import { Random } from "../../test/simulation/random.ts";
 import { DenoSocket } from "./deno-sockets.ts";
 
 /** Takes what the test lets it take, one write at a time, in order. */
 class FakeConnection {
   taken = "";
+  /** Bytes of a write. */
+  takes = 3;
   /** Writes. */
   asked = 0;
   closed = 0;
@@ -20,7 +24,7 @@ class FakeConnection {
     return new Promise((resolve, reject) => {
       this.#waiting.push(() => {
         if (this.closed > 0) reject(new Error("closed"));
-        const part = bytes.subarray(0, 3);
+        const part = bytes.subarray(0, this.takes);
         this.taken += new TextDecoder().decode(part);
         resolve(part.length);
       });
@@ -36,7 +40,7 @@ class FakeConnection {
     this.closed += 1;
   }
 
-  /** Three bytes. */
+  /** Lets the first write that waits be taken. */
   async take(): Promise<void> {
     await Bun.sleep(0);
     this.#waiting.shift()?.();
@@ -106,4 +110,31 @@ test("a connection that breaks fails whoever waits and whoever writes after it, 
   socket.close();
   socket.close();
   expect(native.closed).toBe(2);
+});
+
+test("what many connections send stays what it is, in whatever order the system takes it", async () => {
+  const random = new Random(7);
+  const all = Array.from({ length: 12 }, () => {
+    const native = new FakeConnection();
+    return { native, socket: new DenoSocket(native), sent: "", open: false };
+  });
+  const sizes = [1, 30, 2_000, 40_000, limits.sendTogetherBytesMax - 1];
+  for (let step = 0; step < 2_000; step++) {
+    const one = random.pick(all);
+    // One that needs more room, and that nobody sends.
+    if (random.chance(0.02)) outgoing.begin().text("x".repeat(limits.outgoingBytes));
+    if (!one.open) {
+      const text = String.fromCharCode(97 + random.below(26)).repeat(random.pick(sizes));
+      expect(one.socket.send(head("<"), bytes(text))).toBeUndefined();
+      one.sent += `<${text}`;
+      one.open = true;
+      // Others come in the same turn, and later ones.
+      if (random.chance(0.5)) continue;
+    }
+    one.native.takes = random.pick([7, 50_000, 200_000]);
+    await one.native.take();
+    one.open = one.socket.unsent;
+    expect(one.native.taken).toBe(one.sent.slice(0, one.native.taken.length));
+    if (!one.open) expect(one.native.taken.length).toBe(one.sent.length);
+  }
 });

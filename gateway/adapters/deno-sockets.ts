@@ -1,5 +1,5 @@
 import { limits } from "../../shared/limits.ts";
-import type { Outgoing } from "../http1/outgoing.ts";
+import { type Outgoing, outgoing } from "../http1/outgoing.ts";
 import { SendQueue, type Sender } from "../http1/send-queue.ts";
 import { sendByWrite } from "../http1/send-by-write.ts";
 import type { Socket } from "../proxy/upstream.ts";
@@ -18,8 +18,37 @@ export interface NativeConnection {
 
 type Told = (bytes: Uint8Array<ArrayBuffer> | null) => void;
 
-/** For others to put together what goes out, while the system takes what was. */
-const together: Uint8Array<ArrayBuffer>[] = [];
+/** Memory of messages that the system still has to take, and how many they are. */
+interface Arena {
+  bytes: Uint8Array<ArrayBuffer>;
+  uses: number;
+}
+
+/** Where the next message is put together; others wait until theirs are taken, or are free again. */
+let arena: Arena = { bytes: outgoing.bytes, uses: 0 };
+const free: Uint8Array<ArrayBuffer>[] = [];
+
+/** A place for the message that was put together, which stays. */
+function keep({ bytes, to }: Outgoing): Arena {
+  if (arena.bytes !== bytes) arena = { bytes, uses: 0 };
+  const mine = arena;
+  mine.uses += 1;
+  outgoing.keep();
+  if (to > limits.sendQueueBytesMax) {
+    outgoing.replace(free.pop());
+    arena = { bytes: outgoing.bytes, uses: 0 };
+  }
+  return mine;
+}
+
+function release(given: Arena): void {
+  given.uses -= 1;
+  if (given.uses > 0) return;
+  if (given === arena) outgoing.forget();
+  else if (free.length < limits.sendBuffersKeptMax && given.bytes.length === limits.outgoingBytes) {
+    free.push(given.bytes);
+  }
+}
 
 /** All that was read in a turn is told before what is queued in it. */
 const queue = new SendQueue((send) => queueMicrotask(send));
@@ -32,8 +61,8 @@ export class DenoSocket implements Socket, Sender {
   readonly #connection: NativeConnection;
   readonly #buffer = new Uint8Array(READ_BYTES);
   #told: Told | undefined;
-  /** What is under way, where it ends, and how far the system has taken it. */
-  #sending: Uint8Array<ArrayBuffer> | undefined;
+  /** Where what is under way is, where it ends, and how far the system has taken it. */
+  #sending: Arena | undefined;
   #length = 0;
   #taken = 0;
   #broken: unknown;
@@ -72,11 +101,9 @@ export class DenoSocket implements Socket, Sender {
       return sendByWrite(this, head.copy(body));
     }
     if (body !== null) head.put(body);
-    const { bytes, from, to } = head;
-    head.replace(together.pop());
-    this.#sending = bytes;
-    this.#length = to;
-    this.#taken = from;
+    this.#taken = head.from;
+    this.#length = head.to;
+    this.#sending = keep(head);
     queue.add(this);
     return undefined;
   }
@@ -97,26 +124,27 @@ export class DenoSocket implements Socket, Sender {
     return this.#waiting.promise;
   }
 
-  #sendMore(bytes: Uint8Array<ArrayBuffer>): void {
+  #sendMore({ bytes }: Arena): void {
     this.#connection.write(bytes.subarray(this.#taken, this.#length)).then(this.#wrote, this.#unsent);
   }
 
   readonly #wrote = (taken: number): void => {
-    const bytes = this.#sending;
-    if (bytes === undefined) return;
+    const sending = this.#sending;
+    if (sending === undefined) return;
     this.#taken += taken;
     if (this.#taken < this.#length) {
-      this.#sendMore(bytes);
+      this.#sendMore(sending);
       return;
     }
     this.#sending = undefined;
-    if (together.length < limits.sendBuffersKeptMax) together.push(bytes);
+    release(sending);
     this.#waiting?.resolve();
     this.#waiting = undefined;
   };
 
   /** Whoever reads hears of it, too. */
   readonly #unsent = (error: unknown): void => {
+    if (this.#sending !== undefined) release(this.#sending);
     this.#sending = undefined;
     this.#broken = error;
     this.#waiting?.reject(asError(error));

@@ -21,7 +21,7 @@ test("texts and bytes are there in order, and gone when it begins again", () => 
 
 test("what has no room makes some, and that does not stay", () => {
   const out = new Outgoing().begin();
-  const most = limits.sendTogetherBytesMax;
+  const most = limits.outgoingBytes;
   for (const put of [
     () => out.text("x".repeat(most)),
     () => out.put(new Uint8Array(most).fill(120)),

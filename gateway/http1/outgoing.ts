@@ -11,7 +11,7 @@ const DIGITS = toLatin1("0123456789abcdef");
  * encoding the whole.
  */
 export class Outgoing {
-  bytes = new Uint8Array(limits.sendTogetherBytesMax);
+  bytes = new Uint8Array(limits.outgoingBytes);
   /** Where the message begins and ends. */
   from = 0;
   to = 0;
@@ -24,7 +24,7 @@ export class Outgoing {
 
   /** An empty message. The one before is gone, unless it is kept. */
   begin(): this {
-    if (this.bytes.length > limits.sendTogetherBytesMax) this.replace();
+    if (this.bytes.length > limits.outgoingBytes) this.replace();
     this.from = this.#kept;
     this.to = this.#kept;
     return this;
@@ -41,7 +41,7 @@ export class Outgoing {
   }
 
   /** Other memory: whoever has what was there keeps it. */
-  replace(bytes: Uint8Array<ArrayBuffer> = new Uint8Array(limits.sendTogetherBytesMax)): void {
+  replace(bytes: Uint8Array<ArrayBuffer> = new Uint8Array(limits.outgoingBytes)): void {
     this.bytes = bytes;
     this.#kept = 0;
   }
@@ -75,14 +75,19 @@ export class Outgoing {
 
   /** So many bytes as hex digits, lower case. */
   hex(source: Uint8Array, from: number, count: number): void {
-    let at = this.#room(count * 2);
+    this.to = this.#room(count * 2) + count * 2;
+    this.setHex(count * 2, source, from, count);
+  }
+
+  /** The same over what is there, so many bytes before its end. */
+  setHex(before: number, source: Uint8Array, from: number, count: number): void {
     const { bytes } = this;
+    let at = this.to - before;
     for (let i = from; i < from + count; i++) {
       const byte = source[i] ?? 0;
       bytes[at++] = DIGITS[byte >> 4] ?? 0;
       bytes[at++] = DIGITS[byte & 15] ?? 0;
     }
-    this.to = at;
   }
 
   /** What is there, in memory of its own, with a body behind it. */
@@ -99,7 +104,7 @@ export class Outgoing {
   #room(more: number): number {
     const { bytes, from, to, length } = this;
     if (to + more <= bytes.length) return to;
-    this.replace(new Uint8Array(Math.max(limits.sendTogetherBytesMax, (length + more) * 2)));
+    this.replace(new Uint8Array(Math.max(limits.outgoingBytes, (length + more) * 2)));
     this.bytes.set(bytes.subarray(from, to));
     this.from = 0;
     this.to = length;

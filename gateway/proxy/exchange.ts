@@ -19,7 +19,7 @@ const TRACEPARENT =
   /^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.{1,256})?$/;
 
 const ID_NAME = toLatin1(`${HEADERS.requestId}: `);
-const PARENT_NAME = toLatin1("\r\ntraceparent: ");
+const PARENT_NAME = toLatin1("traceparent: ");
 const LINE_END = toLatin1("\r\n");
 
 /** One request and its answer, as logs and metrics see it. Never a header's value, a query or a body. */
@@ -73,22 +73,22 @@ export class Exchange {
 
   /** The id as a line. */
   putId(out: Outgoing): void {
-    this.#putId(out);
+    out.put(ID_NAME);
+    if (this.#id === undefined) this.#own.putId(out);
+    else out.text(this.#id);
     out.put(LINE_END);
   }
 
   /** Both as lines. */
   putIds(out: Outgoing): void {
-    this.#putId(out);
+    if (this.#id === undefined && this.#parent === undefined) {
+      this.#own.putLines(out);
+      return;
+    }
+    this.putId(out);
     out.put(PARENT_NAME);
     if (this.#parent === undefined) this.#own.putParent(out);
     else out.text(this.#parent);
     out.put(LINE_END);
-  }
-
-  #putId(out: Outgoing): void {
-    out.put(ID_NAME);
-    if (this.#id === undefined) this.#own.putId(out);
-    else out.text(this.#id);
   }
 }

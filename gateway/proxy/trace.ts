@@ -1,9 +1,18 @@
+import { HEADERS } from "../../shared/protocol/headers.ts";
+import { toLatin1 } from "../http1/head.ts";
 import type { Outgoing } from "../http1/outgoing.ts";
 
 const TRACE_BYTES = 16;
 const SPAN_BYTES = 8;
 const BYTES = TRACE_BYTES + SPAN_BYTES;
 const TOGETHER = 128;
+
+/** With zeros for digits. */
+const ID = "0".repeat(TRACE_BYTES * 2);
+const NO_PARENT = `00-${ID}-${"0".repeat(SPAN_BYTES * 2)}-00`;
+const PARENT = toLatin1(NO_PARENT);
+const LINE_END = "\r\n";
+const LINES = toLatin1(`${HEADERS.requestId}: ${ID}${LINE_END}traceparent: ${NO_PARENT}${LINE_END}`);
 
 let random = new Uint8Array();
 let next = 0;
@@ -37,11 +46,22 @@ export class Trace {
   }
 
   putParent(out: Outgoing): void {
-    out.text("00-");
-    out.hex(this.#bytes, this.#at, TRACE_BYTES);
-    out.text("-");
-    out.hex(this.#bytes, this.#at + TRACE_BYTES, SPAN_BYTES);
-    out.text("-00");
+    out.put(PARENT);
+    this.#setParent(out, 0);
+  }
+
+  /** Both as lines. */
+  putLines(out: Outgoing): void {
+    out.put(LINES);
+    out.setHex(LINES.length - HEADERS.requestId.length - 2, this.#bytes, this.#at, TRACE_BYTES);
+    this.#setParent(out, LINE_END.length);
+  }
+
+  /** @param behind - what stands behind it */
+  #setParent(out: Outgoing, behind: number): void {
+    const trace = behind + PARENT.length - 3;
+    out.setHex(trace, this.#bytes, this.#at, TRACE_BYTES);
+    out.setHex(trace - TRACE_BYTES * 2 - 1, this.#bytes, this.#at + TRACE_BYTES, SPAN_BYTES);
   }
 
   #hex(from: number, to: number): string {
