@@ -1,11 +1,11 @@
 import { describe, expect, test } from "bun:test";
 import * as fc from "fast-check";
 import { SystemError } from "../errors.ts";
-import type { DatabaseName, Epoch, TenantId, Txid } from "../ids.ts";
+import type { DatabaseName, Epoch, Incarnation, LogSeq, TenantId, Txid } from "../ids.ts";
 import { decodeBundle, decodeBundleHeader, decodeBundleIndex, encodeBundle } from "./bundle.ts";
 import { decodeLogEntry } from "./decode.ts";
-import { encodeLogEntry } from "./encode.ts";
-import type { DataEntry } from "./log.ts";
+import { encodeIndexedLogObject } from "./encode.ts";
+import type { DataEntry, LogIndexItem } from "./log.ts";
 
 function flush(txid: number, bytes: Uint8Array): { entry: DataEntry; timestampMs: number } {
   const entry: DataEntry = {
@@ -18,6 +18,16 @@ function flush(txid: number, bytes: Uint8Array): { entry: DataEntry; timestampMs
     ltx: bytes,
   };
   return { entry, timestampMs: 1_700_000_000_000 + txid };
+}
+
+function inLog(entry: DataEntry): Uint8Array {
+  const header = { incarnation: 1 as Incarnation, seq: 1 as LogSeq, nonce: "0".repeat(32) };
+  const { bytes, footer } = encodeIndexedLogObject(
+    { ...header, kind: "entries", lowWatermark: 1 as LogSeq },
+    [entry],
+  );
+  const { offset, length } = footer.index[0] as LogIndexItem;
+  return bytes.subarray(offset, offset + length);
 }
 
 const bodies = fc.array(fc.uint8Array({ maxLength: 300 }), { minLength: 1, maxLength: 20 });
@@ -34,7 +44,7 @@ describe("bundle", () => {
           const { entry, timestampMs: expected } = flushes[i] as (typeof flushes)[number];
           expect([txid, timestampMs]).toEqual([entry.txid, expected]);
           const bytes = bundle.subarray(offset, offset + length);
-          expect(bytes).toEqual(encodeLogEntry(entry));
+          expect(bytes).toEqual(inLog(entry));
           expect(decodeLogEntry(bytes)).toEqual(entry);
         }
       }),

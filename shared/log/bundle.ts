@@ -1,7 +1,7 @@
 import type { Txid } from "../ids.ts";
 import { ByteReader, ByteWriter, logCorrupt } from "./bytes.ts";
 import { decodeLogEntry } from "./decode.ts";
-import { encodeLogEntry } from "./encode.ts";
+import { writeLogEntry } from "./encode.ts";
 import { hashedBody } from "./entry-hash.ts";
 import { logMisuse, tooNew } from "./footer.ts";
 import { LOG_CRC_BYTES, LOG_FOOTER_LENGTH_BYTES, type DataEntry } from "./log.ts";
@@ -38,15 +38,14 @@ export function encodeBundle(flushes: readonly { entry: DataEntry; timestampMs: 
   const index: { length: number; timestampMs: number }[] = [];
   for (const [i, { entry, timestampMs }] of flushes.entries()) {
     if (entry.txid !== first.entry.txid + i) throw logMisuse(`a bundle with TXID ${entry.txid} out of order`);
-    const bytes = encodeLogEntry(entry);
-    out.raw(bytes);
-    index.push({ length: bytes.length, timestampMs });
+    index.push({ length: writeLogEntry(out, entry).length, timestampMs });
   }
   const start = out.length;
   out.u32(INDEX_MAGIC).uvarint(index.length);
   for (const { length, timestampMs } of index) out.uvarint(length).uvarint(timestampMs);
   out.crc(start);
-  return out.u32(out.length - start).finish();
+  // The buffer was made for it, so a copy would save nothing.
+  return out.u32(out.length - start).view();
 }
 
 /** TXIDs of the first 64 bytes. @throws SystemError `object_corrupt`, `object_version` */

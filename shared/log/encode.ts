@@ -37,7 +37,7 @@ export function encodeIndexedLogObject(
   const index = entries.map((entry) => {
     const meta = encodeMeta(entry);
     metas.push(meta);
-    return writeEntry(out, entry, meta);
+    return writeLogEntry(out, entry, meta);
   });
   const footerStart = out.length;
   const footer = { header, index };
@@ -48,7 +48,8 @@ export function encodeIndexedLogObject(
   return { bytes: out.view(), footer };
 }
 
-function writeEntry(out: ByteWriter, entry: LogEntry, meta = encodeMeta(entry)): LogIndexItem {
+/** One entry as it stands in an object. @throws SystemError `internal` */
+export function writeLogEntry(out: ByteWriter, entry: LogEntry, meta = encodeMeta(entry)): LogIndexItem {
   const start = out.length;
   const body = encodeBody(entry);
   if (entry.kind === "data" && body.length > limits.logInlineEntryBytesMax) {
@@ -57,13 +58,6 @@ function writeEntry(out: ByteWriter, entry: LogEntry, meta = encodeMeta(entry)):
   out.u8(ENTRY_KINDS[entry.kind]).u8(entryFlags(entry)).u16(meta.length).u32(body.length);
   out.raw(meta).raw(body).crc(start);
   return { ...facts(entry), offset: start, length: out.length - start };
-}
-
-/** One entry alone, as it stands in an object. @throws SystemError `internal` */
-export function encodeLogEntry(entry: LogEntry): Uint8Array {
-  const out = new ByteWriter(logEntryBytes(entry));
-  writeEntry(out, entry);
-  return out.finish();
 }
 
 function facts(entry: LogEntry): Omit<LogIndexItem, "offset" | "length"> {

@@ -52,7 +52,7 @@ export function encodeLtx(
   crc.update(target, 0, out);
 
   let previous = 0;
-  for (const { pgno, data } of pages) {
+  for (const { pgno, data, block: packed } of pages) {
     if (!Number.isSafeInteger(pgno) || pgno <= previous || pgno > commit || pgno === lock) {
       throw misuse(`page ${pgno} of ${commit} after page ${previous}`);
     }
@@ -60,7 +60,7 @@ export function encodeLtx(
       throw misuse(`a snapshot without page ${previous + 1}`);
     if (data.length !== pageSize) throw misuse(`page ${pgno} has ${data.length} bytes`);
     previous = pgno;
-    const block = lz4.compressBlock(data);
+    const block = packed ?? lz4.compressBlock(data);
     target = ensure(target, out, LTX_PAGE_HEADER_BYTES + block.length);
     const start = out;
     writeU32(target, out, pgno);

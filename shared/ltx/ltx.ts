@@ -24,12 +24,15 @@ export interface LtxPage {
   /** From 1. */
   pgno: number;
   data: Uint8Array;
+  /** The LZ4 block of `data`, where there is one already. */
+  block?: Uint8Array;
 }
 
-export interface LtxFile {
+/** `Page` is what is known of each page, its bytes if nothing else is said. */
+export interface LtxFile<Page = Uint8Array> {
   header: LtxHeader;
   /** By page number, ascending. */
-  pages: Map<number, Uint8Array>;
+  pages: Map<number, Page>;
 }
 
 /** LZ4 *blocks* (no frame). Results are only read until the next call, so an implementation may reuse its buffers for `compressBlock`. */

@@ -63,6 +63,20 @@ describe("lz4Block", () => {
     expect(lz4Block.compressBlock(noise).length).toBeLessThan(4_096 + 32);
   });
 
+  test("finds again what repeats after noise, and spends no sequences on matches of chance", () => {
+    const noise = crypto.getRandomValues(new Uint8Array(2_048));
+    const row = crypto.getRandomValues(new Uint8Array(64));
+    const source = new Uint8Array(4_096);
+    source.set(noise);
+    for (let at = noise.length; at < source.length; at += row.length) source.set(row, at);
+    expect(lz4Block.compressBlock(source).length).toBeLessThan(2_048 + 300);
+    // Of six letters: four in a row come again by chance, eight do not. Taking them all would give less than 4,000.
+    const ids = Uint8Array.from({ length: 4_096 }, () => 97 + Math.floor(Math.random() * 6));
+    const block = lz4Block.compressBlock(ids).slice();
+    expect(block.length).toBeGreaterThan(4_040);
+    expect(lz4Block.decompressBlock(block, ids.length)).toEqual(ids);
+  });
+
   test("refuses damaged blocks and other sizes with RangeError, nothing else", () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 60 }), fc.nat(300), (block, size) => {

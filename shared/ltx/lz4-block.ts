@@ -10,18 +10,33 @@ const LAST_LITERALS = 5;
 const MATCH_START_LIMIT = 12;
 const HASH_BITS = 13;
 const MAX_OFFSET = 65_535;
+/** So many misses make the next step one byte longer, as its acceleration does in the reference. */
+const MISSES_PER_STEP_BITS = 5;
+/**
+ * Only a match as long as this says that a stretch compresses. The shorter ones that chance brings about among random ids save a
+ * byte or two and would take half of a cut's time: after so many misses they are not worth their sequence.
+ */
+const TELLING_MATCH = 8;
+const MISSES_BEFORE_CHOOSY = 128;
+/** Literals from here on are copied by words, from there on by one call, which costs as much as that many words. */
+const WORD_COPY_MIN = 8;
+const WORD_COPY_MAX = 256;
 
 /** `base` + position of the last occurrence of each hash. What is below `base` is from an earlier block: so nothing need be cleared. */
 const table = new Uint32Array(1 << HASH_BITS);
 const BASE_MAX = 0x4000_0000;
 let base = 1;
 let scratch = new Uint8Array(0);
+let scratchWords = new DataView(scratch.buffer);
 
 export const lz4Block: Lz4 = {
   compressBlock(source) {
     const bound = source.length + Math.floor(source.length / 255) + 16;
-    if (scratch.length < bound) scratch = new Uint8Array(bound);
-    return scratch.subarray(0, compressInto(source, scratch));
+    if (scratch.length < bound) {
+      scratch = new Uint8Array(bound);
+      scratchWords = new DataView(scratch.buffer);
+    }
+    return scratch.subarray(0, compressIntoScratch(source));
   },
 
   decompressBlock(source, size) {
@@ -31,8 +46,9 @@ export const lz4Block: Lz4 = {
   },
 };
 
-/** @returns bytes written; `target` must hold source.length * 256 / 255 + 16 */
-function compressInto(source: Uint8Array, target: Uint8Array): number {
+/** @returns bytes written; the scratch buffer must hold source.length * 256 / 255 + 16 */
+function compressIntoScratch(source: Uint8Array): number {
+  const target = scratch;
   const end = source.length;
   const words = new DataView(source.buffer, source.byteOffset, end);
   const matchLimit = end - LAST_LITERALS;
@@ -54,13 +70,8 @@ function compressInto(source: Uint8Array, target: Uint8Array): number {
     table[hash] = first + position;
     if (match < 0 || position - match > MAX_OFFSET || words.getInt32(match, true) !== sequence) {
       // Incompressible stretches are skipped faster and faster, as the reference does.
-      position += 1 + (misses++ >>> 6);
+      position += 1 + (misses++ >>> MISSES_PER_STEP_BITS);
       continue;
-    }
-    misses = 0;
-    while (position > anchor && match > 0 && source[position - 1] === source[match - 1]) {
-      position--;
-      match--;
     }
     let length = MIN_MATCH;
     while (
@@ -70,7 +81,18 @@ function compressInto(source: Uint8Array, target: Uint8Array): number {
       length += 4;
     }
     while (position + length < matchLimit && source[position + length] === source[match + length]) length++;
-    out = writeSequence(source, anchor, position, target, out, length - MIN_MATCH);
+    if (length >= TELLING_MATCH) {
+      misses = 0;
+    } else if (misses > MISSES_BEFORE_CHOOSY) {
+      position += 1 + (misses++ >>> MISSES_PER_STEP_BITS);
+      continue;
+    }
+    while (position > anchor && match > 0 && source[position - 1] === source[match - 1]) {
+      position--;
+      match--;
+      length++;
+    }
+    out = writeSequence(source, words, anchor, position, out, length - MIN_MATCH);
     const offset = position - match;
     // The offset stands between the literals and the longer part of the match length.
     out = writeMatch(target, out, offset, length - MIN_MATCH);
@@ -81,27 +103,35 @@ function compressInto(source: Uint8Array, target: Uint8Array): number {
       table[Math.imul(words.getInt32(inside, true), 0x9e37_79b1) >>> (32 - HASH_BITS)] = first + inside;
     }
   }
-  return writeSequence(source, anchor, end, target, out, 0);
+  return writeSequence(source, words, anchor, end, out, 0);
 }
 
 /** Token and literals [from, to). The token's low half is the (capped) match length; 0 in the last sequence, which has no match. */
 function writeSequence(
   source: Uint8Array,
+  words: DataView,
   from: number,
   to: number,
-  target: Uint8Array,
   at: number,
   matchLength: number,
 ): number {
+  const target = scratch;
+  const targetWords = scratchWords;
   const literals = to - from;
   let out = at;
   target[out++] = (Math.min(literals, 15) << 4) | Math.min(matchLength, 15);
   if (literals >= 15) out = writeLength(target, out, literals - 15);
-  if (literals > 32) {
+  if (literals > WORD_COPY_MAX) {
     target.set(source.subarray(from, to), out);
     return out + literals;
   }
-  for (let i = from; i < to; i++) target[out++] = source[i] as number;
+  let i = from;
+  if (literals >= WORD_COPY_MIN) {
+    for (const last = to - 4; i <= last; i += 4, out += 4) {
+      targetWords.setInt32(out, words.getInt32(i, true), true);
+    }
+  }
+  for (; i < to; i++) target[out++] = source[i] as number;
   return out;
 }
 

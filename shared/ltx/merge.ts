@@ -10,10 +10,17 @@ import { type LtxFile, completePages } from "./ltx.ts";
  * @throws SystemError `chain_gap` when a TXID is missing, `object_corrupt` when page sizes differ
  */
 export function mergeLtx(files: readonly LtxFile[]): LtxFile {
+  const { header, pages } = mergeVersions(files);
+  const { minTxid, pageSize, commit } = header;
+  return { header, pages: minTxid === 1 ? completePages(pages, pageSize, commit) : pages };
+}
+
+/** The same, whatever stands for a page; a snapshot still lacks the pages that no file has. */
+export function mergeVersions<Page>(files: readonly LtxFile<Page>[]): LtxFile<Page> {
   const [first] = files;
   if (first === undefined) throw new SystemError("internal", "Cannot merge LTX files: there are none");
-  const latest = new Map<number, Uint8Array>();
-  let last: LtxFile | undefined;
+  const latest = new Map<number, Page>();
+  let last: LtxFile<Page> | undefined;
   let timestampMs = 0;
   for (const file of files) {
     const { header } = file;
@@ -42,18 +49,14 @@ export function mergeLtx(files: readonly LtxFile[]): LtxFile {
     last = file;
   }
   const end = (last ?? first).header;
-  const { pageSize, minTxid } = first.header;
-  const pages =
-    minTxid === 1
-      ? completePages(latest, pageSize, end.commit)
-      : new Map([...latest].sort(([a], [b]) => a - b));
+  const { minTxid } = first.header;
   return {
     header: { ...end, minTxid, timestampMs, walOffset: 0, walSize: 0, salt1: 0, salt2: 0 },
-    pages,
+    pages: new Map([...latest].sort(([a], [b]) => a - b)),
   };
 }
 
-function dropAbove(pages: Map<number, Uint8Array>, commit: number): void {
+function dropAbove(pages: Map<number, unknown>, commit: number): void {
   for (const pgno of pages.keys()) {
     if (pgno > commit) pages.delete(pgno);
   }

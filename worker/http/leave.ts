@@ -7,7 +7,8 @@ import type { TenantRequest } from "./contract.ts";
  * An answer that cannot be made durable in time is replaced by a 503 that says that the fate of the write is open.
  */
 export function leave(context: TenantRequest, response: Response): Response | Promise<Response> {
-  const settled = context.seen.settled(context.request.signal);
+  // Not until the client goes: that wait is short, and to listen costs more than the rest of it.
+  const settled = context.seen.settled();
   if (settled === undefined) return tell(context, response);
   return settled.then(
     () => tell(context, response),

@@ -155,17 +155,17 @@ export class OutputGate {
     const startedMs = this.#clock.monotonicMs();
     this.waits.count++;
     try {
-      await Promise.all(
-        blocked.map((one) =>
-          this.#waitFor(
-            one,
-            () => (wrote ? fateOpen() : notReadable()),
-            // What was committed and not confirmed may or may not be in the log: its caller must know that.
-            (lost) => (wrote ? fateOpen(lost) : lost),
-            signal,
-          ),
-        ),
-      );
+      const waits = (one: Seen): Promise<void> =>
+        this.#waitFor(
+          one,
+          () => (wrote ? fateOpen() : notReadable()),
+          // What was committed and not confirmed may or may not be in the log: its caller must know that.
+          (lost) => (wrote ? fateOpen(lost) : lost),
+          signal,
+        );
+      const [only, ...more] = blocked;
+      if (only !== undefined && more.length === 0) await waits(only);
+      else await Promise.all(blocked.map(waits));
     } finally {
       const waitedMs = this.#clock.monotonicMs() - startedMs;
       this.waits.totalMs += waitedMs;

@@ -200,6 +200,33 @@ describe("Materialiser", () => {
     expect(one.told).toBe(1);
   });
 
+  test("what comes in meanwhile waits for company", async () => {
+    const one = target();
+    const putIfAbsent = store.putIfAbsent.bind(store);
+    const many = limits.materialiseEntries;
+    let puts = 0;
+    store.putIfAbsent = (key, body, options) => {
+      // The bundle and the file of the first run.
+      if (++puts <= 2) log(one, many + puts);
+      return putIfAbsent(key, body, options);
+    };
+    const first = Promise.withResolvers<void>();
+    one.materialised = () => {
+      one.told++;
+      first.resolve();
+    };
+    for (let txid = 1; txid <= many; txid++) log(one, txid);
+    await first.promise;
+    log(one, many + 3);
+    await materialiser.flush(one);
+    const all = (await bundles()).toSorted(([a = 0], [b = 0]) => a - b);
+    expect(all.map((txids) => [txids[0], txids.at(-1)])).toEqual([
+      [1, many],
+      [many + 1, many + 3],
+    ]);
+    expect(one.told).toBe(2);
+  });
+
   test("knows the oldest slot that is needed", async () => {
     const [a, b] = [target("aaaaaaaaaaaaaaa"), target("bbbbbbbbbbbbbbb")];
     expect(materialiser.oldestNeeded()).toBeUndefined();

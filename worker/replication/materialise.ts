@@ -217,13 +217,15 @@ export class Materialiser {
 
   async #work(target: MaterialiseTarget): Promise<void> {
     const { ledger } = target;
-    let run = ledger.nextRun();
-    while (run.length > 0) {
+    const upTo = ledger.entries.at(-1)?.position.txid ?? 0;
+    // What comes in meanwhile waits for company: a busy database would else get a file for every other flush.
+    while (ledger.materialised.txid < upTo || ledger.full) {
+      const run = ledger.nextRun();
+      if (run.length === 0) break;
       const min = (ledger.materialised.txid + 1) as Txid;
       const bytes = await this.#files.putRun(ledger, run, min);
       ledger.materialisedRun(run.length, bytes, min === 1, this.#options.clock.nowMs());
       target.materialised();
-      run = ledger.nextRun();
     }
     if (!ledger.snapshotDue(this.#options.clock.nowMs())) return;
     const bytes = target.snapshotBytes();

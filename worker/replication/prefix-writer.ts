@@ -3,10 +3,10 @@ import type { Epoch, Txid } from "../../shared/ids.ts";
 import { limits } from "../../shared/limits.ts";
 import { BUNDLE_HEADER_BYTES, decodeBundleHeader, encodeBundle } from "../../shared/log/bundle.ts";
 import type { DataEntry } from "../../shared/log/log.ts";
-import { decodeLtx, decodeLtxHeader } from "../../shared/ltx/decode.ts";
+import { decodeLtxHeader } from "../../shared/ltx/decode.ts";
 import { encodeLtx } from "../../shared/ltx/encode.ts";
 import { LTX_HEADER_BYTES, type LtxHeader, ltxPages } from "../../shared/ltx/ltx.ts";
-import { mergeLtx } from "../../shared/ltx/merge.ts";
+import { mergeEncodedLtx } from "../../shared/ltx/merge-encoded.ts";
 import type { ObjectBody, ObjectStore } from "../../shared/objects/contract.ts";
 import { SNAPSHOT_LEVEL, bundleKey, ltxKey } from "../../shared/objects/layout.ts";
 import { objectStream, sideBySide } from "./bulk/chunks.ts";
@@ -95,7 +95,7 @@ export class PrefixWriter {
     if (run.length > 1) await this.#putBundle(ledger, run, min);
     const bytes = run.reduce((sum, entry) => sum + entry.bytes, 0);
     if (run.length > 1 && bytes >= limits.bulkBytesMin) return this.#putMerged(ledger, run, facts);
-    const body = run.length === 1 ? first.ltx : merged(run);
+    const body = run.length === 1 ? first.ltx : mergeEncodedLtx(run.map((entry) => entry.ltx as Uint8Array));
     await this.#put(ledger, facts, body.length, () => body);
     return body.length;
   }
@@ -197,9 +197,4 @@ function bundled(
     },
     timestampMs,
   };
-}
-
-function merged(run: readonly LedgerEntry[]): Uint8Array {
-  const file = mergeLtx(run.map((entry) => decodeLtx(entry.ltx as Uint8Array)));
-  return encodeLtx(file.header, ltxPages(file.pages));
 }

@@ -82,7 +82,7 @@ describe("file store: failures of the disk", () => {
     const { disk, breakNow } = breakable({
       open: async (...call: Parameters<Disk["open"]>) => {
         const handle = await realDisk.open(...call);
-        if (call[1] === "wx") handle.write = fails("ENOSPC");
+        if (call[1] === "wx") handle.writev = fails("ENOSPC");
         return handle;
       },
     });
@@ -92,6 +92,29 @@ describe("file store: failures of the disk", () => {
     expect(await caught(store.put("a", body))).toMatchObject({ code: "disk_full" });
     expect(await store.head("a")).toBeUndefined();
     expect(await fs.readdir(join(path, "temporary"))).toEqual([]);
+  });
+
+  test("a disk that takes less than it is given gets the rest in further calls", async () => {
+    const end = 16;
+    for (const taken of [0, 1, body.length - 1, body.length, body.length + 1, body.length + end]) {
+      const { disk, breakNow } = breakable({
+        open: async (...call: Parameters<Disk["open"]>) => {
+          const handle = await realDisk.open(...call);
+          handle.writev = async (buffers, position) => {
+            const whole = Buffer.concat(
+              buffers.map((one) => new Uint8Array(one.buffer, one.byteOffset, one.byteLength)),
+            );
+            const { bytesWritten } = await handle.write(whole, 0, taken, position);
+            return { bytesWritten, buffers };
+          };
+          return handle;
+        },
+      });
+      const store = await openFileStore(fresh(), { disk });
+      breakNow();
+      await store.put("a", body);
+      expect(await getBytes(store, "a")).toEqual(body);
+    }
   });
 
   test("link: no permission throws, an I/O error is unknown", async () => {

@@ -1,13 +1,12 @@
 import type { FileHandle } from "node:fs/promises";
 import { constants } from "node:fs";
 import { join } from "node:path";
-import { limits } from "../../../shared/limits.ts";
 import type { ObjectBody, StorageClass } from "../../../shared/objects/contract.ts";
 import type { Deadline } from "../deadline.ts";
 import { exactChunks } from "../stream.ts";
 import type { Disk } from "./disk.ts";
 import { openObject } from "./read.ts";
-import { CLASS_OFFSET, TRAILER_BYTES, classByte, trailer } from "./trailer.ts";
+import { CLASS_OFFSET, classByte, trailer } from "./trailer.ts";
 
 /** Whole, synced object files under names of their own, before they become visible. */
 export class Staging {
@@ -41,13 +40,8 @@ export class Staging {
           deadline.progress();
         }
         await writeAll(handle, end, at);
-      } else if (body.length <= limits.storeReadChunkBytes) {
-        const whole = new Uint8Array(body.length + TRAILER_BYTES);
-        whole.set(body);
-        whole.set(end, body.length);
-        await writeAll(handle, whole, 0);
       } else {
-        await writeAll(handle, end, await writeAll(handle, body, 0));
+        await writeBoth(handle, body, end);
       }
     });
   }
@@ -86,6 +80,15 @@ export class Staging {
       throw error;
     }
   }
+}
+
+/** From the start of the file; in one call, unless the disk takes less. */
+async function writeBoth(handle: FileHandle, body: Uint8Array, end: Uint8Array): Promise<void> {
+  const { bytesWritten } = await handle.writev([body, end], 0);
+  const ofBody = Math.min(bytesWritten, body.length);
+  const ofEnd = bytesWritten - ofBody;
+  await writeAll(handle, body.subarray(ofBody), ofBody);
+  await writeAll(handle, end.subarray(ofEnd), body.length + ofEnd);
 }
 
 async function writeAll(handle: FileHandle, bytes: Uint8Array, position: number): Promise<number> {
