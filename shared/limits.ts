@@ -288,7 +288,8 @@ export const limits = {
   logQueueEntriesSoft: 5_000, // then they are written before the time is over
   logBatchEntriesMax: 1_000, // one commit, one turn
   logPackEntriesMin: 200, // fewer become rows at once
-  logPackedEntriesMax: 200_000, // some 4 MB; then the oldest become rows
+  logPackedEntriesCalm: 200_000, // some 4 MB; beyond it the oldest become rows whenever few come
+  logPackedEntriesMax: 1_000_000, // beyond it they do also in busy times
   logFlushMs: 3_000,
   logUrlCharactersMax: 3_000,
   logHeaderCharactersMax: 2_000,

@@ -98,10 +98,24 @@ test("a batch is as new as its newest entry, whenever that came", async () => {
   await clear();
 });
 
-test("when too many wait, the oldest become rows", async () => {
+test("when many wait, the oldest become rows once few come; when too many do, at once", async () => {
   const full = entries(limits.logBatchEntriesMax, START_MS);
-  for (let count = 0; count <= limits.logPackedEntriesMax; count += full.length)
+  for (let count = 0; count <= limits.logPackedEntriesCalm; count += full.length) {
     await storeLogs(tenant, full);
+  }
+  await storeLogs(tenant, full);
+  expect(rows()).toHaveLength(0);
+  await storeLogs(tenant, entries(1, START_MS));
+  expect(rows()).toHaveLength(full.length);
+  await clear();
+  await storeLogs(tenant, full);
+  await tenant.database(AUXILIARY_DB).write(tenant.observe(), (tx) => {
+    tx.run("UPDATE _mb_log_batches SET count = ?", [limits.logPackedEntriesMax - full.length]);
+  });
+  // They are counted again.
+  expect(await deleteLogsBefore(tenant, tenant.observe(), 0)).toBe(0);
+  await storeLogs(tenant, full);
+  await storeLogs(tenant, full);
   expect(rows()).toHaveLength(0);
   await storeLogs(tenant, full);
   expect(rows()).toHaveLength(full.length);

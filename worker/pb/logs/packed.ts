@@ -8,18 +8,16 @@ import { limits } from "../../../shared/limits.ts";
 import type { SqlReader } from "../../sqlite/contract.ts";
 import type { Observation, Tenant, WriteTransaction } from "../../tenant/contract.ts";
 import { dateText } from "../../model/fields/date-text.ts";
-import { type RequestFacts, requestEntry } from "./request-facts.ts";
+import { type Packed, isFacts, packEntries, unpackEntries } from "./packed-entries.ts";
+import { requestEntry } from "./request-facts.ts";
 import { type LogEntry, hasLogs, insertRows } from "./store.ts";
 
 const TABLE =
   "CREATE TABLE IF NOT EXISTS `_mb_log_batches` (id INTEGER PRIMARY KEY, count INTEGER NOT NULL, newest INTEGER NOT NULL, entries BLOB NOT NULL)";
 const PACKED_BEFORE = "FROM `_mb_log_batches` WHERE newest <= ?";
 const NEWEST = "SELECT id, count, newest, entries FROM `_mb_log_batches` ORDER BY id DESC LIMIT 1";
-const OLDEST = "SELECT id, entries FROM `_mb_log_batches` ORDER BY id LIMIT 1";
+const OLDEST = "SELECT id, count, entries FROM `_mb_log_batches` ORDER BY id LIMIT 1";
 
-type Packed = LogEntry | RequestFacts;
-
-const isFacts = (entry: Packed): entry is RequestFacts => Array.isArray(entry);
 const whole = (entry: Packed): LogEntry => (isFacts(entry) ? requestEntry(entry) : entry);
 const timeOf = (entry: Packed): number => (isFacts(entry) ? entry[0] : entry.timeMs);
 
@@ -32,20 +30,35 @@ interface Batch {
 
 /** One commit. Few entries become rows at once, unless older ones are packed: rows are in the order of time. */
 export async function storeLogs(tenant: Tenant, entries: readonly Packed[]): Promise<void> {
-  await tenant.database(AUXILIARY_DB).write(tenant.observe(), (tx) => {
+  const tally = tenant.slot(tallies);
+  const known = tally.packed;
+  // Whatever goes wrong, or comes in between: they are counted again.
+  tally.packed = undefined;
+  const packed = await tenant.database(AUXILIARY_DB).write(tenant.observe(), (tx) => {
     tx.withinQuota();
-    const waiting = packedCount(tx);
-    if (waiting === 0 && entries.length < limits.logPackEntriesMin) insertRows(tx, entries.map(whole));
-    else pack(tx, entries);
-    if (waiting > limits.logPackedEntriesMax) unpackOldest(tx);
+    const calm = entries.length < limits.logPackEntriesMin;
+    if (calm && !isPacked(tx)) {
+      insertRows(tx, entries.map(whole));
+      return 0;
+    }
+    const waiting = known ?? packedCount(tx);
+    pack(tx, entries);
+    // As rows they cost many times a request: a busy tenant pays that later.
+    const over = waiting > (calm ? limits.logPackedEntriesCalm : limits.logPackedEntriesMax);
+    return waiting + entries.length - (over ? unpackOldest(tx) : 0);
   });
+  tally.packed = packed;
 }
+
+/** How many entries are packed, where that is known: each batch would have to be visited to count them. */
+const tallies = { create: (): { packed: number | undefined } => ({ packed: undefined }) };
 
 /** Whoever reads `_logs`, or copies its database for PocketBase, awaits this. */
 export async function unpackLogs(tenant: Tenant): Promise<void> {
   const database = tenant.database(AUXILIARY_DB);
+  tenant.slot(tallies).packed = undefined;
   // Asked first: a write that changes nothing would still be replicated.
-  while (database.read(tenant.observe(), packedCount) > 0) {
+  while (database.read(tenant.observe(), isPacked)) {
     await database.write(tenant.observe(), unpackOldest);
     // Requests have their turns between batches.
     await setImmediate();
@@ -58,6 +71,7 @@ const NEWEST_MS = Date.UTC(9999, 11, 31);
 /** Those of that time go, too; of packed ones whole batches. @returns how many went */
 export async function deleteLogsBefore(tenant: Tenant, seen: Observation, timeMs: number): Promise<number> {
   const database = tenant.database(AUXILIARY_DB);
+  tenant.slot(tallies).packed = undefined;
   const before = dateText(new Date(Math.min(timeMs, NEWEST_MS)));
   const isOld = (db: SqlReader): boolean =>
     (hasTable(db) && db.values(`SELECT 1 ${PACKED_BEFORE} LIMIT 1`, [timeMs]).length > 0) ||
@@ -75,6 +89,10 @@ export async function deleteLogsBefore(tenant: Tenant, seen: Observation, timeMs
   });
 }
 
+function isPacked(db: SqlReader): boolean {
+  return hasTable(db) && db.values("SELECT 1 FROM `_mb_log_batches` LIMIT 1").length > 0;
+}
+
 function packedCount(db: SqlReader): number {
   if (!hasTable(db)) return 0;
   return Number(db.values("SELECT coalesce(sum(count), 0) FROM `_mb_log_batches`")[0]?.[0] ?? 0);
@@ -89,36 +107,25 @@ function pack(tx: WriteTransaction, entries: readonly Packed[]): void {
     tx.run("INSERT INTO `_mb_log_batches` (count, newest, entries) VALUES (?, ?, ?)", [
       entries.length,
       newest,
-      encode(entries),
+      packEntries(entries),
     ]);
     return;
   }
   tx.run("UPDATE `_mb_log_batches` SET count = ?, newest = ?, entries = ? WHERE id = ?", [
     last.count + entries.length,
     Math.max(last.newest, newest),
-    encode([...decode(last.entries), ...entries]),
+    packEntries([...unpackEntries(last.entries), ...entries]),
     last.id,
   ]);
 }
 
-function unpackOldest(tx: WriteTransaction): void {
-  const oldest = tx.get<Pick<Batch, "id" | "entries">>(OLDEST);
-  if (oldest === undefined) return;
-  insertRows(tx, decode(oldest.entries).map(whole));
+/** @returns how many entries that was */
+function unpackOldest(tx: WriteTransaction): number {
+  const oldest = tx.get<Pick<Batch, "id" | "count" | "entries">>(OLDEST);
+  if (oldest === undefined) return 0;
+  insertRows(tx, unpackEntries(oldest.entries).map(whole));
   tx.run("DELETE FROM `_mb_log_batches` WHERE id = ?", [oldest.id]);
-}
-
-function encode(entries: readonly Packed[]): Uint8Array {
-  return Bun.zstdCompressSync(JSON.stringify(entries), { level: 1 });
-}
-
-/** One that cannot be read is given up: logs are not worth more than that. */
-function decode(packed: Uint8Array): Packed[] {
-  try {
-    return JSON.parse(new TextDecoder().decode(Bun.zstdDecompressSync(packed))) as Packed[];
-  } catch {
-    return [];
-  }
+  return oldest.count;
 }
 
 function hasTable(db: SqlReader): boolean {
