@@ -25,6 +25,8 @@ export class Input {
   readonly #onEnd: () => void;
   /** Read but not used. */
   #rest: Uint8Array<ArrayBuffer> = EMPTY;
+  /** Where the beginning of a head is, once it has come in pieces. */
+  #room = EMPTY;
   #receiving = false;
   /** Who wants what comes next. What nobody wants is kept. */
   #want: Came | undefined;
@@ -67,8 +69,20 @@ export class Input {
       return;
     }
     const seen = this.#rest.length;
-    this.#look(seen === 0 ? bytes : joined(this.#rest, bytes), seen);
+    this.#look(seen === 0 ? bytes : this.#restWith(bytes), seen);
   };
+
+  /** What there is with more behind it, in memory that grows by doubling: a head may come in many pieces. */
+  #restWith(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
+    const rest = this.#rest;
+    const length = rest.length + bytes.length;
+    if (rest.buffer !== this.#room.buffer || this.#room.length < length) {
+      this.#room = new Uint8Array(length * 2);
+      this.#room.set(rest);
+    }
+    this.#room.set(bytes, rest.length);
+    return this.#room.subarray(0, length);
+  }
 
   /**
    * @param bytes all that is there, and only for now
@@ -78,6 +92,7 @@ export class Input {
     const reader = this.#reader;
     if (reader === undefined) return;
     if (bytes.length === this.#lastBytes.length && beginsWith(bytes, this.#lastBytes)) {
+      this.#room = EMPTY;
       this.#rest = EMPTY;
       reader.head(this.#lastText);
       return;
@@ -92,6 +107,7 @@ export class Input {
       return;
     }
     if (end >= 0) {
+      this.#room = EMPTY;
       // A view costs more than the few characters that are not wanted.
       const alone = at === 0 && end === bytes.length;
       const text = alone ? fromLatin1(bytes).slice(0, -4) : fromLatin1(bytes.subarray(at, end - 4));
@@ -103,7 +119,8 @@ export class Input {
       reader.head(text);
       return;
     }
-    this.#rest = at === bytes.length ? EMPTY : bytes.slice(at);
+    const ours = at === 0 && bytes.buffer === this.#room.buffer;
+    this.#rest = ours ? bytes : at === bytes.length ? EMPTY : bytes.slice(at);
     if (this.#rest.length > 0) reader.begun();
     this.#receive(this.#headCame);
   }
@@ -212,11 +229,4 @@ export class Input {
     this.#ended = true;
     this.#onEnd();
   }
-}
-
-function joined(a: Uint8Array, b: Uint8Array): Uint8Array<ArrayBuffer> {
-  const all = new Uint8Array(a.length + b.length);
-  all.set(a);
-  all.set(b, a.length);
-  return all;
 }
