@@ -73,6 +73,14 @@ for (const seals of [1, 4]) {
   });
 }
 
+test("free slots between SEALs are nothing that is missing", async () => {
+  await write([1, 2]);
+  await write([3, 6], 0, "seal");
+  const endBefore = await standingEnd(store, incarnation, signal);
+  expect(endBefore).toBe(3 as LogSeq);
+  expect(await missing(endBefore)).toEqual([]);
+});
+
 test("a log that is not sealed has no standing end", async () => {
   expect(await standingEnd(store, incarnation, signal)).toBeUndefined();
   await write([1, 2]);

@@ -14,22 +14,23 @@ import type { TailItem } from "../../../worker/replication/sealed-log.ts";
 export type Span = [from: number, to: number];
 
 /**
- * Where a log was sealed before anybody seals it now: its lowest SEAL at its upper end. A sealer that finds slots free right below it
- * takes them for free and seals there, so what was lost in them shows only before that. (A sealer that died may have left them free
- * as well; that cannot be told from a loss.)
+ * Where a log was sealed before anybody seals it now: its lowest SEAL above its writer's objects. A sealer that finds slots free right
+ * below it takes them for free and seals there, so what was lost in them shows only before that. (One that died may have left them
+ * free as well; that cannot be told from a loss. Between SEALs there may be free slots at any time.)
  */
 export async function standingEnd(
   store: ObjectStore,
   incarnation: Incarnation,
   signal: AbortSignal,
 ): Promise<LogSeq | undefined> {
-  const highest = await highestSlot({ store, incarnation }, 0 as LogSeq, { signal });
+  const log = { store, incarnation };
+  const highest = await highestSlot(log, 0 as LogSeq, { signal });
   let end: LogSeq | undefined;
   // No SEAL that counts stands further from another one (seal.ts).
   for (let slot: number = highest; slot > Math.max(0, highest - limits.sealSlots); slot--) {
-    const header = await readSlot({ store, incarnation }, slot as LogSeq, { signal });
-    if (header?.kind !== "seal") break;
-    end = slot as LogSeq;
+    const header = await readSlot(log, slot as LogSeq, { signal });
+    if (header !== undefined && header.kind !== "seal") break;
+    if (header !== undefined) end = slot as LogSeq;
   }
   return end;
 }
