@@ -64,6 +64,19 @@ test("requests are answered one after another, whatever pieces they come in", as
   );
 });
 
+test("requests come byte by byte, with empty lines before them", async () => {
+  const { socket } = open(echo);
+  const sent = [`\r\n\r\n${get("/a")}`, get("/b"), `\r\n${get("/a")}`, get("/a"), get("/a")].join("");
+  for (const character of sent) {
+    socket.say(character);
+    await Promise.resolve();
+  }
+  const expected = ["/a", "/b", "/a", "/a", "/a"].map((path) => ok(`GET ${path} `)).join("");
+  for (let i = 0; i < 1_000 && socket.written.length < expected.length; i++) await settle();
+  expect(socket.written).toBe(expected);
+  socket.end();
+});
+
 test("a head that is nearly the last one, or follows it in pieces or with more, is read as what it is", async () => {
   const { socket } = open(echo);
   let expected = "";

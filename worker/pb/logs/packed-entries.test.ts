@@ -34,6 +34,15 @@ test("what is packed is unpacked, in its order", () => {
   );
 });
 
+test("requests that differ in one thing alone stay apart", () => {
+  const one: RequestFacts = [1, 0, 0.25, 200, "GET", "/", "r", "a", "u", "i", "10.0.0.1", "10.0.0.2"];
+  const others = one.map(
+    (_, at) => one.with(at, typeof one[at] === "number" ? 8 : "other") as unknown as RequestFacts,
+  );
+  const all = others.flatMap((other) => [one, other]);
+  expect(unpackEntries(packEntries(all))).toEqual(all);
+});
+
 test("what requests have in common takes no room in each", () => {
   const one = (i: number): RequestFacts => [
     i,
