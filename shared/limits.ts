@@ -5,6 +5,8 @@ export const limits = {
   // --- commit log (replication.md §3)
   logObjectBytesMax: 8 * 1024 * 1024,
   logInlineEntryBytesMax: 4 * 1024 * 1024,
+  logGatherMsMax: 8, // before an object is made, as long as more comes
+  logGatherQuietTurns: 4, // of the event loop, without anything more
   logFootersEvery: 64,
   logDirectoryEvery: 1024,
   logIndexEntryBytesMax: 1536 * 1024, // a larger FOOTERS or DIRECTORY is left out, and a recovery reads more objects
@@ -55,7 +57,7 @@ export const limits = {
   maintenanceLoadAfterMs: 7 * 24 * 60 * 60_000, // of a tenant that was evicted with maintenance to come
   snapshotChainFilesMax: 64,
   snapshotChainRatio: 0.5,
-  snapshotChainBytesMin: 256 * 1024,
+  snapshotChainBytesMin: 4 * 1024 * 1024, // less is read in no time, and a small busy database would make one for every other file
   materialiseParallel: 4,
   materialisePendingBytesMax: 256 * 1024 * 1024,
   sealedLogIndexesMax: 16,

@@ -2,9 +2,15 @@ import { describe, expect, test } from "bun:test";
 import * as fc from "fast-check";
 import { SystemError } from "../errors.ts";
 import type { DatabaseName, Epoch, Incarnation, LogSeq, TenantId, Txid } from "../ids.ts";
-import { decodeBundle, decodeBundleHeader, decodeBundleIndex, encodeBundle } from "./bundle.ts";
+import {
+  type BundledFlush,
+  decodeBundle,
+  decodeBundleHeader,
+  decodeBundleIndex,
+  encodeBundle,
+} from "./bundle.ts";
 import { decodeLogEntry } from "./decode.ts";
-import { encodeIndexedLogObject } from "./encode.ts";
+import { encodeIndexedLogObject, entryCrc } from "./encode.ts";
 import type { DataEntry, LogIndexItem } from "./log.ts";
 
 function flush(txid: number, bytes: Uint8Array): { entry: DataEntry; timestampMs: number } {
@@ -21,13 +27,17 @@ function flush(txid: number, bytes: Uint8Array): { entry: DataEntry; timestampMs
 }
 
 function inLog(entry: DataEntry): Uint8Array {
+  const { bytes, item } = logged(entry);
+  return bytes.subarray(item.offset, item.offset + item.length);
+}
+
+function logged(entry: DataEntry): { bytes: Uint8Array; item: LogIndexItem } {
   const header = { incarnation: 1 as Incarnation, seq: 1 as LogSeq, nonce: "0".repeat(32) };
   const { bytes, footer } = encodeIndexedLogObject(
     { ...header, kind: "entries", lowWatermark: 1 as LogSeq },
     [entry],
   );
-  const { offset, length } = footer.index[0] as LogIndexItem;
-  return bytes.subarray(offset, offset + length);
+  return { bytes, item: footer.index[0] as LogIndexItem };
 }
 
 const bodies = fc.array(fc.uint8Array({ maxLength: 300 }), { minLength: 1, maxLength: 20 });
@@ -49,6 +59,17 @@ describe("bundle", () => {
         }
       }),
     );
+  });
+
+  test("takes over the checksums that its entries had in the log", () => {
+    const flushes = [1, 2, 3].map((txid) => flush(txid, new Uint8Array(40).fill(txid)));
+    const carried = flushes.map((one) => {
+      const { bytes, item } = logged(one.entry);
+      return { ...one, crc: entryCrc(bytes, item) };
+    });
+    expect(encodeBundle(carried)).toEqual(encodeBundle(flushes));
+    const wrong = [{ ...carried[0], crc: new Uint8Array(8) } as BundledFlush];
+    expect(() => decodeBundle(encodeBundle(wrong))).toThrow("does not match");
   });
 
   test("refuses any changed byte and any cut", () => {

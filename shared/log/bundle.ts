@@ -16,6 +16,15 @@ export interface BundleItem {
   length: number;
 }
 
+/** A flush on its way into a bundle. */
+export interface BundledFlush {
+  entry: DataEntry;
+  /** Of its LTX file. */
+  timestampMs: number;
+  /** The last `LOG_CRC_BYTES` of the entry as it stood in the log, when they are at hand: they are not computed again. */
+  crc?: Uint8Array | undefined;
+}
+
 export const BUNDLE_HEADER_BYTES = 64;
 const MAGIC = 0x4d42_4642; // MBFB
 const INDEX_MAGIC = 0x4d42_4649; // MBFI
@@ -27,7 +36,7 @@ const VERSION = 1;
  * @param flushes - TXIDs consecutive, one database, at least one
  * @throws SystemError `internal`
  */
-export function encodeBundle(flushes: readonly { entry: DataEntry; timestampMs: number }[]): Uint8Array {
+export function encodeBundle(flushes: readonly BundledFlush[]): Uint8Array {
   const [first] = flushes;
   const last = flushes.at(-1);
   if (first === undefined || last === undefined) throw logMisuse("a bundle of nothing");
@@ -36,9 +45,9 @@ export function encodeBundle(flushes: readonly { entry: DataEntry; timestampMs: 
   for (let i = 0; i < 4; i++) out.u64(0);
   out.crc(0);
   const index: { length: number; timestampMs: number }[] = [];
-  for (const [i, { entry, timestampMs }] of flushes.entries()) {
+  for (const [i, { entry, timestampMs, crc }] of flushes.entries()) {
     if (entry.txid !== first.entry.txid + i) throw logMisuse(`a bundle with TXID ${entry.txid} out of order`);
-    index.push({ length: writeLogEntry(out, entry).length, timestampMs });
+    index.push({ length: writeLogEntry(out, entry, undefined, crc).length, timestampMs });
   }
   const start = out.length;
   out.u32(INDEX_MAGIC).uvarint(index.length);

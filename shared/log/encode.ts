@@ -48,17 +48,31 @@ export function encodeIndexedLogObject(
   return { bytes: out.view(), footer };
 }
 
-/** One entry as it stands in an object. @throws SystemError `internal` */
-export function writeLogEntry(out: ByteWriter, entry: LogEntry, meta = encodeMeta(entry)): LogIndexItem {
+/**
+ * One entry as it stands in an object.
+ * @param crc - of the same entry, when it stood in an object before: its last `LOG_CRC_BYTES` @throws SystemError `internal`
+ */
+export function writeLogEntry(
+  out: ByteWriter,
+  entry: LogEntry,
+  meta = encodeMeta(entry),
+  crc?: Uint8Array,
+): LogIndexItem {
   const start = out.length;
   const body = encodeBody(entry);
   if (entry.kind === "data" && body.length > limits.logInlineEntryBytesMax) {
     throw logMisuse(`an entry of ${body.length} bytes must be a REF`);
   }
   out.u8(ENTRY_KINDS[entry.kind]).u8(entryFlags(entry)).u16(meta.length).u32(body.length);
-  out.raw(meta).raw(body).crc(start);
+  out.raw(meta).raw(body);
+  if (crc === undefined) out.crc(start);
+  else out.raw(crc);
   return { ...facts(entry), offset: start, length: out.length - start };
 }
+
+/** The checksum of an entry of an object, as a copy. */
+export const entryCrc = (object: Uint8Array, { offset, length }: LogIndexItem): Uint8Array =>
+  object.slice(offset + length - LOG_CRC_BYTES, offset + length);
 
 function facts(entry: LogEntry): Omit<LogIndexItem, "offset" | "length"> {
   switch (entry.kind) {

@@ -21,6 +21,8 @@ export interface LedgerEntry {
   seq: LogSeq | undefined;
   /** Where it stands in that slot's object. */
   span?: { epoch: Epoch; offset: number; length: number };
+  /** Of the entry as it stands there: in a bundle it has the same. */
+  crc?: Uint8Array;
   atMs: number;
 }
 

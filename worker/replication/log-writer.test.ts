@@ -13,7 +13,7 @@ import { logKey } from "../../shared/objects/layout.ts";
 import { getBytes } from "../../shared/objects/read.ts";
 import { type StoreFault, faultyStore } from "../objects/faults.ts";
 import { openObjectStore } from "../objects/open.ts";
-import { systemClock } from "./clock.ts";
+import { type Clock, systemClock } from "./clock.ts";
 import { type LogGroup, LogWriter, logGroupBytesMax } from "./log-writer.ts";
 
 const INCARNATION = 7 as Incarnation;
@@ -38,12 +38,12 @@ afterEach(() => {
   rmSync(directory, { recursive: true, force: true });
 });
 
-function make(nonce = NONCE): LogWriter {
+function make(nonce = NONCE, clock: Clock = systemClock): LogWriter {
   return new LogWriter({
     store: faultyStore(store, (operation) => (operation === "putIfAbsent" ? faults.shift() : undefined)),
     incarnation: INCARNATION,
     nonce,
-    clock: systemClock,
+    clock,
     source: { take: () => waiting.shift(), oldestNeeded: () => undefined },
     onFenced: () => void fenced++,
   });
@@ -87,6 +87,49 @@ describe("LogWriter", () => {
     expect(durable).toEqual([1, 2, 3]);
     expect(writer.durableSeq).toBe(2 as LogSeq);
     expect(writer.outstandingMs()).toBe(0);
+  });
+
+  describe("turn by turn", () => {
+    let turns: (() => void)[];
+    let nowMs: number;
+    beforeEach(() => {
+      [turns, nowMs] = [[], 0];
+      writer = make(NONCE, {
+        ...systemClock,
+        monotonicMs: () => nowMs,
+        soon: (run) => void turns.push(run),
+      });
+    });
+    function turn(): void {
+      for (const run of turns.splice(0)) run();
+    }
+
+    test("waits while turns bring more", async () => {
+      const written = [write(1)];
+      turn();
+      written.push(write(2));
+      for (let i = 1; i < limits.logGatherQuietTurns; i++) turn();
+      written.push(write(3));
+      for (let i = 0; i < limits.logGatherQuietTurns; i++) turn();
+      expect(writer.counters.objects).toBe(0);
+      turn();
+      expect(writer.counters.objects).toBe(1);
+      await Promise.all(written);
+      expect(await numbers(1)).toEqual([1, 2, 3]);
+    });
+
+    test("does not wait for ever, neither for the first object nor after one", async () => {
+      for (const object of [1, 2]) {
+        const startMs = nowMs;
+        const written: Promise<void>[] = [];
+        for (; writer.counters.objects < object && nowMs < startMs + 100; nowMs++) {
+          written.push(write(nowMs));
+          turn();
+        }
+        expect(nowMs - startMs).toBe(limits.logGatherMsMax + 1);
+        await Promise.all(written);
+      }
+    });
   });
 
   test("fills objects up to their limit, in order", async () => {

@@ -1,8 +1,12 @@
 import { SystemError } from "../../shared/errors.ts";
 import type { Epoch, Txid } from "../../shared/ids.ts";
 import { limits } from "../../shared/limits.ts";
-import { BUNDLE_HEADER_BYTES, decodeBundleHeader, encodeBundle } from "../../shared/log/bundle.ts";
-import type { DataEntry } from "../../shared/log/log.ts";
+import {
+  BUNDLE_HEADER_BYTES,
+  type BundledFlush,
+  decodeBundleHeader,
+  encodeBundle,
+} from "../../shared/log/bundle.ts";
 import { decodeLtxHeader } from "../../shared/ltx/decode.ts";
 import { encodeLtx } from "../../shared/ltx/encode.ts";
 import { LTX_HEADER_BYTES, type LtxHeader, ltxPages } from "../../shared/ltx/ltx.ts";
@@ -186,8 +190,8 @@ export class PrefixWriter {
 /** As it stood in the log: the same facts give the same bytes. */
 function bundled(
   { tenant, database }: DatabaseLedger,
-  { ltx, stored, position: { txid, entryHash } }: LedgerEntry,
-): { entry: DataEntry; timestampMs: number } {
+  { ltx, stored, crc, position: { txid, entryHash } }: LedgerEntry,
+): BundledFlush {
   if (ltx === undefined) throw new SystemError("internal", "Cannot bundle an entry: it has no body");
   const { epoch, timestampMs } = decodeLtxHeader(ltx);
   return {
@@ -196,5 +200,6 @@ function bundled(
       ...(stored === undefined ? {} : { encrypted: true, stored }),
     },
     timestampMs,
+    crc,
   };
 }

@@ -44,7 +44,7 @@ function object({ seq = nextSeq, alone = false, bytesMax = limits.logObjectBytes
 ][] {
   nextSeq = seq + 1;
   const group: LogGroup | undefined = log.take({ seq: seq as LogSeq, bytesMax, alone });
-  group?.durable(seq as LogSeq, []);
+  group?.durable(seq as LogSeq, [], new Uint8Array());
   return (group?.entries ?? []).map((entry) => {
     if (entry.kind !== "state") throw new Error(`a ${entry.kind} entry`);
     return [`${entry.tenant[0]}${entry.epoch}`, decodeState(entry.body)];
@@ -103,7 +103,7 @@ test("who has left says nothing any more, and who came after it speaks for itsel
   log.changed(before);
   expect(log.last(before)?.epoch).toBe(1 as Epoch);
   log.forget(before);
-  group?.durable(1 as LogSeq, []);
+  group?.durable(1 as LogSeq, [], new Uint8Array());
   log.changed(before);
   expect(log.oldestNeeded()).toBeUndefined();
   log.loaded(after);

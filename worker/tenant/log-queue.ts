@@ -1,7 +1,7 @@
 import { rmSync } from "node:fs";
 import type { Incarnation, LogSeq } from "../../shared/ids.ts";
 import { limits } from "../../shared/limits.ts";
-import { logEntryBytes } from "../../shared/log/encode.ts";
+import { entryCrc, logEntryBytes } from "../../shared/log/encode.ts";
 import type { DirectoryDatabase, LogEntry } from "../../shared/log/log.ts";
 import type { ObjectBody, ObjectStore } from "../../shared/objects/contract.ts";
 import { largeKey } from "../../shared/objects/layout.ts";
@@ -137,8 +137,8 @@ export class LogQueue implements LogSource {
       );
       this.#enqueue({
         ...group,
-        durable: (seq, items) => {
-          group.durable(seq, items);
+        durable: (seq, items, object) => {
+          group.durable(seq, items, object);
           resolve();
         },
       });
@@ -238,7 +238,7 @@ export class LogQueue implements LogSource {
     return {
       entries,
       bytes: entries.reduce((sum, entry) => sum + logEntryBytes(entry), 0),
-      durable: (seq, items) => {
+      durable: (seq, items, object) => {
         const left = (this.#pending.get(tenant) ?? 1) - 1;
         if (left > 0) this.#pending.set(tenant, left);
         else this.#pending.delete(tenant);
@@ -255,7 +255,10 @@ export class LogQueue implements LogSource {
             seq,
             ...(item === undefined
               ? {}
-              : { span: { epoch: cut.epoch, offset: item.offset, length: item.length } }),
+              : {
+                  span: { epoch: cut.epoch, offset: item.offset, length: item.length },
+                  crc: entryCrc(object, item),
+                }),
             atMs: this.#options.clock.monotonicMs(),
           });
           database.position.becameDurable(cut.position.txid);

@@ -62,7 +62,7 @@ export const MUTATIONS: readonly Mutation[] = [
     },
     seedsMax: 40,
   },
-  { name: "SEAL deleted with the log", seedsMax: 200 },
+  { name: "SEAL deleted with the log", seedsMax: 500 },
   {
     name: "load without a tail",
     change: {
