@@ -6,6 +6,7 @@ const BENCHMARKS: Readonly<Record<string, string>> = {
   commit: "a commit with capture, encoding and log, against a bare bun:sqlite commit",
   filter: "a filter that becomes SQL, against the SQL written by hand",
   records: "the records API over HTTP, against prepared statements and a bare server",
+  pocketbase: "the records API, against a PocketBase binary whose path is the argument",
   realtime: "events to many subscribers",
   hostile: "what endless statements of one tenant do to another",
   "open-tenants": "many open tenants: memory, descriptors, openings, timers, requests",

@@ -129,6 +129,22 @@ describe("a planned move", () => {
     await moving;
   });
 
+  test("who was sent away by an owner before that does not wait for it", async () => {
+    const first = await start();
+    const id = await tenantOn("acme");
+    const second = await start();
+    await move(id, second.worker.incarnation);
+    const released = Promise.withResolvers<undefined>();
+    second.member.refuse = () => released.promise as Promise<never>;
+    const moving = move(id, first.worker.incarnation);
+    while (record("acme").transfer === undefined) await Bun.sleep(5);
+    const route = await resolve("acme", { incarnation: first.worker.incarnation, epoch: 1 });
+    expect(route).toMatchObject({ epoch: 2, worker: { incarnation: second.worker.incarnation } });
+    expect(record("acme").transfer).toBeDefined();
+    released.resolve(undefined);
+    await moving;
+  });
+
   test("a source that does not release keeps the tenant, under the next epoch", async () => {
     const source = await start();
     const id = await tenantOn("acme");

@@ -14,6 +14,7 @@ export interface Load {
 }
 
 const TWO = "2".charCodeAt(0);
+const LAST_CHUNK = "0\r\n\r\n";
 
 /** Requests per second that were answered with a 2xx; others (a store's back pressure) are sent again but not counted. */
 export async function runLoad({ url, method, token, body = "", clients, ms }: Load): Promise<number> {
@@ -32,13 +33,13 @@ export async function runLoad({ url, method, token, body = "", clients, ms }: Lo
   let wholeBytes = 0;
   const connections = await Promise.all(
     Array.from({ length: clients }, () =>
-      Bun.connect<{ left: number; status: number }>({
+      Bun.connect<{ left: number; status: number; end: string }>({
         hostname,
         port: Number(port),
-        data: { left: 0, status: 0 },
+        data: { left: 0, status: 0, end: "" },
         socket: {
           open(socket) {
-            socket.data = { left: 0, status: 0 };
+            socket.data = { left: 0, status: 0, end: "" };
           },
           data(socket, chunk) {
             const { data } = socket;
@@ -52,14 +53,19 @@ export async function runLoad({ url, method, token, body = "", clients, ms }: Lo
               const end = chunk.indexOf("\r\n\r\n");
               const head = chunk.toString("latin1", 0, end).toLowerCase();
               const at = head.indexOf("\r\ncontent-length: ");
-              if (end < 0 || (at < 0 && !head.startsWith("204", 9))) {
+              const isChunked = head.includes("\r\ntransfer-encoding: chunked");
+              if (end < 0 || (at < 0 && !isChunked && !head.startsWith("204", 9))) {
                 failure = new Error(`Cannot read an answer: ${head}`);
                 return;
               }
               const length = at < 0 ? 0 : Number.parseInt(head.slice(at + 18, at + 30), 10);
               data.status = Number.parseInt(head.slice(9, 12), 10);
-              data.left = length - (chunk.length - end - 4);
+              data.left = isChunked ? Infinity : length - (chunk.length - end - 4);
               if (data.left === 0) wholeBytes = chunk.length;
+            }
+            if (data.left === Infinity) {
+              data.end = (data.end + chunk.toString("latin1", Math.max(0, chunk.length - 5))).slice(-5);
+              if (data.end === LAST_CHUNK) data.left = 0;
             }
             if (data.left > 0) return;
             if (data.status === 503) {

@@ -25,12 +25,15 @@ function geoDistance(call: FunctionOperand, resolve: ResolveArgument): Resolved 
     if (arg.type !== "identifier" && arg.type !== "number") {
       throw error(call, `argument ${index} must be an identifier or number`);
     }
-    return argument(call, `argument ${index}`, () => resolve(arg)).value;
+    return argument(call, `argument ${index}`, () => resolve(arg));
   });
-  const [lonA, latA, lonB, latB] = values as [Fragment, Fragment, Fragment, Fragment];
-  const cosines = sql`cos(radians(${latA})) * cos(radians(${latB})) * cos(radians(${lonB}) - radians(${lonA}))`;
-  const sines = sql`sin(radians(${latA})) * sin(radians(${latB}))`;
-  return { ...column(sql`(6371 * acos(${cosines} + ${sines}))`), nulls: "strict" };
+  const distance = (parts: readonly Fragment[]) => {
+    const [lonA, latA, lonB, latB] = parts as [Fragment, Fragment, Fragment, Fragment];
+    const cosines = sql`cos(radians(${latA})) * cos(radians(${latB})) * cos(radians(${lonB}) - radians(${lonA}))`;
+    const sines = sql`sin(radians(${latA})) * sin(radians(${latB}))`;
+    return sql`(6371 * acos(${cosines} + ${sines}))`;
+  };
+  return { ...called(values, distance), nulls: "strict" };
 }
 
 /** SQLite's strftime; NULL counts as "". */
@@ -43,17 +46,29 @@ function strftime(call: FunctionOperand, resolve: ResolveArgument): Resolved {
   if (time?.type === "function") {
     throw error(call, "expects the second argument to be of a valid time-value type");
   }
-  const before = [resolve(format).value];
+  const before = [resolve(format)];
   const resolved = time && argument(call, "time-value argument", () => resolve(time));
   const after = modifiers.map((modifier, index) => {
-    if (modifier.type === "text") return resolve(modifier).value;
+    if (modifier.type === "text") return resolve(modifier);
     throw error(call, `invalid modifier argument ${index} - can be only string`);
   });
-  const with_ = (value?: Fragment): Fragment =>
-    sql`strftime(${join([...before, ...(value === undefined ? [] : [value]), ...after], ",")})`;
-  if (resolved === undefined) return { ...column(with_()), nulls: "coalesce" };
-  const many = resolved.many && { joins: resolved.many.joins, value: with_(resolved.many.value) };
-  return { ...column(with_(resolved.value), many), nulls: "coalesce" };
+  const strftimeOf = (parts: readonly Fragment[]) => sql`strftime(${join(parts, ",")})`;
+  const values = [...before, ...(resolved === undefined ? [] : [resolved]), ...after];
+  const result: Resolved = { ...called(values, strftimeOf), nulls: "coalesce" };
+  if (resolved?.many === undefined) return result;
+  const every = { ...resolved, value: resolved.many.value };
+  const value = strftimeOf(values.map((part) => (part === resolved ? every : part).value));
+  return { ...result, many: { joins: resolved.many.joins, value, like: result.value } };
+}
+
+/**
+ * A call of these arguments. On the right of LIKE it is PocketBase's: with values among its arguments nothing is wrapped
+ * around the result; each value itself becomes a pattern.
+ */
+function called(values: readonly Resolved[], make: (parts: readonly Fragment[]) => Fragment): Resolved {
+  const result = column(make(values.map((part) => part.value)));
+  if (values.every((part) => part.like === undefined)) return result;
+  return { ...result, like: make(values.map((part) => part.like ?? part.value)) };
 }
 
 function argument(call: FunctionOperand, which: string, resolve: () => Resolved): Resolved {

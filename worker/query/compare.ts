@@ -4,7 +4,8 @@ import { column, type Join, type Resolved } from "./resolved.ts";
 
 /** A comparison as one SQL expression. Without `any`, operands that have many values must match with all of them. */
 export function compare(left: Resolved, operator: FilterOperator, any: boolean, right: Resolved): Fragment {
-  let result = compareValues(left, operator, right);
+  const like = any ? undefined : right.many?.like;
+  let result = compareValues(left, operator, like === undefined ? right : { ...right, like });
   if (!any && (left.many !== undefined || right.many !== undefined)) {
     // The CASE keeps SQLite from running the subquery for every row of the base table, before the joins have dropped any.
     const every = everyMatch(left, operator, right);

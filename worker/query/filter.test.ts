@@ -84,6 +84,13 @@ describe("JSON, points and functions", () => {
     ["strftime('%Y', published) = ''", "p3"],
     ["strftime('%Y', published, '+1 year') = '2024'", "p2"],
     ["strftime('%Y') > '2000'", "p1 p2 p3 p4"],
+    // On the right of LIKE the values of a call are patterns, not its result.
+    ["'2024' ~ strftime('%Y', published)", "p1 p4"],
+    ["'x2024x' ~ strftime('%Y', published)", ""],
+    ["title !~ strftime('%Y', published, '+1 day')", ""],
+    ["title !~ strftime('%Y', editors.created, '+1 day')", "p1 p2 p3 p4"],
+    ["title !~ geoDistance(place.lon, place.lat, 1, 2)", ""],
+    ["title !~ geoDistance(place.lon, place.lat, place.lon, place.lat)", "p1 p2 p3 p4"],
   ])("%s", (filter, expected) => expect(list("posts", filter)).toBe(expected));
 });
 

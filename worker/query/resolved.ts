@@ -20,6 +20,8 @@ export interface Join {
 export interface Many {
   readonly joins: readonly Join[];
   readonly value: Fragment;
+  /** The operand as the right side of LIKE where every value is asked for, if that is not its `like`. */
+  readonly like?: Fragment;
 }
 
 /** One side of a comparison as SQL, with what the comparison must know of it. */
