@@ -132,7 +132,9 @@ export class SimulatedWorker {
     const { session } = this;
     if (session?.incarnation !== incarnation)
       throw new SystemError("worker_lost", "Cannot release: another one");
-    return session.departures.release(id, epoch);
+    const answer = await session.departures.release(id, epoch);
+    this.#world.history.states.left(id, epoch, incarnation);
+    return answer;
   }
 
   /** Compares what an owner has with what it logged, by the image that a snapshot would be made of. */

@@ -14,6 +14,8 @@ interface Ownership {
   incarnation: Incarnation;
   given: string | undefined;
   counted: { text: string; atMs: number }[];
+  /** The worker has let go of it. */
+  leftMs?: number;
   /** Control has heard its release, and with it this. */
   released?: { text: string | undefined };
 }
@@ -54,6 +56,11 @@ export class StateJudge {
     return text;
   }
 
+  left(tenant: TenantId, epoch: Epoch, incarnation: Incarnation): void {
+    const left = this.#find(tenant, epoch, incarnation);
+    if (left !== undefined) left.leftMs ??= this.#nowMs();
+  }
+
   released(tenant: TenantId, epoch: Epoch, text: string | undefined): void {
     const left = this.#of(tenant).find((one) => one.epoch === epoch);
     if (left !== undefined) left.released = { text };
@@ -89,8 +96,13 @@ export class StateJudge {
   }
 
   /** The oldest value that its next owner may find. */
-  #least({ incarnation, epoch, released, counted }: Ownership, tails: readonly Tail[]): string | undefined {
+  #least(
+    { incarnation, epoch, leftMs, released, counted }: Ownership,
+    tails: readonly Tail[],
+  ): string | undefined {
     if (released !== undefined) return released.text;
+    // Control has not heard of it for so long that the slot of the release may be gone.
+    if (leftMs !== undefined && this.#nowMs() - leftMs > limits.logTruncateAfterMs) return undefined;
     const tail = tails.find((one) => one.incarnation === incarnation && one.epoch === epoch);
     if (tail === undefined) return undefined;
     // Its last object was made after the one before it was in its slot.
