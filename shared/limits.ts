@@ -185,7 +185,7 @@ export const limits = {
   sortTermCharactersMax: 255,
   relationDepthMax: 6,
   expandDepthMax: 6,
-  batchUrlCharactersMax: 2_000,
+  batchUrlBytesMax: 2_000,
   /** Patterns of generated texts that are kept ready. */
   simplePatternsMax: 1_000,
   expandBackRelationsMax: 1_000,
@@ -237,7 +237,8 @@ export const limits = {
   exportsParallel: 4, // in one worker: each holds a copy of its databases on disk
   exportMs: 60 * 60_000,
   // --- SQL endpoints (pocketbase.md §1, §19)
-  sqlConsoleCharactersMax: 5_000,
+  sqlConsoleBytesMax: 5_000,
+  sqlRealParametersMax: 200,
   sqlConsoleRowsMax: 1_000,
   sqlTextCharactersMax: 1024 * 1024,
   sqlRowsMax: 100_000, // of one statement

@@ -11,6 +11,7 @@ import type {
 } from "./messages.ts";
 import { SqlRefused } from "../statements/refused.ts";
 import type { SqlSession } from "./session.ts";
+import { withReals, withoutReals } from "./real-parameters.ts";
 import { parameterNames, splitStatements } from "./sql-tokens.ts";
 import { encodeRows } from "./json-pieces.ts";
 import { decodeValue } from "./value.ts";
@@ -126,10 +127,14 @@ export class HranaStream {
     const sql = this.#text(stmt);
     checkSingle(sql);
     const startMs = performance.now();
-    const result = await this.session.execute(sql, bindValues(sql, stmt));
+    const values = bindValues(sql, stmt);
+    const result = await this.session.execute(withReals(sql, values), values);
     const wantsRows = stmt.want_rows !== false;
     const answer: HranaResult = {
-      cols: result.columns.map(({ name, declaredType }) => ({ name, decltype: declaredType })),
+      cols: result.columns.map(({ name, declaredType }) => ({
+        name: withoutReals(name),
+        decltype: declaredType,
+      })),
       rows: wantsRows ? await encodeRows(result.rows) : [],
       affected_row_count: result.affectedRows,
       last_insert_rowid: result.lastInsertRowid?.toString() ?? null,

@@ -3,6 +3,7 @@ const CLASSES: Readonly<Record<number, string>> = {
   1: "SQL logic error",
   5: "database is locked",
   6: "database table is locked",
+  18: "string or blob too big",
   19: "constraint failed",
   20: "datatype mismatch",
 };
@@ -13,5 +14,6 @@ export function reasonOf(error: unknown): string {
   const code = (error as { errno?: unknown }).errno;
   if (error.name !== "SQLiteError" || typeof code !== "number") return error.message;
   const kind = CLASSES[code & 0xff];
-  return kind === undefined ? error.message : `${kind}: ${error.message} (${code})`;
+  if (kind === undefined) return error.message;
+  return kind === error.message ? `${kind} (${code})` : `${kind}: ${error.message} (${code})`;
 }

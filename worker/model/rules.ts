@@ -1,7 +1,7 @@
 /** The validation rules that PocketBase's settings share: each returns the error of one value, or undefined. */
 import type { ErrorData, FieldError } from "./contract.ts";
 import { fieldError } from "./field-error.ts";
-import { compilePattern } from "./fields/pattern.ts";
+import { patternError } from "./fields/pattern.ts";
 
 export type Rule = (value: unknown) => FieldError | ErrorData | undefined;
 
@@ -116,29 +116,11 @@ export const equalTo =
     value === expected ? undefined : fieldError("validation_values_mismatch", "Values don't match.");
 
 export const isPattern: Rule = (value) => {
-  if (isEmpty(value)) return undefined;
-  try {
-    compilePattern(String(value));
-    return undefined;
-  } catch (error) {
-    return fieldError("validation_invalid_regex", patternError(String(value), error));
-  }
+  const error = isEmpty(value) ? undefined : patternError(String(value));
+  return error === undefined
+    ? undefined
+    : fieldError("validation_invalid_regex", `${error.slice(0, 1).toUpperCase()}${error.slice(1)}.`);
 };
-
-/** In the words of Go's parser, as far as they have a counterpart. */
-function patternError(pattern: string, error: unknown): string {
-  const message = error instanceof Error ? error.message : String(error);
-  const go = (what: string, part: string): string => `Error parsing regexp: ${what}: \`${part}\`.`;
-  if (message.includes("character class"))
-    return go("missing closing ]", pattern.slice(pattern.lastIndexOf("[")));
-  if (message.includes("nothing to repeat"))
-    return go("missing argument to repetition operator", /[*+?]/.exec(pattern)?.[0] ?? "");
-  if (message.includes("unmatched")) return go("unexpected )", pattern);
-  if (message.includes("missing )")) return go("missing closing )", pattern);
-  if (message.includes("\\ at end"))
-    return "Error parsing regexp: trailing backslash at end of expression: ``.";
-  return message;
-}
 
 const DOMAIN =
   /^([a-zA-Z0-9_][a-zA-Z0-9_-]{0,62})(\.[a-zA-Z0-9_][a-zA-Z0-9_-]{0,62})*\.[a-zA-Z][a-zA-Z0-9-]*[a-zA-Z0-9]\.?$/;

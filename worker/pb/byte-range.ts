@@ -25,8 +25,8 @@ export function parseRanges(header: string | null, size: number): ByteRange[] | 
 }
 
 function parseOne(text: string, size: number): ByteRange | "invalid" | "unsatisfiable" {
-  const [, first = "", last = ""] = /^(\d*)\s*-\s*(\d*)$/.exec(text) ?? [];
-  if (first === "" && last === "") return "invalid";
+  const [, first = "", last = ""] = /^(\+?\d+|)\s*-\s*(\+?\d+|)$/.exec(text) ?? [];
+  if ((first === "" && last === "") || !isInt64(first) || !isInt64(last)) return "invalid";
   if (first === "") {
     const length = Math.min(Number(last), size);
     return { offset: size - length, length };
@@ -37,3 +37,5 @@ function parseOne(text: string, size: number): ByteRange | "invalid" | "unsatisf
   const end = last === "" ? size - 1 : Math.min(Number(last), size - 1);
   return { offset, length: end - offset + 1 };
 }
+
+const isInt64 = (digits: string): boolean => Number(digits) < 2 ** 63;

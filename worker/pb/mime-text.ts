@@ -26,7 +26,8 @@ export function sniffText(text: string): string {
   const trimmed = text.trimStart();
   if (SVG.test(trimmed)) return "image/svg+xml";
   if (HTML.test(trimmed)) return "text/html";
-  if (/^<\?xml/i.test(trimmed)) return "text/xml";
+  if (/^<\?xml/i.test(trimmed)) return xmlKind(trimmed);
+  if (text.startsWith("#EXTM3U")) return "application/vnd.apple.mpegurl";
   if (/^<\?(?:php|[\n\r ])/i.test(text)) return "text/x-php";
   const interpreter = /^#!\s*(?:\/(?:usr\/(?:local\/)?)?bin\/(?:env\s+(?:-S\s+)?)?)(\S+)/.exec(text)?.[1];
   const script = INTERPRETED.find(([pattern]) => interpreter !== undefined && pattern.test(interpreter));
@@ -41,6 +42,35 @@ export function sniffText(text: string): string {
   if (isTable(text, "\t", isCut)) return "text/tab-separated-values";
   if (/^BEGIN:VCARD\r?\n/i.test(text)) return "text/vcard";
   return /^BEGIN:VCALENDAR\r?\n/i.test(text) ? "text/calendar" : "text/plain";
+}
+
+/** The root of a document, what its name space begins with, its type. */
+const XML_KINDS: readonly (readonly [RegExp, string, string])[] = [
+  [/<rss\b/, "", "application/rss+xml"],
+  [/<feed\b/, "http://www.w3.org/2005/Atom", "application/atom+xml"],
+  [/<X3D\b/, "http://www.w3.org/2001/XMLSchema-instance", "model/x3d+xml"],
+  [/<kml\b/, "http://www.opengis.net/kml/2.2", "application/vnd.google-earth.kml+xml"],
+  [/<xliff\b/, "urn:oasis:names:tc:xliff:document:1.2", "application/x-xliff+xml"],
+  [/<COLLADA\b/, "http://www.collada.org/2005/11/COLLADASchema", "model/vnd.collada+xml"],
+  [/<gpx\b/, "http://www.topografix.com/GPX/1/1", "application/gpx+xml"],
+  [
+    /<TrainingCenterDatabase\b/,
+    "http://www.garmin.com/xmlschemas/TrainingCenterDatabase/v2",
+    "application/vnd.garmin.tcx+xml",
+  ],
+  [/<amf\b/, "", "application/x-amf"],
+  [
+    /<model\b/,
+    "http://schemas.microsoft.com/3dmanufacturing/core/2015/02",
+    "application/vnd.ms-package.3dmanufacturing-3dmodel+xml",
+  ],
+  [/<Ontology\b/, "http://www.w3.org/2002/07/owl#", "application/owl+xml"],
+  [/<html\b/, "http://www.w3.org/1999/xhtml", "application/xhtml+xml"],
+];
+
+function xmlKind(text: string): string {
+  const kind = XML_KINDS.find(([root, space]) => root.test(text) && text.includes(space));
+  return kind?.[2] ?? "text/xml";
 }
 
 function isJson(text: string, isCut: boolean): boolean {

@@ -1,4 +1,5 @@
-const BAD_ESCAPE = /%(?![\da-f]{2})/i;
+/** A `%` that begins no escape: Go reads no URL with one. */
+export const BAD_ESCAPE = /%(?![\da-f]{2})/i;
 
 /** Whether Go reads all of a query: without `;`, and every `%` begins an escape. */
 export function isCleanQuery(text: string): boolean {

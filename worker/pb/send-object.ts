@@ -54,17 +54,26 @@ export async function sendObject(
 function conditionalStatus({ headers }: Request, modifiedMs: number): 304 | 412 | undefined {
   // Files have no entity tags: a list of them can only match by its asterisk.
   const [match, noneMatch] = [headers.get("if-match") ?? "", headers.get("if-none-match") ?? ""];
-  const unmodifiedSince = Date.parse(headers.get("if-unmodified-since") ?? "");
+  const unmodifiedSince = httpDate(headers.get("if-unmodified-since"));
   if (match === "" ? modifiedMs > unmodifiedSince : !hasAsterisk(match)) return 412;
   if (noneMatch !== "") return hasAsterisk(noneMatch) ? 304 : undefined;
-  return modifiedMs <= Date.parse(headers.get("if-modified-since") ?? "") ? 304 : undefined;
+  return modifiedMs <= httpDate(headers.get("if-modified-since")) ? 304 : undefined;
+}
+
+/** The three forms that HTTP knows: with a comma behind the day's name, or as C prints a time. */
+const HTTP_DATE = /^(?:[A-Z][a-z]+, .* GMT|[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d [\d:]{8} \d{4})$/;
+
+/** NaN for none and for what is no date of HTTP. */
+function httpDate(text: string | null): number {
+  if (text === null || !HTTP_DATE.test(text)) return Number.NaN;
+  return Date.parse(text.endsWith("GMT") ? text : `${text} GMT`);
 }
 
 const hasAsterisk = (tags: string): boolean => /(?:^|,)\s*\*/.test(tags);
 
 function wantedRanges({ headers }: Request, modifiedMs: number): string | null {
   const ifRange = headers.get("if-range");
-  return ifRange !== null && Date.parse(ifRange) !== modifiedMs ? null : headers.get("range");
+  return ifRange !== null && httpDate(ifRange) !== modifiedMs ? null : headers.get("range");
 }
 
 function refusal(why: "invalid" | "unsatisfiable", { size, headers: given }: SentObject): Response {

@@ -128,3 +128,17 @@ test("a form that is too large, cut off, broken or given up leaves nothing behin
   });
   await expect(bindBody(send(endless, client.signal), MANY, temporary)).rejects.toThrow();
 });
+
+test.each([
+  ["filename*=UTF-8''%e2%82%ac.txt", "€.txt"],
+  ['filename="plain.txt"', "plain.txt"],
+])("a file with %s is %s", async (parameter, name) => {
+  const text = `--B\r\nContent-Disposition: form-data; name="f"; ${parameter}\r\n\r\nhello\r\n--B--\r\n`;
+  const headers = {
+    "content-type": "multipart/form-data; boundary=B",
+    "content-length": String(text.length),
+  };
+  const request = new Request("http://tenant/", { method: "POST", headers, body: text });
+  const { files } = await bindBody(request, MANY, temporary);
+  expect(files.get("f")?.map((file) => [file.name, file.size])).toEqual([[name, 5]]);
+});

@@ -26,10 +26,15 @@ function group({ items }: Group, scope: Scope): Fragment {
 
 function item(node: Comparison | Group, scope: Scope): Fragment {
   if (node.type === "group") return group(node, scope);
+  const left = placed(node.left, scope, "<");
+  const right = placed(node.right, scope, ">");
+  return sql`(${compare(left, node.operator, node.any, right)})`;
+}
+
+/** An operand whose errors say where it stands. */
+function placed(node: Operand, scope: Scope, side: "<" | ">"): Resolved {
   try {
-    const left = operand(node.left, scope, "<");
-    const right = operand(node.right, scope, ">");
-    return sql`(${compare(left, node.operator, node.any, right)})`;
+    return operand(node, scope, side);
   } catch (error) {
     if (error instanceof FilterError && error.position === undefined) {
       throw new FilterError(error.message, node.position, error.kind);

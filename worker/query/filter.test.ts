@@ -88,7 +88,8 @@ describe("JSON, points and functions", () => {
     ["'2024' ~ strftime('%Y', published)", "p1 p4"],
     ["'x2024x' ~ strftime('%Y', published)", ""],
     ["title !~ strftime('%Y', published, '+1 day')", ""],
-    ["title !~ strftime('%Y', editors.created, '+1 day')", "p1 p2 p3 p4"],
+    ["title !~ strftime('%Y', comments_via_post.post.published, '+1 day')", "p1 p2"],
+    ["title ?!~ strftime('%Y', comments_via_post.post.published, '+1 day')", ""],
     ["title !~ geoDistance(place.lon, place.lat, 1, 2)", ""],
     ["title !~ geoDistance(place.lon, place.lat, place.lon, place.lat)", "p1 p2 p3 p4"],
   ])("%s", (filter, expected) => expect(list("posts", filter)).toBe(expected));
@@ -319,6 +320,7 @@ describe("errors", () => {
 
   test("tell the place", () => {
     expect(() => list("posts", "views = 1 && nothing = 2")).toThrow("at character 14");
+    expect(() => list("posts", "views = 1 && views = nothing")).toThrow("at character 22");
   });
 
   test("hold client text to its limits, counted in bytes", () => {

@@ -77,7 +77,7 @@ class PathWalk {
       } else if (field.type !== "relation") {
         throw this.#error(`${prop} is no relation`);
       } else if (!isMultiple(field) && index === last - 1 && this.#props[last] === "id") {
-        this.#scope.statement.collection(String(field["collectionId"]));
+        this.#targetOf(field);
         return this.#last(prop); // the column holds the id already
       } else {
         this.#cross(field);
@@ -86,8 +86,14 @@ class PathWalk {
     throw this.#error("empty path");
   }
 
+  #targetOf(field: Field): Collection {
+    const target = this.#scope.statement.schema.find(String(field["collectionId"]));
+    if (target === undefined) throw this.#error(`no collection that ${field.name} relates to`);
+    return target;
+  }
+
   #cross(field: Field): void {
-    const target = this.#scope.statement.collection(String(field["collectionId"]));
+    const target = this.#targetOf(field);
     // The ids of a view's rows need not be unique.
     const multiplies = target.type === "view";
     const step = (alias: string, next: string): Join[] => {

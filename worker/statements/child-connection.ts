@@ -4,7 +4,7 @@ import { openReader, openWriter } from "../sqlite/open.ts";
 import { type CompiledStatement, SchemaCopy } from "../sqlite/schema-copy.ts";
 import { SQL_FUNCTIONS } from "../query/functions.ts";
 import type { Described, Question, Ran, RunQuestion } from "./messages.ts";
-import { type SqlAccess, type StatementNature, judge, mayPragma } from "./policy.ts";
+import { type KnownNames, type SqlAccess, type StatementNature, judge, mayPragma } from "./policy.ts";
 
 const GUARD = "mb_statement";
 
@@ -91,7 +91,7 @@ export class ChildConnection {
   #examine(sql: string): StatementNature & Pick<CompiledStatement, "columns"> {
     const { connection, access } = this.#opened();
     const { actions, columns } = this.#copy.compile(connection, sql, mayPragma);
-    return { ...judge(sql, actions, access, collectionsOf(connection)), columns };
+    return { ...judge(sql, actions, access, namesOf(connection)), columns };
   }
 
   #endGuard(undo: boolean): void {
@@ -104,7 +104,16 @@ export class ChildConnection {
   }
 }
 
-/** Names of the tables and views that are collections, lower case. */
-function collectionsOf(connection: Connection): ReadonlySet<string> {
-  return new Set(connection.values("SELECT lower(name) FROM _collections").map(([name]) => String(name)));
+function namesOf(connection: Connection): KnownNames {
+  return {
+    collections: new Set(
+      connection.values("SELECT lower(name) FROM _collections").map(([name]) => String(name)),
+    ),
+    views: () =>
+      new Map(
+        connection
+          .values("SELECT lower(name), sql FROM sqlite_schema WHERE type = 'view'")
+          .map(([name, sql]) => [String(name), String(sql)]),
+      ),
+  };
 }

@@ -15,6 +15,7 @@ for (const statement of [
   "CREATE TABLE mine (a UNIQUE, b)",
   "CREATE TABLE alike (id TEXT PRIMARY KEY, email TEXT, password TEXT, tokenKey TEXT)",
   "CREATE VIEW spy AS SELECT tokenKey AS harmless FROM _superusers",
+  "CREATE VIEW behind AS SELECT s.harmless FROM (SELECT * FROM spy) AS s",
   "CREATE VIEW door AS SELECT * FROM _params",
   "CREATE TRIGGER door_in INSTEAD OF INSERT ON door BEGIN INSERT INTO _params VALUES (new.id, new.value); END",
   "CREATE TRIGGER mine_in AFTER UPDATE ON mine BEGIN DELETE FROM _superusers; END",
@@ -29,12 +30,19 @@ const reader: SqlReader = {
   },
 };
 const copy = new SchemaCopy([]);
+const viewsOf = (): Map<string, string> =>
+  new Map(
+    db
+      .prepare("SELECT lower(name), sql FROM sqlite_schema WHERE type = 'view'")
+      .values()
+      .map(([name, sql]) => [String(name), String(sql)]),
+  );
 
 /** What a statement would be allowed to do; undefined when it is refused or does not compile. */
 function verdict(sql: string, access: SqlAccess) {
   try {
     const { actions } = copy.compile(reader, sql, mayPragma);
-    return judge(sql, actions, access, new Set(["posts"]));
+    return judge(sql, actions, access, { collections: new Set(["posts"]), views: viewsOf });
   } catch {
     return undefined;
   }
@@ -125,6 +133,13 @@ const INTERNAL = [
   "DELETE FROM _mb_secrets",
   "CREATE VIRTUAL TABLE f USING fts5 (tokenKey, content='_superusers')",
   "CREATE TABLE _mine (a)",
+  "ALTER TABLE mine RENAME TO _mine",
+  "CREATE TRIGGER t AFTER INSERT ON mine BEGIN DELETE FROM _superusers; END",
+  "CREATE TRIGGER t AFTER INSERT ON mine BEGIN INSERT INTO mine SELECT tokenKey, 1 FROM _superusers; END",
+  "CREATE TRIGGER t AFTER INSERT ON mine BEGIN INSERT INTO mine SELECT harmless, 1 FROM Spy; END",
+  "CREATE TRIGGER t AFTER INSERT ON mine BEGIN INSERT INTO mine SELECT *, 1 FROM [behind]; END",
+  "CREATE VIEW v AS SELECT email FROM _superusers",
+  "CREATE VIEW v AS SELECT * FROM behind",
 ];
 
 const SECRET = [
@@ -157,6 +172,15 @@ test.each(every([...INTERNAL, ...SECRET]))("only superusers may %s", (sql) => {
   // What does not write and reads nothing (a comment) may pass: it does nothing.
   expect(verdict(sql, "write")).toBeUndefined();
   expect(verdict(sql, "read")).toBeUndefined();
+});
+
+test("a token's trigger may do what the token may", () => {
+  const trigger = (body: string) => `CREATE TRIGGER t AFTER INSERT ON mine BEGIN ${body}; END`;
+  expect(verdict(trigger("DELETE FROM posts WHERE _rowid_ = new.a"), "write")?.isWrite).toBe(true);
+  for (const name of ["'_params'", "[_params]", "`_Params`", '"_params"', "_params"]) {
+    expect(verdict(trigger(`UPDATE ${name} SET value = 1`), "write")).toBeUndefined();
+    expect(verdict(trigger(`UPDATE ${name} SET value = 1`), "full")?.isWrite).toBe(true);
+  }
 });
 
 test("superusers may what others may not", () => {

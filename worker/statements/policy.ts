@@ -1,6 +1,6 @@
 /** What SQL from outside may do to a tenant's database, judged by what SQLite's authorizer tells of each statement. */
 import { constants } from "node:sqlite";
-import { firstWords } from "../hrana/sql-tokens.ts";
+import { firstWords, sqlTokens } from "../hrana/sql-tokens.ts";
 import type { SqlAction } from "../sqlite/schema-copy.ts";
 import { SqlRefused } from "./refused.ts";
 
@@ -103,15 +103,20 @@ export function mayPragma(name: string, argument: string | null): boolean {
   return TELLING.has(pragma) && (argument === null || WITH_ARGUMENT.has(pragma));
 }
 
-/**
- * @param collections - names of the tables and views that are collections, lower case
- * @throws SqlRefused
- */
+/** What of a database's schema a verdict depends on; names are in lower case. */
+export interface KnownNames {
+  /** Of the tables and views that are collections. */
+  collections: ReadonlySet<string>;
+  /** The statements that made the views. */
+  views: () => ReadonlyMap<string, string>;
+}
+
+/** @throws SqlRefused */
 export function judge(
   sql: string,
   actions: readonly SqlAction[],
   access: SqlAccess,
-  collections: ReadonlySet<string>,
+  { collections, views }: KnownNames,
 ): StatementNature {
   const [first = "", second = ""] = firstWords(sql, 2);
   if (first === "VACUUM") throw refused("VACUUM is not allowed here: the platform does it");
@@ -161,6 +166,9 @@ export function judge(
       const table = (TABLE_SECOND.has(code) ? action.second : action.first)?.toLowerCase() ?? "";
       if (access !== "full" && code !== SQLITE_ANALYZE && code !== SQLITE_REINDEX)
         checkSchemaWrite(table, code === SQLITE_DROP_VIEW, collections);
+      if (access !== "full" && (code === SQLITE_CREATE_TRIGGER || code === SQLITE_CREATE_VIEW))
+        checkNamed(sql, views());
+      if (access !== "full" && code === SQLITE_ALTER_TABLE) checkNewName(sql);
     }
   }
   const isWrite = (changesRows || changesSchema || isPragmaWrite) && first !== "EXPLAIN";
@@ -200,6 +208,38 @@ function checkSchemaWrite(table: string, isView: boolean, collections: ReadonlyS
     throw refused(
       `Changing ${isView ? "view" : "table"} ${table} needs the collections API: it is a collection`,
     );
+}
+
+/**
+ * What a trigger does is judged when it fires, and then as the deed of whoever fires it: one that names a system table, or a view of
+ * one, would wait for a superuser. SQLite compiles no body before that, so its words are looked at. A view by which one that is
+ * there already would come to a system table is refused for the same reason.
+ */
+function checkNamed(sql: string, views: ReadonlyMap<string, string>): void {
+  const texts = [sql];
+  const seen = new Set<string>();
+  for (const text of texts) {
+    for (const word of namesIn(text)) {
+      if (isSystemTable(word) && word !== "_rowid_")
+        throw refused(`A view or trigger that leads to ${word} needs a superuser`);
+      const view = seen.has(word) ? undefined : views.get(word);
+      seen.add(word);
+      if (view !== undefined) texts.push(view);
+    }
+  }
+}
+
+/** The authorizer is not told what a table is renamed to. */
+function checkNewName(sql: string): void {
+  const names = namesIn(sql);
+  const to = names.findIndex((word, at) => word === "to" && names[at - 1] === "rename");
+  const name = names[to + 1] ?? "";
+  if (to > 0 && isSystemTable(name)) throw refused(`Making ${name} needs a superuser`);
+}
+
+/** All words and quoted texts, lower case: SQLite takes any of these for a name. */
+function namesIn(sql: string): string[] {
+  return Array.from(sqlTokens(sql), ({ text }) => text.replace(/^["'`[]|["'`\]]$/g, "").toLowerCase());
 }
 
 const isSystemTable = (table: string): boolean => table.startsWith("_");

@@ -240,7 +240,12 @@ describe("an upload", () => {
 
   test("must be a zip", async () => {
     const text = await failure(root.backups.upload({ file: new File(["plain"], "plain.zip") }));
-    expect(text.response["data"]).toMatchObject({ file: { code: "validation_invalid_mime_type" } });
+    expect(text.response["data"]).toMatchObject({
+      file: {
+        code: "validation_invalid_mime_type",
+        message: expect.stringMatching(/^"plain_\w{10}\.zip" mime type must be one of: application\/zip\.$/),
+      },
+    });
     const nothing = await failure(root.backups.upload({ other: "x" }));
     expect(nothing.response["data"]).toMatchObject({ file: { code: "validation_required" } });
   });

@@ -5,6 +5,7 @@ import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { Busboy, type BusboyInstance } from "@fastify/busboy";
 import { limits } from "../../../shared/limits.ts";
+import { storedFileName } from "../../model/records/file-name.ts";
 import { ApiError, badRequest, tooManyRequests } from "../../pb/api-error.ts";
 import { BLANK, validationFailed } from "../../pb/form-body.ts";
 import { sniffMime } from "../../pb/mime.ts";
@@ -37,11 +38,13 @@ async function storeUpload({ tenant, request }: PbContext): Promise<void> {
     const path = join(directory, "upload.zip");
     const name = await receiveFile(request, path, signal);
     if (name === undefined) throw validationFailed({ file: BLANK });
-    if ((await mimeOf(path)) !== "application/zip") {
+    const mime = await mimeOf(path);
+    if (mime !== "application/zip") {
+      const shown = JSON.stringify(storedFileName({ name, mime }));
       throw validationFailed({
         file: {
           code: "validation_invalid_mime_type",
-          message: `${JSON.stringify(name)} mime type must be one of: application/zip.`,
+          message: `${shown} mime type must be one of: application/zip.`,
         },
       });
     }

@@ -3,6 +3,7 @@ import { limits } from "../../../shared/limits.ts";
 import type { FieldError, UploadedFile } from "../../model/contract.ts";
 import { storedFileName } from "../../model/records/file-name.ts";
 import { badRequest } from "../../pb/api-error.ts";
+import { BLANK, foldedValue, lengthError } from "../../pb/form-body.ts";
 import type { BoundBody } from "../../pb/route.ts";
 
 export interface BatchItem {
@@ -14,18 +15,19 @@ export interface BatchItem {
 
 /** @throws ApiError 400 for a shape that is not a batch, for none and for too many requests */
 export function parseBatch({ values, files }: BoundBody, requestsMax: number): BatchItem[] {
-  const requests = values["requests"] ?? [];
+  const requests = foldedValue(values, "requests") ?? [];
   if (!Array.isArray(requests)) throw unreadable();
   if (requests.length === 0) {
     throw invalid({ ...BLANK });
   }
   const items = requests.map((request: unknown, index): BatchItem => {
     if (!isObject(request)) throw unreadable();
+    const uploads = filesOf(files, index);
     return {
-      method: text(request["method"]),
-      url: text(request["url"]),
-      headers: texts(request["headers"]),
-      body: { values: objectOf(request["body"]), files: filesOf(files, index) },
+      method: text(foldedValue(request, "method")),
+      url: text(foldedValue(request, "url")),
+      headers: texts(foldedValue(request, "headers")),
+      body: { values: without(objectOf(foldedValue(request, "body")), uploads), files: uploads },
     };
   });
   if (items.length > requestsMax) {
@@ -42,7 +44,6 @@ export function parseBatch({ values, files }: BoundBody, requestsMax: number): B
   return items;
 }
 
-const BLANK: FieldError = { code: "validation_required", message: "Cannot be blank." };
 const METHODS = new Set(["GET", "POST", "PUT", "PATCH", "DELETE"]);
 
 function itemErrors({ method, url }: BatchItem): Record<string, FieldError> {
@@ -52,12 +53,9 @@ function itemErrors({ method, url }: BatchItem): Record<string, FieldError> {
     errors["method"] = { code: "validation_in_invalid", message: "Must be a valid value." };
   }
   if (url === "") errors["url"] = BLANK;
-  else if (Array.from(url).length > limits.batchUrlCharactersMax) {
-    errors["url"] = {
-      code: "validation_length_too_long",
-      message: `The length must be no more than ${limits.batchUrlCharactersMax}.`,
-      params: { max: limits.batchUrlCharactersMax, min: 0 },
-    };
+  else {
+    const length = lengthError(url, 0, limits.batchUrlBytesMax);
+    if (length !== undefined) errors["url"] = length;
   }
   return errors;
 }
@@ -71,6 +69,14 @@ function filesOf(files: BoundBody["files"], index: number): Map<string, readonly
     }
   }
   return own;
+}
+
+/** Here uploads take the place of the value that is there, where those of a single request join it. */
+function without(
+  values: Record<string, unknown>,
+  uploads: ReadonlyMap<string, unknown>,
+): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(values).filter(([key]) => !uploads.has(key)));
 }
 
 /** PocketBase names a file of a batch as an upload before it makes it one. */

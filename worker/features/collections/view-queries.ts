@@ -3,6 +3,7 @@
  * each naming the one before twice), and sample rows may take any time.
  */
 import { limits } from "../../../shared/limits.ts";
+import { builtSql } from "../../model/collections/sql-text.ts";
 import { singleStatement } from "../../model/collections/view-query.ts";
 import type { ViewSamples } from "../../model/contract.ts";
 import { badRequest } from "../../pb/api-error.ts";
@@ -41,7 +42,7 @@ async function tryQuery(
   let sql: string;
   let tookMs: number;
   try {
-    sql = `SELECT * FROM (${singleStatement(query)})`;
+    sql = builtSql(`SELECT * FROM (${singleStatement(query)})`);
     ({ tookMs } = await planElsewhere(tenant, seen, sql));
   } catch (error) {
     if (!isStopped(error)) return undefined;

@@ -19,7 +19,10 @@ beforeAll(async () => {
   await root.collections.create({
     name: "media",
     type: "base",
-    fields: [{ name: "files", type: "file", maxSelect: 9, thumbs: ["30x20", "0x10", "40x40f"] }],
+    fields: [
+      { name: "title", type: "text" },
+      { name: "files", type: "file", maxSelect: 9, thumbs: ["30x20", "0x10", "40x40f"] },
+    ],
   });
   const image = await sharp({ create: { width: 60, height: 60, channels: 3, background: "red" } })
     .png()
@@ -54,7 +57,10 @@ describe("parseRanges", () => {
     ["bytes=-500", [{ offset: 0, length: 100 }]],
     ["bytes=-0", [{ offset: 100, length: 0 }]],
     ["bytes=50-1000", [{ offset: 50, length: 50 }]],
+    ["bytes=+5-+6", [{ offset: 5, length: 2 }]],
     ["bytes=100-", "unsatisfiable"],
+    [`bytes=${"9".repeat(20)}-`, "invalid"],
+    [`bytes=0-${"9".repeat(20)}`, "invalid"],
     ["bytes=5-2", "invalid"],
     ["bytes=-", "invalid"],
     ["lines=1-2", "invalid"],
@@ -86,6 +92,10 @@ test.each<[Record<string, string>, number, Record<string, string | null>, string
   [{ "if-none-match": '"x"' }, 200, { "accept-ranges": "bytes" }, text],
   [{ "if-match": '"x"' }, 412, { "accept-ranges": null }, ""],
   [{ "if-match": "*" }, 200, {}, text],
+  [{ "if-modified-since": "Wed, 21 Oct 2099 07:28:00 GMT" }, 304, {}, ""],
+  [{ "if-modified-since": "Wed Oct 21 07:28:00 2099" }, 304, {}, ""],
+  [{ "if-modified-since": "2099-10-21" }, 200, {}, text],
+  [{ "if-unmodified-since": "1999-10-21" }, 200, {}, text],
 ])("asked with %p it answers %p", async (sent, status, headers, body) => {
   const answer = await get(named("text"), "", sent);
   expect([answer.status, await answer.text()]).toEqual([status, body]);
@@ -155,6 +165,42 @@ test("thumbs are made in the listed sizes and 100x100, anything else is the orig
   expect(await sizeOf("?thumb=31x31")).toBe("60x60");
   expect(await (await get(named("fake"), "?thumb=100x100")).text()).toBe("not a png");
   expect(await (await get(named("text"), "?thumb=100x100")).text()).toBe(text);
+});
+
+test("a file under the name of another field is nothing, one without an ending gets that of its type", async () => {
+  const form = new FormData();
+  form.append("title", "kept");
+  form.append("title", new File(["x"], "title.txt"));
+  form.append("files", new File(["#!/bin/sh\necho"], "start"));
+  const made = await root.collection("media").create<RecordModel & { files: string[] }>(form);
+  expect(made).toMatchObject({ title: "kept", files: [expect.stringMatching(/^start_\w{10}\.sh$/)] });
+  await root.collection("media").delete(made.id);
+});
+
+/** the original's name and format, its size, the thumb asked for, what it is */
+test.each<[string, "png" | "jpeg" | "gif" | "webp", string, string, string]>([
+  ["a.jpg", "jpeg", "60x40", "0x10", "jpeg 15x10"],
+  ["really-a-png.jpg", "png", "50x100", "30x20", "png 30x20"],
+  ["really-a-jpeg.txt", "jpeg", "60x40", "30x20", "jpeg 30x20"],
+  ["still.gif", "gif", "24x48", "100x100", "gif 100x100"],
+  ["small.webp", "webp", "30x30", "30x20", "png 30x20"],
+  ["cut.png", "png", "61x35", "40x40f", "png 40x22"],
+  ["within.png", "png", "30x39", "40x40f", "png 30x39"],
+])("a thumb of %s (%s, %s) in %s is %s", async (name, format, size, thumb, expected) => {
+  const [width, height] = size.split("x").map(Number);
+  const image = await sharp({
+    create: { width: width ?? 0, height: height ?? 0, channels: 3, background: "red" },
+  })
+    .toFormat(format)
+    .toBuffer();
+  const { id, files } = await root
+    .collection("media")
+    .create<RecordModel & { files: string[] }>({ files: [new File([new Uint8Array(image)], name)] });
+  const answer = await fetch(`${api.url}/api/files/media/${id}/${files[0]}?thumb=${thumb}`);
+  const made = await sharp(await answer.clone().arrayBuffer()).metadata();
+  expect(`${made.format} ${made.width}x${made.height}`).toBe(expected);
+  expect(answer.headers.get("content-type")).toBe(`image/${made.format}`);
+  await root.collection("media").delete(id);
 });
 
 const storedKeys = async (name: string): Promise<string[]> => {

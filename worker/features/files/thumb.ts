@@ -32,7 +32,7 @@ export async function thumbOf(
   const key = `${originalKey.slice(0, originalKey.length - originalName.length)}thumbs_${originalName}/${name}`;
   if ((await store.head(key, { signal })) !== undefined) return { key, name };
   try {
-    await once(key, () => make(store, originalKey, key, name, size));
+    await once(key, () => make(store, originalKey, key, size));
     return { key, name };
   } catch (error) {
     log.warn({ err: error, key }, "could not make a thumb: serving the original");
@@ -61,33 +61,46 @@ async function inTurn(task: () => Promise<void>): Promise<void> {
   }
 }
 
-async function make(store: ObjectStore, from: string, to: string, name: string, size: string): Promise<void> {
+async function make(store: ObjectStore, from: string, to: string, size: string): Promise<void> {
   const signal = AbortSignal.timeout(limits.thumbWaitMsMax);
   const original = await getBytes(store, from, { signal });
   if (original === undefined) throw new Error("the original is gone");
-  const image = sharp(original, { limitInputPixels: limits.thumbPixelsMax }).rotate();
-  const { data, info } = await encode(image.resize(resizeOptions(size)), name).toBuffer({
-    resolveWithObject: true,
-  });
+  const image = sharp(original, { limitInputPixels: limits.thumbPixelsMax });
+  const { format, autoOrient } = await image.metadata();
+  const resized = image.autoOrient().resize(resizeOptions(size, autoOrient));
+  const { data, info } = await encode(resized, format).toBuffer({ resolveWithObject: true });
   await store.putIfAbsent(to, new Uint8Array(data), { contentType: `image/${info.format}`, signal });
 }
 
-function resizeOptions(size: string): ResizeOptions {
+/** In the format of the original, whatever its name says; PNG where that is neither JPEG nor GIF. */
+function encode(image: Sharp, original: string): Sharp {
+  if (original === "jpeg") return image.jpeg({ quality: 95 });
+  return original === "gif" ? image.gif() : image.png();
+}
+
+interface Size {
+  width: number;
+  height: number;
+}
+
+function resizeOptions(size: string, original: Size): ResizeOptions {
   const match = /^(\d+)x(\d+)(t|b|f)?$/.exec(size);
   const width = Number(match?.[1] ?? 0);
   const height = Number(match?.[2] ?? 0);
   if (width === 0 && height === 0) throw new Error(`not a thumb size: ${size}`);
   if (width === 0) return { height };
   if (height === 0) return { width };
-  if (match?.[3] === "f") return { width, height, fit: "inside", withoutEnlargement: true };
+  if (match?.[3] === "f") return { ...fitted(original, { width, height }), fit: "fill" };
   const position = match?.[3] === "t" ? "top" : match?.[3] === "b" ? "bottom" : "centre";
   return { width, height, fit: "cover", position };
 }
 
-/** In the original's format as its name tells; png where that is none. */
-function encode(image: Sharp, name: string): Sharp {
-  const extension = name.slice(name.lastIndexOf(".") + 1).toLowerCase();
-  if (extension === "jpg" || extension === "jpeg") return image.jpeg({ quality: 95 });
-  if (extension === "gif") return image.gif();
-  return extension === "webp" ? image.webp() : image.png();
+/** Never larger than the original; the side that follows from the other is cut, not rounded, as PocketBase does. */
+function fitted(original: Size, box: Size): Size {
+  if (original.width <= box.width && original.height <= box.height) return original;
+  const ratio = original.width / original.height;
+  if (ratio > box.width / box.height) {
+    return { width: box.width, height: Math.max(1, Math.trunc(box.width / ratio)) };
+  }
+  return { width: Math.max(1, Math.trunc(box.height * ratio)), height: box.height };
 }

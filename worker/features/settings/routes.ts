@@ -1,5 +1,6 @@
 /** `/api/settings`: read and change a tenant's settings; secrets go in and never come out. */
 import { ApiError, badRequest } from "../../pb/api-error.ts";
+import { LOAD_FAILED, plainFormBody } from "../../pb/form-body.ts";
 import type { FeatureRoute, PbContext } from "../../pb/route.ts";
 import { type SettingsObject, loadSettings, saveSettings, settingsOf } from "../../pb/settings.ts";
 import { formSettings } from "./form-input.ts";
@@ -13,7 +14,6 @@ export const settingsRoutes: readonly FeatureRoute[] = [
   { method: "POST", path: "/api/settings/test/s3", handle: testS3 },
 ];
 
-const LOAD_FAILED = "An error occurred while loading the submitted data.";
 const SAVE_FAILED = "An error occurred while saving the new settings.";
 
 function read(context: PbContext): Response {
@@ -23,9 +23,7 @@ function read(context: PbContext): Response {
 
 async function update(context: PbContext): Promise<Response> {
   context.requireSuperuser();
-  const { values } = await context.body().catch((error: unknown) => {
-    throw badRequest(LOAD_FAILED, undefined, error);
-  });
+  const { values } = await plainFormBody(context);
   const isForm = !context.request.headers.get("content-type")?.startsWith("application/json");
   const saved = await context.tenant.data.write(context.seen, (tx) => {
     const stored = loadSettings(tx);

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import PocketBase, { ClientResponseError } from "pocketbase";
+import { limits } from "../../../shared/limits.ts";
 import { SUPERUSER, type TestApi, startTestApi } from "../../app-testing.ts";
 import { loadSettings } from "../../pb/settings.ts";
 
@@ -164,6 +165,15 @@ test("a form names settings by their paths", async () => {
   expect(await send("meta.appName=")).toMatchObject({ status: 400 });
   await send("trustedProxy.headers=&logs.logIP=false&batch.maxRequests=50");
   await root.settings.update({ trustedProxy: { headers: [] } });
+});
+
+test("settings that are too long are told so", async () => {
+  const answer = await fetch(`${api.url}/api/settings`, {
+    method: "PATCH",
+    headers: { "content-type": "application/json", authorization: root.authStore.token },
+    body: `{"x":"${"x".repeat(limits.requestBodyBytesMax)}"}`,
+  });
+  expect(answer.status).toBe(413);
 });
 
 test("test/s3 refuses in PocketBase's words", async () => {

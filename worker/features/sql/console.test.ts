@@ -70,6 +70,7 @@ describe("POST /api/sql", () => {
   test.each([
     ["SELECT ?", "missing argument with index 1"],
     ["SELECT :a", 'missing named argument "a"'],
+    ["SELECT '{:a}'", "Named parameter not found: a"],
     ["ROLLBACK", "SQL logic error: cannot rollback - no transaction is active (1)"],
   ])("refuses %p", async (query, reason) => {
     const { status, body } = await run(query);
@@ -206,4 +207,28 @@ test("goFloat writes as Go does", () => {
     [-0.5, "-0.5"],
   ];
   for (const [value, text] of cases) expect(goFloat(value)).toBe(text);
+});
+
+test("a script that is a transaction as a whole runs as one", async () => {
+  const renamed = "UPDATE posts SET title = 'Whole' WHERE id = 'aaaaaaaaaaaaaaa'";
+  const { status, body } = await run(`BEGIN IMMEDIATE; ${renamed}; COMMIT;`);
+  expect([status, body["affectedRows"], body["columns"], body["rows"]]).toEqual([200, 0, [], []]);
+  expect((await root.collection("posts").getOne("aaaaaaaaaaaaaaa"))["title"]).toBe("Whole");
+  expect((await run(`begin transaction; ${renamed.replace("Whole", "Half")}; select nope; end`)).status).toBe(
+    400,
+  );
+  expect((await root.collection("posts").getOne("aaaaaaaaaaaaaaa"))["title"]).toBe("Whole");
+  for (const open of ["BEGIN", `BEGIN; ${renamed}`, `${renamed}; COMMIT`, "BEGIN; BEGIN; COMMIT; COMMIT"]) {
+    expect((await run(open)).status).toBe(400);
+  }
+});
+
+test.each([
+  [`SELECT '${"é".repeat(2500)}'`, 400, "An error occurred while validating the submitted data."],
+  ["SELECT ?1", 400, 'Failed to execute query. Raw error:\nmissing named argument "1".'],
+  ["SELECT ?", 400, "Failed to execute query. Raw error:\nmissing argument with index 1."],
+  ["SELECT zeroblob(2000000000)", 400, "Failed to execute query. Raw error:\nstring or blob too big (18)."],
+])("%s is answered with %d", async (query, status, message) => {
+  const answer = await run(query);
+  expect([answer.status, answer.body.message]).toEqual([status, message]);
 });

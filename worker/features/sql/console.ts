@@ -1,9 +1,10 @@
 /** `POST /api/sql`: PocketBase's SQL console for superusers. */
 import { limits } from "../../../shared/limits.ts";
 import { firstWords, parameterNames, splitStatements } from "../../hrana/sql-tokens.ts";
+import { builtSql } from "../../model/collections/sql-text.ts";
 import { reasonOf } from "../../model/reason.ts";
 import { ApiError, badRequest } from "../../pb/api-error.ts";
-import { BLANK, failForm, formBody, formText } from "../../pb/form-body.ts";
+import { BLANK, failForm, formBody, formText, lengthError } from "../../pb/form-body.ts";
 import type { FeatureRoute, PbContext } from "../../pb/route.ts";
 import { SystemError, UserError } from "../../../shared/errors.ts";
 import type { SqlValue } from "../../sqlite/contract.ts";
@@ -31,7 +32,7 @@ async function runSql(context: PbContext): Promise<Response> {
   context.requireSuperuser();
   const body = await formBody(context);
   const query = formText(context, body, "query");
-  failForm({ query: query === "" ? BLANK : tooLong(query) });
+  failForm({ query: query === "" ? BLANK : lengthError(query, 0, limits.sqlConsoleBytesMax) });
   try {
     return context.json(200, await execute(context, query.trim()));
   } catch (error) {
@@ -44,31 +45,20 @@ async function runSql(context: PbContext): Promise<Response> {
   }
 }
 
-function tooLong(query: string) {
-  if (Array.from(query).length <= limits.sqlConsoleCharactersMax) return undefined;
-  const max = limits.sqlConsoleCharactersMax;
-  return {
-    code: "validation_length_too_long",
-    message: `The length must be no more than ${max}.`,
-    params: { max, min: 0 },
-  };
-}
-
 /** SQLite reads no further than a NUL. */
 const AFTER_NUL = /\0[\s\S]*/;
 
 async function execute(context: PbContext, query: string): Promise<ConsoleResult> {
   if (query === "") throw new Error("empty query");
   // As it was sent: a comment behind the last column belongs to its name.
-  const text = query.replace(AFTER_NUL, "");
-  const statements = text.includes(";")
-    ? splitStatements(text)
-    : firstWords(text, 1).length > 0
-      ? [text]
-      : [];
-  statements.forEach(refuseParameters);
+  const text = builtSql(query).replace(AFTER_NUL, "");
+  const written = text.includes(";") ? splitStatements(text) : firstWords(text, 1).length > 0 ? [text] : [];
+  written.forEach(refuseParameters);
+  const statements = withoutTransaction(written);
   const startMs = performance.now();
   const ran = (await readAll(context, statements)) ?? (await writeAll(context, statements));
+  // COMMIT came last, and has no rows.
+  if (statements !== written) ran.last = undefined;
   const execTime = Math.floor(performance.now() - startMs);
   const showsRows = !WITHOUT_ROWS.some((word) => query.toUpperCase().startsWith(word));
   return {
@@ -89,12 +79,22 @@ async function execute(context: PbContext, query: string): Promise<ConsoleResult
 function refuseParameters(statement: string): void {
   const names = parameterNames(statement);
   if (names.length === 0) return;
-  const index = names.findIndex((name) => name === null || name.startsWith("?"));
+  const index = names.indexOf(null);
   throw new Error(
     index >= 0
       ? `missing argument with index ${index + 1}`
       : `missing named argument "${names[0]?.slice(1)}"`,
   );
+}
+
+const BEGIN = /^BEGIN(?: (?:DEFERRED|IMMEDIATE|EXCLUSIVE))?(?: TRANSACTION)?$/;
+const COMMIT = /^(?:COMMIT|END)(?: TRANSACTION)?$/;
+
+/** A script that is one transaction as a whole runs in ours. */
+function withoutTransaction(statements: readonly string[]): readonly string[] {
+  const [first = "", last = ""] = [statements[0], statements.at(-1)];
+  const isWhole = BEGIN.test(firstWords(first, 4).join(" ")) && COMMIT.test(firstWords(last, 3).join(" "));
+  return isWhole ? statements.slice(1, -1) : statements;
 }
 
 interface RanAll {

@@ -63,6 +63,11 @@ describe("@libsql/client", () => {
       args: { a: 1n, $b: 2n, c: "x" },
     });
     expect(named.rows[0]).toMatchObject({ sum: 3n, c: "x" });
+    const divided = await client.execute({ sql: "SELECT ? / 2, typeof(?) LIMIT ?", args: [3, 1, 5] });
+    expect([divided.columns, Array.from(divided.rows[0] ?? [])]).toEqual([
+      ["? / 2", "typeof(?)"],
+      [1.5, "real"],
+    ]);
   });
 
   test("a batch is one transaction", async () => {
@@ -304,10 +309,18 @@ describe("tokens", () => {
 
   test("what is refused directly is refused through a view or a trigger too", async () => {
     const client = connect(tokens.write);
-    await client.execute("CREATE VIEW peek AS SELECT value AS v FROM _params");
+    const peek = "CREATE VIEW peek AS SELECT value AS v FROM _params";
+    expect(await codeOf(client.execute(peek))).toBe("SQLITE_AUTH");
+    await connect(root.authStore.token).execute(peek);
     expect(await codeOf(client.execute("SELECT v FROM peek"))).toBe("SQLITE_AUTH");
     await client.execute("CREATE TABLE bait (a)");
-    await client.execute("CREATE TRIGGER hook AFTER INSERT ON bait BEGIN DELETE FROM _superusers; END");
+    const hook = "CREATE TRIGGER hook AFTER INSERT ON bait BEGIN DELETE FROM _superusers; END";
+    // A superuser who writes to the table would fire it.
+    expect(await codeOf(client.execute(hook))).toBe("SQLITE_AUTH");
+    const copies =
+      "CREATE TRIGGER copies AFTER INSERT ON bait BEGIN INSERT INTO bait SELECT v FROM Peek; END";
+    expect(await codeOf(client.execute(copies))).toBe("SQLITE_AUTH");
+    await connect(root.authStore.token).execute(hook);
     expect(await codeOf(client.execute("INSERT INTO bait VALUES (1)"))).toBe("SQLITE_AUTH");
     expect((await root.collection("_superusers").getList()).totalItems).toBe(1);
   });

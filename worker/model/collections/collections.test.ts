@@ -164,12 +164,19 @@ test("updateCollection merges objects, keeps secrets, renames, adds, drops and s
   expect(users.options["authToken"]).toEqual({ secret, duration: 100 });
 });
 
-test("a field without id is the stored one of the same name and type", async () => {
-  const made = createCollection({ name: "posts", fields: [textField("a", { id: "custom" })] });
-  const record = await save("posts", { a: "kept" });
-  const changed = updateCollection("posts", { fields: [textField("a", { max: 10 })] });
-  expect(changed.fields.map(({ id }) => id)).toEqual([made.fields[0]?.id ?? "", "custom"]);
-  expect(find("posts", record.id)?.values["a"]).toBe("kept");
+test("a field without id has the id of its type and name, and is another one than a stored one with its own", async () => {
+  const made = createCollection({
+    name: "posts",
+    fields: [textField("a", { id: "custom" }), textField("b")],
+  });
+  const record = await save("posts", { a: "gone", b: "kept" });
+  const changed = updateCollection("posts", { fields: [textField("a", { max: 10 }), textField("b")] });
+  expect(changed.fields.map(({ id }) => id)).toEqual([
+    made.fields[0]?.id ?? "",
+    "text3904355907",
+    made.fields[2]?.id ?? "",
+  ]);
+  expect(find("posts", record.id)?.values).toMatchObject({ a: "", b: "kept" });
 });
 
 test("a changed auth rule ends the tokens that were issued under the old one", () => {
@@ -232,6 +239,22 @@ test("single to multiple wraps values, multiple to single keeps the last; views 
   select(1);
   expect(find("posts", one.id)?.values["s"]).toBe("c");
   expect(find("seen", one.id)?.values["s"]).toBe("c");
+});
+
+test("queries of views and indexes know PocketBase's names in double braces and brackets", () => {
+  createCollection({
+    name: "posts",
+    type: "base",
+    fields: [textField("title")],
+    indexes: ["create index idx_named on posts (lower([[title]])) where [[title]] != ''"],
+  });
+  const viewQuery = "select [[id]], [[title]] from posts";
+  const view = createCollection({ name: "named", type: "view", viewQuery });
+  expect(view.fields.map(({ name, type }) => [name, type])).toEqual([
+    ["id", "text"],
+    ["title", "text"],
+  ]);
+  expect(view.options["viewQuery"]).toBe(viewQuery);
 });
 
 test("a view infers its fields from the query and follows its sources", async () => {
@@ -301,6 +324,72 @@ test("deleteCollection refuses referenced collections and takes the references o
     undefined,
     0,
   ]);
+});
+
+test("an imported field of the name and type of a stored one, but another id, takes its place and nothing else", async () => {
+  const [a, b] = [textField("a", { id: "xa", max: 9 }), textField("b", { id: "xb" })];
+  createCollection({ name: "posts", fields: [a, b] });
+  const record = await save("posts", { a: "kept", b: "moved" });
+  const importFields = (...fields: unknown[]): string[] => {
+    inTx((tx) => model().importCollections(tx, [{ name: "posts", fields }], false));
+    return named("posts").fields.map(({ name, id, max }) => `${name} ${id} ${String(max)}`);
+  };
+  const id = "id text3208210256 15";
+  expect(importFields(textField("b"), textField("a", { id: "other", max: 3 }))).toEqual([
+    "b xb 0",
+    "a xa 9",
+    id,
+  ]);
+  expect(importFields(textField("c", { id: "xb" }), textField("b"))).toEqual([
+    "c xb 0",
+    "b text1908338681 0",
+    "a xa 9",
+    id,
+  ]);
+  expect(find("posts", record.id)?.values).toMatchObject({ a: "kept", b: "", c: "moved" });
+});
+
+test.each(["oid", "rowid"])("a field may be called %s, renamed, made multiple and dropped", async (name) => {
+  const field = (maxSelect: number) => ({ type: "select", id: "s1", name, values: ["a", "b"], maxSelect });
+  createCollection({
+    name: "posts",
+    fields: [field(1), textField("t")],
+    indexes: ["create index i on posts (t)"],
+  });
+  createCollection({ name: "seen", type: "view", viewQuery: `select id, ${name} from posts` });
+  inTx((tx) =>
+    tx.exec("CREATE TRIGGER louder AFTER INSERT ON posts BEGIN UPDATE posts SET t = upper(t); END"),
+  );
+  const ids: string[] = [];
+  for (const t of ["x", "y", "z"]) ids.push((await save("posts", { [name]: "a", t })).id);
+  inTx((tx) => tx.run("DELETE FROM posts WHERE id = ?", [ids[0] ?? ""]));
+  const rows = (column: string): unknown[] =>
+    inTx((tx) => tx.values(`SELECT _rowid_, id, \`${column}\`, lower(t) FROM posts`));
+  updateCollection("posts", { fields: [field(2), textField("t")] });
+  expect(rows(name)).toEqual([
+    [2, ids[1], '["a"]', "y"],
+    [3, ids[2], '["a"]', "z"],
+  ]);
+  expect(find("seen", ids[1] ?? "")?.values[name]).toEqual(["a"]);
+  inTx((tx) => model().deleteCollection(tx, named("seen")));
+  updateCollection("posts", { fields: [{ ...field(2), name: "other" }, textField("t")] });
+  expect(rows("other")[1]).toEqual([3, ids[2], '["a"]', "z"]);
+  updateCollection("posts", { fields: [{ ...field(2), name }, textField("t")] });
+  updateCollection("posts", { fields: [textField("t")] });
+  expect(rows("t")[1]).toEqual([3, ids[2], "Z", "z"]);
+  expect(schemaSql("i")).toContain("posts");
+  const { id } = await save("posts", { t: "new" });
+  expect(find("posts", id)?.values["t"]).toBe("NEW");
+});
+
+test("a changed schema brings SQLite's statistics up to date", async () => {
+  createCollection({ name: "posts", fields: [textField("a")], indexes: ["create index idx_a on posts (a)"] });
+  await save("posts", { a: "x" });
+  inTx((tx) => tx.values("SELECT 1 FROM posts p JOIN posts q ON q.a = p.a"));
+  updateCollection("posts", { listRule: "" });
+  expect(
+    inTx((tx) => tx.values("SELECT idx FROM sqlite_stat1 WHERE tbl = 'posts' AND idx = 'idx_a'")),
+  ).toEqual([["idx_a"]]);
 });
 
 test("importCollections saves all or nothing, views last, and can delete what is missing", () => {

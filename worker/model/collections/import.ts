@@ -5,8 +5,7 @@ import { ValidationFailure, type ViewSamples } from "../contract.ts";
 import { plainObject } from "../plain-errors.ts";
 import { reasonOf } from "../reason.ts";
 import { fieldError } from "../field-error.ts";
-import { addField, defaultFieldId } from "../fields/options.ts";
-import { isPlainObject } from "../shape.ts";
+import { addField } from "../fields/options.ts";
 import { mergeCollection, readNewCollection, type CollectionDraft } from "./input.ts";
 import { collectionErrors, normalise, storeCollection } from "./save.ts";
 import type { SchemaState } from "./state.ts";
@@ -63,23 +62,12 @@ function readChange(
   for (const old of before.fields) {
     if (!old.system && deleteMissing) continue;
     if (collection.fields.some((field) => field.id === old.id)) continue;
-    const renumbered = collection.fields.find((field) => field.name === old.name && field.type === old.type);
-    if (renumbered === undefined) addField(collection.fields, old);
-    else renumbered.id = old.id;
-  }
-  keepUnnumbered(collection, before, input["fields"]);
-  return { collection, automaticId: false, before };
-}
-
-/** A field that came without an id changes the one of its name only when that has the id which is made from the name. */
-function keepUnnumbered(collection: Collection, before: Collection, input: unknown): void {
-  for (const given of Array.isArray(input) ? (input as unknown[]) : []) {
-    if (!isPlainObject(given) || given["id"] || typeof given["name"] !== "string") continue;
-    const old = before.fields.find(({ name, type }) => name === given["name"] && type === given["type"]);
-    if (old === undefined || old.id === defaultFieldId(old.type, old.name)) continue;
-    const index = collection.fields.findIndex(({ id }) => id === old.id);
+    // One of another id takes the stored one's place in the list, and nothing else.
+    const index = collection.fields.findIndex(({ name, type }) => name === old.name && type === old.type);
     if (index >= 0) collection.fields[index] = old;
+    else addField(collection.fields, old);
   }
+  return { collection, automaticId: false, before };
 }
 
 function viewsLast(a: Change, b: Change): number {
@@ -94,7 +82,11 @@ function store(tx: WriteTransaction, state: SchemaState, change: Change): void {
   const collection = normalise(tx, change, change.before);
   try {
     if (change.before !== undefined && change.before.id !== collection.id) {
-      throw new Error("primary key change is not allowed");
+      throw new Error(
+        collection.id === ""
+          ? "failed to retrieve old cached collection: sql: no rows in result set"
+          : "primary key change is not allowed",
+      );
     }
     storeCollection(tx, state, collection, change.before);
   } catch (cause) {

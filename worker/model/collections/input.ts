@@ -52,7 +52,7 @@ function apply(collection: Collection, input: Input): Collection {
     collection[rule] = value;
   }
   if (input["indexes"] !== undefined) collection.indexes = indexes(input["indexes"]);
-  if (input["fields"] !== undefined) collection.fields = fields(input["fields"], collection.fields);
+  if (input["fields"] !== undefined) collection.fields = fields(input["fields"]);
   // Options of another type are not kept, but must be readable.
   if (collection.type !== "auth") readOptions("auth", input);
   text(input, "viewQuery");
@@ -70,18 +70,11 @@ function indexes(input: unknown): string[] {
   });
 }
 
-/** A field without id is the stored one of the same name and type, if there is one. */
-function fields(input: unknown, before: readonly Field[]): Field[] {
+/** A field without id gets the one that is made of its type and name: a stored one with another id is not the same. */
+function fields(input: unknown): Field[] {
   if (input !== null && !Array.isArray(input)) throw new InvalidInput("Cannot read fields: not a list");
   const read: Field[] = [];
-  for (const item of (input ?? []) as unknown[]) {
-    const field = readField(item);
-    if (field.id === "") {
-      field.id = before.find((old) => old.name === field.name && old.type === field.type)?.id ?? "";
-      if (read.some((other) => other.id === field.id)) field.id = "";
-    }
-    addField(read, field);
-  }
+  for (const item of (input ?? []) as unknown[]) addField(read, readField(item));
   return read;
 }
 

@@ -13,14 +13,11 @@ export function ruleError(error: unknown, rule: string): string {
       ? "max filter expressions limit reached"
       : "invalid or incomplete filter expression";
   }
-  const [path, state] = parts(error.message);
+  const [, state] = parts(error.message);
   const comparison = comparisonAt(parseFilter(rule).root, error.position ?? 0);
   if (comparison === undefined) return state;
   const { left, right } = comparison;
-  const named = path === "filter" ? nameOf(left) : path.replace(/^function /, "");
-  const isLeft =
-    error.position !== right.position &&
-    `.${withoutModifier(nameOf(left))}`.endsWith(`.${withoutModifier(named)}`);
+  const isLeft = error.position !== right.position;
   const name = nameOf(isLeft ? left : right);
   return `invalid ${isLeft ? "left" : "right"} operand ${JSON.stringify(name)} - ${reason(state, name)}`;
 }
@@ -50,6 +47,7 @@ function nameOf(operand: Operand): string {
 const REASONS: readonly (readonly [RegExp, string])[] = [
   [/^no collection for the back relation (\S+)$/, "failed to load back relation field $ collection"],
   [/^no field for the back relation (\S+)$/, "missing back relation field $"],
+  [/^no collection that (\S+) relates to$/, "failed to load field $ collection"],
   [/^the back relation (\S+) is no relation$/, "invalid back relation field $"],
   [
     /^the back relation (\S+) is to another collection$/,

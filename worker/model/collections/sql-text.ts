@@ -54,6 +54,20 @@ export function oneStatement(sql: string): string {
   return sql;
 }
 
+const PARAMETER = /\{:(\w+)\}/;
+const BRACED_NAME = /\{\{[\w\-. ]+\}\}|\[\[[\w\-. ]+\]\]/g;
+
+/**
+ * PocketBase runs SQL texts through its query builder, which knows `{{table}}`, `[[table.column]]` and `{:parameter}` wherever they
+ * stand, texts included.
+ * @throws Error for a parameter: nothing is bound to these texts
+ */
+export function builtSql(sql: string): string {
+  const parameter = PARAMETER.exec(sql)?.[1];
+  if (parameter !== undefined) throw new Error(`Named parameter not found: ${parameter}`);
+  return sql.replaceAll(BRACED_NAME, (name) => name.slice(2, -2).split(".").map(quoteName).join("."));
+}
+
 /** A name as a quoted SQL identifier. Names of collections and fields are `\w+`; a backtick never gets through. */
 export function quoteName(name: string): string {
   return `\`${name.replaceAll("`", "")}\``;

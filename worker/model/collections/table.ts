@@ -1,15 +1,14 @@
 /** The SQL table behind a collection: created, renamed, its columns added, renamed, dropped and migrated (pocketbase.md §3). */
-import { randomText } from "../../../shared/ids.ts";
 import { isMultiple, type Collection, type Field } from "../../../shared/schema/collection.ts";
 import type { SqlWriter } from "../../sqlite/contract.ts";
 import type { WriteTransaction } from "../../tenant/contract.ts";
 import { ValidationFailure, type ErrorData } from "../contract.ts";
 import { reasonOf } from "../reason.ts";
 import { fieldError } from "../field-error.ts";
-import { ID_ALPHABET } from "../fields/random-pattern.ts";
 import { typeOf } from "../fields/registry.ts";
+import { addColumn, dropColumn, renameColumn, temporaryName, withoutViews } from "./columns.ts";
 import { buildIndex, isValidIndex, parseIndex } from "./index-expression.ts";
-import { oneStatement, quoteName } from "./sql-text.ts";
+import { builtSql, oneStatement, quoteName } from "./sql-text.ts";
 
 const INVALID_INDEX = "validation_invalid_index_expression";
 
@@ -21,6 +20,7 @@ export function createTable(tx: SqlWriter, collection: Collection): void {
     .map((field) => `${quoteName(field.name)} ${typeOf(field).column(field)}`);
   tx.exec(`CREATE TABLE ${quoteName(collection.name)} (${columns.join(", ")})`);
   createIndexes(tx, collection);
+  refreshStatistics(tx);
 }
 
 /** Brings the table of `before` to `after`. @throws ValidationFailure, or what SQLite says */
@@ -33,17 +33,20 @@ export function changeTable(tx: WriteTransaction, before: Collection, after: Col
   if (renamed) tx.exec(`ALTER TABLE ${quoteName(before.name)} RENAME TO ${quoteName(after.name)}`);
   if (fieldsChanged) changeColumns(tx, before, after);
   if (reindex) createIndexes(tx, after);
+  refreshStatistics(tx);
+}
+
+/** As PocketBase does it: SQLite chooses by them how joins run, and so the order of rows that no sort tells apart. */
+function refreshStatistics(tx: SqlWriter): void {
+  tx.exec("PRAGMA optimize");
 }
 
 function changeColumns(tx: WriteTransaction, before: Collection, after: Collection): void {
-  const table = quoteName(after.name);
   const old = new Map(before.fields.map((field) => [field.id, field]));
   const kept = new Set(after.fields.map((field) => field.id));
   for (const field of before.fields) {
     if (!kept.has(field.id)) {
-      attempt(`failed to drop column ${field.name}`, () =>
-        tx.exec(`ALTER TABLE ${table} DROP COLUMN ${quoteName(field.name)}`),
-      );
+      attempt(`failed to drop column ${field.name}`, () => dropColumn(tx, after.name, field.name));
     }
   }
   // By way of temporary names, so that two columns may swap theirs.
@@ -51,52 +54,43 @@ function changeColumns(tx: WriteTransaction, before: Collection, after: Collecti
   for (const field of after.fields) {
     const source = old.get(field.id);
     if (source?.name === field.name) continue;
-    const temporary = temporaryName(field);
+    const temporary = temporaryName(field.name);
     toRename.set(temporary, field.name);
     if (source === undefined) {
       attempt(`failed to add column ${field.name}`, () =>
-        tx.exec(`ALTER TABLE ${table} ADD COLUMN ${quoteName(temporary)} ${typeOf(field).column(field)}`),
+        addColumn(tx, after.name, temporary, typeOf(field).column(field)),
       );
     } else {
       attempt(`failed to rename column ${source.name}`, () =>
-        renameColumn(tx, table, source.name, temporary),
+        renameColumn(tx, after.name, source.name, temporary),
       );
     }
   }
-  for (const [temporary, name] of toRename) renameColumn(tx, table, temporary, name);
+  for (const [temporary, name] of toRename) renameColumn(tx, after.name, temporary, name);
   for (const field of after.fields) {
     const source = old.get(field.id);
-    if (source !== undefined && isMultiple(source) !== isMultiple(field)) migrateValues(tx, table, field);
+    if (source !== undefined && isMultiple(source) !== isMultiple(field))
+      migrateValues(tx, after.name, field);
   }
 }
 
-function renameColumn(tx: SqlWriter, table: string, from: string, to: string): void {
-  tx.exec(`ALTER TABLE ${table} RENAME COLUMN ${quoteName(from)} TO ${quoteName(to)}`);
-}
-
-function temporaryName(field: Field): string {
-  return `${field.name}${randomText(5, ID_ALPHABET)}`;
-}
-
-/** Single to multiple wraps the value in an array; multiple to single keeps the last one. Views are out of the way meanwhile. */
-function migrateValues(tx: WriteTransaction, table: string, field: Field): void {
-  const views = tx.all<{ name: string; sql: string }>(
-    "SELECT name, sql FROM sqlite_master WHERE type = 'view' AND sql IS NOT NULL ORDER BY _rowid_",
-  );
-  for (const view of views) tx.exec(`DROP VIEW IF EXISTS ${quoteName(view.name)}`);
-  const [column, old] = [quoteName(field.name), quoteName(`_${temporaryName(field)}`)];
-  tx.exec(`ALTER TABLE ${table} RENAME COLUMN ${column} TO ${old}`);
-  tx.exec(`ALTER TABLE ${table} ADD COLUMN ${column} ${typeOf(field).column(field)}`);
-  const isArray = `json_valid(${old}) AND json_type(${old}) = 'array'`;
-  tx.exec(
-    isMultiple(field)
-      ? `UPDATE ${table} SET ${column} = CASE WHEN COALESCE(${old}, '') = '' THEN '[]'
-           WHEN ${isArray} THEN ${old} ELSE json_array(${old}) END`
-      : `UPDATE ${table} SET ${column} = CASE WHEN COALESCE(${old}, '[]') = '[]' THEN ''
-           WHEN ${isArray} THEN COALESCE(json_extract(${old}, '$[#-1]'), '') ELSE ${old} END`,
-  );
-  tx.exec(`ALTER TABLE ${table} DROP COLUMN ${old}`);
-  for (const view of views) tx.exec(view.sql);
+/** Single to multiple wraps the value in an array; multiple to single keeps the last one. */
+function migrateValues(tx: WriteTransaction, tableName: string, field: Field): void {
+  const temporary = `_${temporaryName(field.name)}`;
+  const [table, column, old] = [quoteName(tableName), quoteName(field.name), quoteName(temporary)];
+  withoutViews(tx, () => {
+    renameColumn(tx, tableName, field.name, temporary);
+    addColumn(tx, tableName, field.name, typeOf(field).column(field));
+    const isArray = `json_valid(${old}) AND json_type(${old}) = 'array'`;
+    tx.exec(
+      isMultiple(field)
+        ? `UPDATE ${table} SET ${column} = CASE WHEN COALESCE(${old}, '') = '' THEN '[]'
+             WHEN ${isArray} THEN ${old} ELSE json_array(${old}) END`
+        : `UPDATE ${table} SET ${column} = CASE WHEN COALESCE(${old}, '[]') = '[]' THEN ''
+             WHEN ${isArray} THEN COALESCE(json_extract(${old}, '$[#-1]'), '') ELSE ${old} END`,
+    );
+    tx.exec(`ALTER TABLE ${table} DROP COLUMN ${old}`);
+  });
 }
 
 function dropIndexes(tx: SqlWriter, collection: Collection): void {
@@ -115,7 +109,7 @@ function createIndexes(tx: SqlWriter, collection: Collection): void {
       return;
     }
     try {
-      tx.exec(oneStatement(buildIndex(index)));
+      tx.exec(oneStatement(builtSql(buildIndex(index))));
     } catch (error) {
       const reason = reasonOf(error);
       errors[String(position)] = fieldError(

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { buildIndex, parseIndex, singleUniqueIndex } from "./index-expression.ts";
-import { oneStatement } from "./sql-text.ts";
+import { builtSql, oneStatement } from "./sql-text.ts";
 import { parseViewQuery } from "./view-query.ts";
 
 test.each([
@@ -100,4 +100,11 @@ test.each([
 test("oneStatement looks past quotes and comments", () => {
   const sql = "select ';' as \";\", `;`, [;] -- ;\n /* ; */";
   expect(oneStatement(sql)).toBe(sql);
+});
+
+test("names in double braces and brackets are quoted, wherever they stand; parameters are not there", () => {
+  expect(builtSql("SELECT {{a}}.[[id]], [[a.b c]], '{{x}}', [t], [[*]] FROM {{a}}")).toBe(
+    "SELECT `a`.`id`, `a`.`b c`, '`x`', [t], [[*]] FROM `a`",
+  );
+  expect(() => builtSql("SELECT '{:x}'")).toThrow("Named parameter not found: x");
 });

@@ -6,7 +6,7 @@ import { explain } from "../../statements/explain.ts";
 import { addField, readField } from "../fields/options.ts";
 import { ID_ALPHABET } from "../fields/random-pattern.ts";
 import { DEFAULT_ID_PATTERN } from "../fields/text.ts";
-import { oneStatement, quoteName } from "./sql-text.ts";
+import { builtSql, oneStatement, quoteName } from "./sql-text.ts";
 import { parseViewQuery, singleStatement, trimQuery, type Identifier } from "./view-query.ts";
 
 const CAST = /^cast\s*\([\s\S]*\s+as\s+(\w+)\s*\)$/i;
@@ -129,7 +129,8 @@ function tableColumns(tx: WriteTransaction, name: string): ColumnInfo[] {
 /** The query is wrapped, which also keeps a second statement from running. @throws what SQLite says */
 export function createView(tx: WriteTransaction, name: string, query: string): void {
   tx.exec(`DROP VIEW IF EXISTS ${quoteName(name)}`);
-  tx.exec(oneStatement(`CREATE VIEW ${quoteName(name)} AS SELECT * FROM (${singleStatement(query)})`));
+  const select = builtSql(`SELECT * FROM (${singleStatement(query)})`);
+  tx.exec(oneStatement(`CREATE VIEW ${quoteName(name)} AS ${select}`));
   // Missing tables and columns show only when the view is read; it is only compiled, since running it may take any time.
   explain(tx, `SELECT * FROM ${quoteName(name)}`);
 }

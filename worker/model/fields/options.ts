@@ -47,7 +47,7 @@ function sortKeys(record: Record<string, unknown>): Record<string, unknown> {
 }
 
 /** The id of a field that came without one: its type and the checksum of its name. */
-export function defaultFieldId(type: string, name: string): string {
+function defaultFieldId(type: string, name: string): string {
   return type + String(Bun.hash.crc32(name));
 }
 

@@ -3,7 +3,7 @@ import { atLeast, atMost, cannotBeBlank, check, isPattern } from "../rules.ts";
 import { bool, integer, text } from "../shape.ts";
 import { characterCount, toText } from "./cast.ts";
 import { flag, int, optionText, type FieldType } from "./field-type.ts";
-import { compilePattern } from "./pattern.ts";
+import { matchesPattern } from "./pattern.ts";
 
 const LENGTH_MAX = 71;
 /** bcrypt reads no further; a longer password is refused rather than cut. */
@@ -33,7 +33,7 @@ export const passwordField: FieldType = {
       return fieldError("validation_max_text_constraint", `Must be less than ${max} character(s).`);
     }
     const pattern = optionText(field, "pattern");
-    return pattern === "" || compilePattern(pattern).test(password)
+    return pattern === "" || matchesPattern(pattern, password)
       ? undefined
       : fieldError("validation_invalid_format", "Invalid value format.");
   },

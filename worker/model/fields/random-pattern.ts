@@ -2,6 +2,7 @@
 import { LRUCache } from "lru-cache";
 import { randomText } from "../../../shared/ids.ts";
 import { limits } from "../../../shared/limits.ts";
+import { matchesPattern } from "./pattern.ts";
 
 const LOWER = "abcdefghijklmnopqrstuvwxyz";
 const UPPER = LOWER.toUpperCase();
@@ -49,6 +50,41 @@ function expandRanges(text: string): string {
 
 function below(count: number): number {
   return count <= 1 ? 0 : (crypto.getRandomValues(new Uint32Array(1))[0] ?? 0) % count;
+}
+
+/** What stands for a place and makes no text, by the numbers that Go's parser has for it. */
+const POSITIONS: Readonly<Record<string, number>> = {
+  "^": 9,
+  $: 10,
+  "\\A": 9,
+  "\\z": 10,
+  "\\b": 11,
+  "\\B": 12,
+};
+const CONTROLS: Readonly<Record<string, string>> = {
+  a: "\x07",
+  f: "\f",
+  n: "\n",
+  r: "\r",
+  t: "\t",
+  v: "\v",
+};
+
+/** Of the classes that are named rather than listed: printable ones where there are any, else some of their script. */
+const classes = new LRUCache<string, string>({ max: limits.simplePatternsMax });
+
+function charactersOf(escape: string): string {
+  const known = classes.get(escape);
+  if (known !== undefined) return known;
+  const pattern = `^${escape}$`;
+  let found = "";
+  for (const character of PRINTABLE) if (matchesPattern(pattern, character)) found += character;
+  for (let code = 0x80; found === "" && code < 0x10000; code++) {
+    const character = String.fromCharCode(code);
+    if (character.isWellFormed() && matchesPattern(pattern, character)) found = character;
+  }
+  classes.set(escape, found);
+  return found;
 }
 
 /** Parses and generates in one walk; a repeated part is parsed again for every repetition. */
@@ -117,13 +153,16 @@ class PatternReader {
 
   private atom(): string {
     const character = this.pattern[this.at++] ?? "";
-    if (character === "^" || character === "$") return "";
+    const escape = character === "\\" ? `\\${this.pattern[this.at] ?? ""}` : character;
+    const position = POSITIONS[escape];
+    if (position !== undefined) throw new Error(`Unsupported pattern operator ${position}`);
     if (character === ".") return pick(PRINTABLE);
     if (character === "[") return pick(this.characterClass());
     if (character === "\\") return pick(this.escaped());
     if (character !== "(") return character;
-    const flags = /^\?(?::|P?<\w+>)/.exec(this.pattern.slice(this.at));
+    const flags = /^\?(?:[imsU-]*[:)]|P?<\w+>)/.exec(this.pattern.slice(this.at));
     if (flags !== null) this.at += flags[0].length;
+    if (flags?.[0].endsWith(")") === true) return "";
     const inner = this.alternatives();
     if (this.pattern[this.at] !== ")")
       throw new Error(`Cannot generate from pattern ${this.pattern}: missing ")"`);
@@ -136,6 +175,19 @@ class PatternReader {
     if (character === "d") return DIGITS;
     if (character === "w") return WORD;
     if (character === "s") return " ";
+    const control = CONTROLS[character];
+    if (control !== undefined) return control;
+    const [rest = ""] = /^(?:\{\^?\w+\}|\w{1,2})/.exec(this.pattern.slice(this.at)) ?? [];
+    if (character === "x") {
+      this.at += rest.length;
+      return String.fromCodePoint(Number.parseInt(rest.replace(/[{}]/g, ""), 16));
+    }
+    if (/[DSW]/.test(character)) return charactersOf(`\\${character}`);
+    if (/[pP]/.test(character)) {
+      const name = rest.startsWith("{") ? rest : rest.slice(0, 1);
+      this.at += name.length;
+      return charactersOf(`\\${character}${name}`);
+    }
     if (/[a-zA-Z]/.test(character))
       throw new Error(`Cannot generate from pattern ${this.pattern}: \\${character}`);
     return character;

@@ -22,7 +22,7 @@ import {
   type OptionsContext,
   type ValueContext,
 } from "./field-type.ts";
-import { compilePattern } from "./pattern.ts";
+import { matchesPattern } from "./pattern.ts";
 import { randomByPattern } from "./random-pattern.ts";
 
 export const DEFAULT_ID_PATTERN = "^[a-z0-9]+$";
@@ -112,7 +112,7 @@ export function validatePlain(field: Field, value: string): FieldError | undefin
     });
   }
   const pattern = optionText(field, "pattern");
-  if (pattern !== "" && !compilePattern(pattern).test(value)) {
+  if (pattern !== "" && !matchesPattern(pattern, value)) {
     return fieldError("validation_invalid_format", "Invalid value format.");
   }
   if (!isKey || pattern === DEFAULT_ID_PATTERN) return undefined;

@@ -20,15 +20,17 @@ export function bindRecord(
   const values: RecordValues = before === undefined ? zeroValues(plan) : { ...before.values };
   const binder = new Binder(collection, plan, values, options.allowHidden);
   const modified: string[] = [];
+  const isUpload = (planned: PlannedField | undefined, key: string): boolean =>
+    planned?.type.type === "file" && files.has(key);
   for (const key of Object.keys(input)) {
     const planned = plan.byName.get(key);
     if (planned === undefined) {
       if (plan.setters.has(key)) modified.push(key);
-    } else if (!files.has(key)) binder.set(planned, undefined, input[key]);
+    } else if (!isUpload(planned, key)) binder.set(planned, undefined, input[key]);
   }
   // Of several modifiers of one field the shorter key goes first.
   for (const key of modified.toSorted((a, b) => a.length - b.length)) {
-    if (!files.has(key)) binder.setByKey(key, input[key]);
+    if (!isUpload(plan.setters.get(key)?.planned, key)) binder.setByKey(key, input[key]);
   }
   // Plain keys replace, so they go before those that add to what is there.
   for (const isPlain of [true, false]) {

@@ -2,31 +2,12 @@
 import { randomText } from "../../../shared/ids.ts";
 import { ID_ALPHABET } from "../fields/random-pattern.ts";
 import type { UploadedFile } from "../contract.ts";
+import { endingOf } from "./mime-extensions.ts";
 
 /** Characters at the end of an upload's name that are looked at. */
 const NAME_MAX = 300;
 const BASE_MAX = 100;
 const EXTENSION_MAX = 20;
-
-const EXTENSIONS: Readonly<Record<string, string>> = {
-  "image/png": ".png",
-  "image/jpeg": ".jpg",
-  "image/gif": ".gif",
-  "image/webp": ".webp",
-  "image/svg+xml": ".svg",
-  "image/avif": ".avif",
-  "application/pdf": ".pdf",
-  "application/json": ".json",
-  "application/zip": ".zip",
-  "application/gzip": ".gz",
-  "text/html": ".html",
-  "text/plain": ".txt",
-  "text/csv": ".csv",
-  "text/xml": ".xml",
-  "audio/mpeg": ".mp3",
-  "video/mp4": ".mp4",
-  "video/webm": ".webm",
-};
 
 /** `<snake case base>_<10 random><extension>`; a double extension such as `.tar.gz` is kept. */
 export function storedFileName(file: Pick<UploadedFile, "name" | "mime">): string {
@@ -34,7 +15,7 @@ export function storedFileName(file: Pick<UploadedFile, "name" | "mime">): strin
   const original = extensionOf(name);
   let extension = withoutDots(original.replace(/[^\w.*\-+=#]+/g, ""));
   if (extension !== "") extension = `.${extension}`;
-  else extension = EXTENSIONS[file.mime.split(";")[0]?.trim() ?? ""] ?? "";
+  else extension = endingOf(file.mime);
   if (extension.length > EXTENSION_MAX) extension = `.${withoutDots(extension.slice(-EXTENSION_MAX))}`;
   let base = snakeCase(withoutDots(name.slice(0, name.length - original.length)));
   if (base.length < 3) base += randomText(10, ID_ALPHABET);
