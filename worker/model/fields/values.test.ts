@@ -102,15 +102,6 @@ test.each([
   expect(() => randomByPattern(pattern)).toThrow(`Unsupported pattern operator ${operator}`);
 });
 
-test.each<[string, string, boolean]>([
-  ["^\\w+$", "añ", false],
-  ["^[\\w][\\w\\.\\-]*$", "a.b-c", true],
-  ["(?i)^abc$", "ABC", true],
-  ["\\Aab\\z", "ab", true],
-])("matchesPattern(%p) on %p", (pattern, text, expected) => {
-  expect(matchesPattern(pattern, text)).toBe(expected);
-});
-
 /** type, options, input, canonical value, column */
 test.each<[string, Record<string, unknown>, unknown, unknown, unknown]>([
   ["text", {}, 12, "12", "12"],
